@@ -1,0 +1,99 @@
+"""Plain-SQL database migrations for teams that already have SQLAlchemy engines.
+
+    from fluxmig import Migrator
+
+    report = Migrator(engine, "migrations").run()
+
+SQLAlchemy is imported when `Migrator` or one of the two functions is first used, and not before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fluxmig.errors import (
+    ConfigError,
+    DatabaseConnectionError,
+    FluxmigError,
+    LedgerError,
+    LockTimeoutError,
+    MigrationFailedError,
+    MigrationFileError,
+    RollbackError,
+)
+from fluxmig.model import (
+    Condition,
+    DatabaseInfo,
+    Failure,
+    FileProblem,
+    Finding,
+    Migration,
+    MigrationStatus,
+    Mode,
+    OnDuplicate,
+    Outcome,
+    Plan,
+    Record,
+    Report,
+    RollbackReport,
+    RollbackResult,
+    Script,
+    State,
+    Statement,
+    StepResult,
+    Verification,
+)
+
+if TYPE_CHECKING:
+    from fluxmig.migrator import Migrator, get_applied_migrations, run_migration
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Condition",
+    "ConfigError",
+    "DatabaseConnectionError",
+    "DatabaseInfo",
+    "Failure",
+    "FileProblem",
+    "Finding",
+    "FluxmigError",
+    "LedgerError",
+    "LockTimeoutError",
+    "Migration",
+    "MigrationFailedError",
+    "MigrationFileError",
+    "MigrationStatus",
+    "Migrator",
+    "Mode",
+    "OnDuplicate",
+    "Outcome",
+    "Plan",
+    "Record",
+    "Report",
+    "RollbackError",
+    "RollbackReport",
+    "RollbackResult",
+    "Script",
+    "State",
+    "Statement",
+    "StepResult",
+    "Verification",
+    "__version__",
+    "get_applied_migrations",
+    "run_migration",
+]
+
+_LAZY = frozenset({"Migrator", "get_applied_migrations", "run_migration"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from fluxmig import migrator  # noqa: PLC0415  # SQLAlchemy loads here and not at start-up
+
+        return getattr(migrator, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,130 @@
+"""Every error that fluxmig raises, and the exit code that each stands for.
+
+```
+FluxmigError                     1
+├── ConfigError                  2  an option, a setting, an URL or a driver
+├── MigrationFileError           3  files that cannot be read as migrations
+├── LedgerError                  4  the ledger and the files disagree
+├── LockTimeoutError             5  another runner holds the lock
+├── DatabaseConnectionError      6  no connection, or it was lost
+├── MigrationFailedError         1  the database refused a migration
+└── RollbackError                1  a down script failed, or there is nothing to roll back
+```
+
+`str(error)` is complete for a person: what happened, where, and the way out, if there is one. The
+driver's own error is the `__cause__`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fluxmig.model import FileProblem, Report, RollbackReport, StepResult
+
+__all__ = [
+    "ConfigError",
+    "DatabaseConnectionError",
+    "FluxmigError",
+    "LedgerError",
+    "LockTimeoutError",
+    "MigrationFailedError",
+    "MigrationFileError",
+    "RollbackError",
+]
+
+
+class FluxmigError(Exception):
+    """The root of the tree: a message, the way out, and an exit code.
+
+    Attributes:
+        message: What happened, without the way out.
+        remedy: What to do about it, or None.
+        report: What a run or rollback had committed before the error, or None where none was under way.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self, message: str, *, remedy: str | None = None, report: Report | RollbackReport | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.report = report
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.remedy}" if self.remedy else self.message
+
+
+class ConfigError(FluxmigError):
+    """An option, a setting, a URL or a missing driver. Nothing was run."""
+
+    exit_code = 2
+
+
+class MigrationFileError(FluxmigError):
+    """Files that look like migrations and cannot be read as such. Nothing was run.
+
+    Attributes:
+        problems: One entry a finding, in the order of the files.
+    """
+
+    exit_code = 3
+
+    def __init__(self, problems: Iterable[FileProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class LedgerError(FluxmigError):
+    """The ledger and the files disagree, or the table is not a ledger. Nothing was run.
+
+    Attributes:
+        names: The migrations in question.
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, remedy: str | None = None, names: Iterable[str] = ()) -> None:
+        super().__init__(message, remedy=remedy)
+        self.names = tuple(names)
+
+
+class LockTimeoutError(FluxmigError):
+    """Another runner held the lock for longer than one was ready to wait."""
+
+    exit_code = 5
+
+
+class DatabaseConnectionError(FluxmigError):
+    """No connection could be had, or it was lost on the way."""
+
+    exit_code = 6
+
+
+class MigrationFailedError(FluxmigError):
+    """The database refused a migration; in a transaction it is rolled back whole.
+
+    Attributes:
+        failures: The failed steps, in order; one, unless the run was told to keep going.
+        texts: What each has to say, in the same order. The message is the only one, or their number.
+        report: What the run did, failures included. It is always there.
+    """
+
+    report: Report
+
+    def __init__(self, *, report: Report, failures: Iterable[StepResult]) -> None:
+        self.failures = tuple(failures)
+        self.texts = tuple(str(failure.failure) for failure in self.failures)
+        several = len(self.texts) > 1
+        super().__init__(f"{len(self.texts)} migrations failed" if several else self.texts[0], report=report)
+
+    def __str__(self) -> str:
+        return "\n\n".join(dict.fromkeys((self.message, *self.texts)))
+
+
+class RollbackError(FluxmigError):
+    """A down script failed, and changed nothing; or there is nothing to roll back."""

@@ -1,0 +1,479 @@
+"""The nouns: frozen values that the rest of fluxmig passes around.
+
+Positions: `line` and `column` count from 1, offsets from 0, all in characters of the text without its
+byte order mark. Durations are milliseconds (`_ms`). Nothing here touches a file or a database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+__all__ = [
+    "Condition",
+    "DatabaseInfo",
+    "DownScript",
+    "Event",
+    "Failure",
+    "FileProblem",
+    "Finding",
+    "LogEntry",
+    "Migration",
+    "MigrationStatus",
+    "Mode",
+    "OnDuplicate",
+    "Outcome",
+    "Plan",
+    "Record",
+    "Report",
+    "RollbackReport",
+    "RollbackResult",
+    "Script",
+    "State",
+    "Statement",
+    "StepResult",
+    "Verification",
+]
+
+
+class OnDuplicate(StrEnum):
+    """What to do when a migration creates an object that is already there."""
+
+    MARK = "mark"
+    FAIL = "fail"
+
+
+class Mode(StrEnum):
+    """How a script runs: in one transaction with its ledger row, or statement by statement without."""
+
+    TRANSACTION = "transaction"
+    NO_TRANSACTION = "no-transaction"
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FileProblem:
+    """Why a file cannot be read as a migration, where, and the way out."""
+
+    path: Path
+    message: str
+    line: int | None = None
+    column: int | None = None
+    excerpt: str = ""
+    remedy: str | None = None
+
+    def __str__(self) -> str:
+        lines = [f"{place(self.path, self.line, self.column)}: {self.message}", self.excerpt, self.remedy]
+        return "\n".join(line for line in lines if line)
+
+
+@dataclass(frozen=True, slots=True)
+class DownScript:
+    """The script that reverses a migration: `NNN_description.down.sql` beside it."""
+
+    name: str
+    path: Path
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One `.sql` file.
+
+    Attributes:
+        name: Its file name, `.sql` included: its identity.
+        number: Its leading number, or None.
+        path: Where it was read.
+        checksum: SHA-256 of the bytes of the file, 64 hexadecimal digits.
+        sql: Its text, without a byte order mark.
+        down: Its down script, or None.
+    """
+
+    name: str
+    number: int | None
+    path: Path
+    checksum: str
+    sql: str
+    down: DownScript | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement of a script, exactly as written, without its terminator.
+
+    Attributes:
+        number: Its place in the script, from 1.
+        sql: From its first token to its last; comments inside it included, those before it not.
+        start: Offset of its first character in the script.
+        end: Offset behind its last character.
+        line: Line of its first character, from 1.
+        column: Column of its first character, from 1.
+    """
+
+    number: int
+    sql: str
+    start: int
+    end: int
+    line: int
+    column: int
+
+    @property
+    def first_line(self) -> str:
+        """Its first line, for naming it to a person."""
+        return self.sql.split("\n", 1)[0].strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A file made ready to run: split, classified, and found to be runnable.
+
+    Attributes:
+        name: The migration it belongs to.
+        path: The file.
+        checksum: The migration's checksum.
+        sql: What the server gets in one message; offsets are those of the file.
+        statements: Its statements, in order.
+        mode: How it runs.
+        reason: Why it runs without a transaction, or None.
+    """
+
+    name: str
+    path: Path
+    checksum: str
+    sql: str
+    statements: tuple[Statement, ...]
+    mode: Mode = Mode.TRANSACTION
+    reason: str | None = None
+
+
+# --- the ledger and the log -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row of the ledger. Rows of other tools may lack everything but the name.
+
+    Attributes:
+        id: Ascending in the order of application.
+        name: `migration_name`: the file name.
+        applied_at: When, as the database says.
+        execution_time_ms: How long it took.
+        checksum: SHA-256 in hexadecimal, or a prefix of 16 or more digits.
+        applied_by: The database user.
+    """
+
+    id: int
+    name: str
+    applied_at: datetime | None = None
+    execution_time_ms: int | None = None
+    checksum: str | None = None
+    applied_by: str | None = None
+
+
+class Event(StrEnum):
+    """What a row of the log tells."""
+
+    APPLIED = "applied"
+    MARKED = "marked"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled back"
+    UNRECORDED = "unrecorded"
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One row of the log, the newest of its migration."""
+
+    event: Event
+    name: str
+    message: str | None = None
+    error_code: str | None = None
+    statement_number: int | None = None
+    line: int | None = None
+
+
+# --- statuses and plans -----------------------------------------------------------------------------------
+
+
+class State(StrEnum):
+    """Whether the ledger has the migration."""
+
+    APPLIED = "applied"
+    PENDING = "pending"
+
+
+class Condition(StrEnum):
+    """What is wrong with a migration, beside its state."""
+
+    MARKED = "marked"
+    MODIFIED = "modified"
+    MISSING = "missing"
+    FAILED = "failed"
+    OUT_OF_ORDER = "out of order"
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationStatus:
+    """One migration, on disk or in the ledger or both.
+
+    Attributes:
+        name: The file name.
+        state: Applied or pending.
+        conditions: What is wrong with it; empty where all is well.
+        migration: The file, or None where it is missing.
+        record: Its ledger row, or None where it is pending.
+        last_event: Its newest row of the log, or None.
+    """
+
+    name: str
+    state: State
+    conditions: tuple[Condition, ...] = ()
+    migration: Migration | None = None
+    record: Record | None = None
+    last_event: LogEntry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something a person should know: what kind, in which migrations, and the way out.
+
+    Attributes:
+        kind: A word for programs: "modified", "missing", "marked", "failed", "out of order", "empty",
+            "orphan", "log", "files", "permission".
+        message: A sentence for people.
+        names: The migrations in question.
+        remedy: The way out, or None.
+    """
+
+    kind: str
+    message: str
+    names: tuple[str, ...] = ()
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would run, in order, and what to know before. Nothing was written to make it."""
+
+    scripts: tuple[Script, ...]
+    findings: tuple[Finding, ...] = ()
+
+
+# --- results ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the database refused a statement, and where.
+
+    Attributes:
+        path: The file.
+        message: The server's message, its primary line.
+        code: SQLSTATE, or the driver's name of the error, or None.
+        line: Line in the file, from 1, of the error. Where the server gives no position: of the only
+            mention of `object` in the statement, or else of the statement; None where not even that is
+            known.
+        column: Column likewise.
+        statement: The failing statement, or None where it is not known (a commit, for one).
+        statements: How many statements the file has.
+        done: How many statements of the file stay done; 0 in a transaction.
+        object: The object in question, where the message names one.
+        detail: The server's DETAIL.
+        hint: The server's HINT.
+        context: The server's CONTEXT, such as the line in a function.
+        excerpt: The lines around the place, with a caret.
+        remedy: fluxmig's own advice, or None.
+    """
+
+    path: Path
+    message: str
+    code: str | None = None
+    line: int | None = None
+    column: int | None = None
+    statement: Statement | None = None
+    statements: int = 0
+    done: int = 0
+    object: str | None = None
+    detail: str | None = None
+    hint: str | None = None
+    context: str | None = None
+    excerpt: str = ""
+    remedy: str | None = None
+
+    @property
+    def headline(self) -> str:
+        """One line: file:line:column, the server's message and its code."""
+        code = f" [{self.code}]" if self.code else ""
+        return f"{place(self.path, self.line, self.column)}: {self.message}{code}"
+
+    def __str__(self) -> str:
+        lines = [self.headline]
+        if self.statement and self.statements > 1:
+            lines.append(
+                f"in statement {self.statement.number} of {self.statements}: {_short(self.statement)}"
+            )
+        lines.append(self.excerpt)
+        lines += [
+            f"{label}: {text}"
+            for label, text in (("DETAIL", self.detail), ("HINT", self.hint), ("CONTEXT", self.context))
+            if text
+        ]
+        if self.remedy:
+            lines.append(self.remedy)
+        return "\n".join(line for line in lines if line)
+
+
+class Outcome(StrEnum):
+    """How one step of a run ended."""
+
+    APPLIED = "applied"
+    MARKED = "marked"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What became of one migration in a run.
+
+    Attributes:
+        name: The migration.
+        outcome: Applied; marked; failed, and if in a transaction rolled back whole; or skipped because
+            another runner had applied it meanwhile.
+        duration_ms: The script and its ledger row.
+        mode: How it ran.
+        statements: How many statements the file has.
+        failure: Why it failed, or which duplicate had it marked; None otherwise.
+        lost: The other statements, which did not take effect; empty unless marked.
+    """
+
+    name: str
+    outcome: Outcome
+    duration_ms: int = 0
+    mode: Mode = Mode.TRANSACTION
+    statements: int = 0
+    failure: Failure | None = None
+    lost: tuple[Statement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run did.
+
+    Attributes:
+        results: The steps, in the order they ran.
+        pending: The names still pending afterwards, failed ones included, in order.
+        findings: What to know beside.
+        duration_ms: The whole run.
+    """
+
+    results: tuple[StepResult, ...] = ()
+    pending: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    duration_ms: int = 0
+
+    def having(self, outcome: Outcome) -> tuple[StepResult, ...]:
+        """The steps with that outcome, in order."""
+        return tuple(result for result in self.results if result.outcome is outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackResult:
+    """One record removed from the ledger.
+
+    Attributes:
+        name: The migration.
+        reversed: Whether a down script ran; without one, only the record is gone.
+        duration_ms: The down script and the ledger row.
+    """
+
+    name: str
+    reversed: bool
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackReport:
+    """The records removed, newest first, or those that a dry run would remove."""
+
+    results: tuple[RollbackResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseInfo:
+    """Where one is connected to.
+
+    Attributes:
+        dialect: SQLAlchemy's name of the database and driver, `postgresql+psycopg` say.
+        server: The product, "PostgreSQL" say.
+        version: The server's version.
+        database: The database's name, or the file.
+        user: The database user, or None where there are none.
+        time: The server's clock, as it prints it.
+        ssl: Whether the connection is encrypted; None where that has no meaning.
+        schema: The schema that holds the ledger, or None where there are none.
+    """
+
+    dialect: str
+    server: str
+    version: str
+    database: str | None = None
+    user: str | None = None
+    time: str | None = None
+    ssl: bool | None = None
+    schema: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `verify` found, without changing anything.
+
+    Attributes:
+        info: Where one is connected to.
+        table: The ledger's name, with its schema.
+        ledger_exists: Whether the ledger is there.
+        log_exists: Whether the log is there.
+        can_create: Whether the login may create in the schema; None where that cannot be known.
+        can_write: Whether the login may write the ledger; None where there is none yet.
+        applied: How many migrations are applied.
+        pending: How many are pending.
+        findings: The problems; empty where all is well.
+    """
+
+    info: DatabaseInfo
+    table: str
+    ledger_exists: bool
+    log_exists: bool
+    can_create: bool | None
+    can_write: bool | None
+    applied: int
+    pending: int
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is nothing to mend."""
+        return not self.findings
+
+    @property
+    def exit_code(self) -> int:
+        """That of the error which the first problem would be in a run; 0 where there is none."""
+        codes = {"permission": 2, "files": 3, "failed": 1}
+        return codes.get(self.findings[0].kind, 4) if self.findings else 0
+
+
+def place(path: Path, line: int | None, column: int | None) -> str:
+    """`file:line:column`, as far as it is known; editors and terminals make it a link."""
+    return ":".join(str(part) for part in (path, line, column) if part is not None)
+
+
+def _short(statement: Statement, width: int = 80) -> str:
+    first = statement.first_line
+    return first if len(first) <= width else first[: width - 1] + "…"
