@@ -1,0 +1,177 @@
+"""Files + ledger rows -> statuses, and which of them to run. Pure: no file, no database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fluxmig.errors import ConfigError, LedgerError
+from fluxmig.layouts.numbered import number_of, sort_key
+from fluxmig.model import Condition, Event, Finding, MigrationStatus, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from fluxmig.model import LogEntry, Migration, Record
+
+__all__ = ["Selection", "findings", "pending", "same_checksum", "select", "statuses", "unsettled"]
+
+_SHORTEST_PREFIX = 16
+"""Digits of a checksum that the Node runner stores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which of the pending migrations to run; all of them by default.
+
+    Attributes:
+        to: Up to and including this file name or number.
+        steps: At most so many.
+        only: This one file name, or number, alone.
+    """
+
+    to: str | None = None
+    steps: int | None = None
+    only: str | None = None
+
+
+def same_checksum(stored: str | None, actual: str) -> bool:
+    """Whether a stored checksum, or a prefix of 16 digits and more, is that of the file; unknown is."""
+    if not stored:
+        return True
+    stored = stored.strip().lower()
+    return len(stored) >= _SHORTEST_PREFIX and actual.startswith(stored)
+
+
+def statuses(
+    migrations: Iterable[Migration], records: Iterable[Record], last_events: Mapping[str, LogEntry]
+) -> tuple[MigrationStatus, ...]:
+    """The status of every migration on disk or in the ledger, in the order of the files."""
+    on_disk = {migration.name: migration for migration in migrations}
+    recorded = {record.name: record for record in records}
+    last_applied = max((sort_key(name) for name in recorded), default=None)
+    found = []
+    for name in sorted(on_disk.keys() | recorded.keys(), key=sort_key):
+        migration, record, event = on_disk.get(name), recorded.get(name), last_events.get(name)
+        conditions = []
+        if record:
+            if event and event.event is Event.MARKED:
+                conditions.append(Condition.MARKED)
+            if not migration:
+                conditions.append(Condition.MISSING)
+            elif not same_checksum(record.checksum, migration.checksum):
+                conditions.append(Condition.MODIFIED)
+        else:
+            if event and event.event is Event.FAILED:
+                conditions.append(Condition.FAILED)
+            if last_applied is not None and sort_key(name) < last_applied:
+                conditions.append(Condition.OUT_OF_ORDER)
+        state = State.APPLIED if record else State.PENDING
+        found.append(MigrationStatus(name, state, tuple(conditions), migration, record, event))
+    return tuple(found)
+
+
+def pending(all_statuses: Iterable[MigrationStatus]) -> tuple[Migration, ...]:
+    """The migrations that the ledger does not have, in the order they run."""
+    return tuple(
+        status.migration for status in all_statuses if status.state is State.PENDING and status.migration
+    )
+
+
+def select(all_statuses: Sequence[MigrationStatus], selection: Selection) -> tuple[Migration, ...]:
+    """The pending migrations to run, in order.
+
+    Raises:
+        ConfigError: `to` or `only` names nothing, or `only` a number that several files have.
+        LedgerError: `only` names something that is applied already.
+    """
+    todo = pending(all_statuses)
+    if selection.only is not None:
+        chosen = _named(all_statuses, selection.only, "--only")
+        if len(chosen) > 1:
+            names = " and ".join(status.name for status in chosen)
+            raise ConfigError(f"--only {selection.only} is ambiguous: {names}", remedy="give the file's name")
+        if chosen[0].state is State.APPLIED:
+            raise LedgerError(f"{chosen[0].name} is applied already", names=[chosen[0].name])
+        todo = tuple(migration for migration in todo if migration.name == chosen[0].name)
+    if selection.to is not None:
+        last = max(sort_key(status.name) for status in _named(all_statuses, selection.to, "--to"))
+        todo = tuple(migration for migration in todo if sort_key(migration.name) <= last)
+    return todo if selection.steps is None else todo[: selection.steps]
+
+
+def _named(all_statuses: Sequence[MigrationStatus], word: str, option: str) -> tuple[MigrationStatus, ...]:
+    """The statuses that a file name (its `.sql` may be left out) or a number stands for; never empty."""
+    exact = tuple(status for status in all_statuses if status.name in {word, f"{word}.sql"})
+    if exact:
+        return exact
+    if word.isascii() and word.isdigit():
+        numbered = tuple(status for status in all_statuses if number_of(status.name) == int(word))
+        if numbered:
+            return numbered
+    raise ConfigError(f"{option} {word}: there is no such migration", remedy="`fluxmig status` lists them")
+
+
+def findings(all_statuses: Iterable[MigrationStatus], todo: Iterable[Migration]) -> tuple[Finding, ...]:
+    """What is wrong with the applied migrations, and which of those about to run are out of order.
+
+    Findings of kind "modified" and "out of order" are what `--strict` and `--strict-order` refuse.
+    """
+    all_statuses = tuple(all_statuses)
+    about = {migration.name for migration in todo}
+    modified = _with(all_statuses, Condition.MODIFIED)
+    missing = _with(all_statuses, Condition.MISSING)
+    late = tuple(name for name in _with(all_statuses, Condition.OUT_OF_ORDER) if name in about)
+    found = []
+    if modified:
+        found.append(
+            Finding(
+                "modified",
+                f"changed since {_they(modified, 'it was', 'they were')} applied: {', '.join(modified)}",
+                modified,
+                "put the old text back, and write the change as a new migration",
+            )
+        )
+    if missing:
+        found.append(
+            Finding(
+                "missing",
+                f"applied, but not in the folder: {', '.join(missing)}",
+                missing,
+                "bring the file back, or check --migrations",
+            )
+        )
+    if late:
+        found.append(
+            Finding(
+                "out of order",
+                f"sorted before something applied: {', '.join(late)}",
+                late,
+                "renumber it if it depends on what was applied since",
+            )
+        )
+    return tuple(found)
+
+
+def unsettled(all_statuses: Iterable[MigrationStatus]) -> tuple[Finding, ...]:
+    """What the log says of migrations that failed, or were marked without having run to the end."""
+    found = []
+    for status in all_statuses:
+        event = status.last_event
+        if event and Condition.FAILED in status.conditions:
+            place = f" (line {event.line})" if event.line else ""
+            message = f"{status.name} failed at its last attempt{place}: {event.message}"
+            found.append(Finding("failed", message, (status.name,), "mend it, and `fluxmig run`"))
+        elif event and Condition.MARKED in status.conditions:
+            message = f"{status.name} is recorded without having run to the end: {event.message}"
+            remedy = "check what it should have made, and add what is missing in a new migration"
+            found.append(Finding("marked", message, (status.name,), remedy))
+    return tuple(found)
+
+
+def _with(all_statuses: Iterable[MigrationStatus], condition: Condition) -> tuple[str, ...]:
+    return tuple(status.name for status in all_statuses if condition in status.conditions)
+
+
+def _they(names: Sequence[str], one: str, many: str) -> str:
+    return one if len(names) == 1 else many
