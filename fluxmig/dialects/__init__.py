@@ -1,0 +1,21 @@
+"""What each database can do and how: one class a database, the generic one for the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fluxmig.dialects.base import Dialect
+from fluxmig.dialects.postgresql import PostgreSQL
+from fluxmig.dialects.sqlite import SQLite
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+__all__ = ["DIALECTS", "Dialect", "dialect_of"]
+
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (PostgreSQL(), SQLite())}
+
+
+def dialect_of(bind: Engine | Connection) -> Dialect:
+    """The class that knows the database behind an engine or a connection."""
+    return DIALECTS.get(bind.dialect.name) or Dialect()

@@ -1,0 +1,432 @@
+"""The library's front door: a folder, an engine, and the verbs of the command line as methods.
+
+For an AsyncEngine: `await connection.run_sync(lambda c: Migrator(c, "migrations").run())`, with a connection
+of `async with engine.connect() as connection`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+import fluxmig
+from fluxmig import layouts, planner, script
+from fluxmig.dialects import dialect_of
+from fluxmig.errors import (
+    ConfigError,
+    DatabaseConnectionError,
+    FluxmigError,
+    LedgerError,
+    MigrationFailedError,
+    MigrationFileError,
+    RollbackError,
+)
+from fluxmig.execute import Executor
+from fluxmig.ledger import Ledger, Snapshot
+from fluxmig.model import (
+    FileProblem,
+    Finding,
+    OnDuplicate,
+    Outcome,
+    Plan,
+    Report,
+    RollbackReport,
+    RollbackResult,
+    Script,
+    Verification,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from fluxmig.layouts.numbered import Folder
+    from fluxmig.model import Migration, MigrationStatus, Record, StepResult
+
+__all__ = ["Migrator", "get_applied_migrations", "run_migration"]
+
+
+def run_migration(
+    bind: Engine | Connection,
+    path: str | Path,
+    *,
+    table: str = "schema_migrations",
+    schema: str | None = None,
+    on_duplicate: OnDuplicate | str = OnDuplicate.MARK,
+) -> StepResult:
+    """Applies one file and records it. Writes.
+
+    Args:
+        bind: An Engine, or a Connection that is used and never closed.
+        path: The file; its folder is the folder of migrations.
+        table: As for `Migrator`.
+        schema: As for `Migrator`.
+        on_duplicate: As for `Migrator`.
+
+    Raises:
+        MigrationFailedError: The database refused it.
+        LedgerError: It is applied already.
+        FluxmigError: As `Migrator.run`.
+    """
+    path = Path(path)
+    migrator = Migrator(bind, path.parent, table=table, schema=schema, on_duplicate=on_duplicate)
+    return migrator.run(only=path.name).results[0]
+
+
+def get_applied_migrations(
+    bind: Engine | Connection, *, table: str = "schema_migrations", schema: str | None = None
+) -> tuple[Record, ...]:
+    """The rows of the ledger in the order of application; empty where there is no ledger. Only reads."""
+    return Migrator(bind, table=table, schema=schema).applied()
+
+
+class Migrator:
+    """A folder of migrations and a database.
+
+    With an Engine, each migration has a transaction of its own. With a Connection, everything happens in it
+    and it is never closed: outside a transaction, each migration commits; inside one, each is a savepoint,
+    and whether it stays is the caller's to decide.
+
+    Nothing is read before a method is called. Methods say whether they write.
+    """
+
+    def __init__(
+        self,
+        bind: Engine | Connection,
+        migrations: str | Path = "migrations",
+        *,
+        table: str = "schema_migrations",
+        schema: str | None = None,
+        on_duplicate: OnDuplicate | str = OnDuplicate.MARK,
+        strict: bool = False,
+        strict_order: bool = False,
+        wait_lock_s: float = 300.0,
+    ) -> None:
+        """Keeps what it is given; touches neither folder nor database.
+
+        Args:
+            bind: An Engine or a Connection.
+            migrations: The folder.
+            table: The ledger's name; the log's is that with `_log` behind it.
+            schema: The ledger's schema; the connection's own by default.
+            on_duplicate: What to do when an object is already there.
+            strict: Whether files changed since they were applied stop a run.
+            strict_order: Whether pending files that sort before an applied one stop a run.
+            wait_lock_s: How many seconds to wait while another runner has the lock; 0 is at once.
+        """
+        if not isinstance(bind, Engine | Connection):
+            raise ConfigError(
+                f"an Engine or a Connection is needed, and not {type(bind).__name__}",
+                remedy="for an AsyncEngine: await connection.run_sync(lambda c: Migrator(c).run())",
+            )
+        self._bind = bind
+        self._folder = Path(migrations)
+        self._table, self._schema = table, schema
+        self._on_duplicate = OnDuplicate(on_duplicate)
+        self._strict, self._strict_order = strict, strict_order
+        self._wait_lock_s = wait_lock_s
+        self._dialect = dialect_of(bind)
+
+    # --- reading ------------------------------------------------------------------------------------------
+
+    def applied(self) -> tuple[Record, ...]:
+        """The rows of the ledger in the order of application. Only reads."""
+        with self._errors():
+            _, snapshot = self._read()
+        return snapshot.records
+
+    def status(self) -> tuple[MigrationStatus, ...]:
+        """Every migration on disk or in the ledger, in the order of the files. Only reads."""
+        folder = layouts.read(self._folder)
+        with self._errors():
+            _, snapshot = self._read()
+        return planner.statuses(folder.migrations, snapshot.records, snapshot.last_events)
+
+    def plan(self, *, to: str | None = None, steps: int | None = None, only: str | None = None) -> Plan:
+        """What `run` would do with the same arguments, and everything it would refuse. Only reads."""
+        folder = layouts.read(self._folder)
+        with self._errors():
+            _, snapshot = self._read()
+        plan, _ = self._plan(folder, snapshot, planner.Selection(to, steps, only))
+        return plan
+
+    def verify(self) -> Verification:
+        """Whether the database and the folder are fit for a run. Only reads, and changes nothing."""
+        with self._errors(), self._dialect.reading(self._bind) as connection:
+            ledger = self._ledger(connection)
+            snapshot = ledger.read(connection)
+            info = self._dialect.info(connection, ledger.table.schema)
+            can_create = self._dialect.may_create(connection, ledger.table.schema)
+            can_write = self._dialect.may_write(connection, ledger.table) if snapshot.exists else None
+        findings: list[Finding] = []
+        statuses: tuple[MigrationStatus, ...] = ()
+        try:
+            folder = layouts.read(self._folder)
+            statuses = planner.statuses(folder.migrations, snapshot.records, snapshot.last_events)
+            findings += folder.findings
+            findings += planner.findings(statuses, ())
+            findings += planner.unsettled(statuses)
+            findings += _unreadable(self._scripts(planner.pending(statuses)))
+        except (MigrationFileError, ConfigError) as error:
+            findings.append(Finding("files", error.message, (), error.remedy))
+        findings += self._permissions(ledger, info.user, can_create=can_create, can_write=can_write)
+        return Verification(
+            info,
+            ledger.table.fullname,
+            snapshot.exists,
+            snapshot.log_exists,
+            can_create,
+            can_write,
+            applied=len(snapshot.records),
+            pending=len(planner.pending(statuses)),
+            findings=tuple(findings),
+        )
+
+    def rollback_plan(self, steps: int = 1, *, record_only: bool = False) -> RollbackReport:
+        """What `rollback` would do with the same arguments. Only reads.
+
+        Raises:
+            RollbackError: Nothing is applied.
+        """
+        with self._errors():
+            _, snapshot = self._read()
+        chosen = self._last(snapshot, steps, record_only=record_only)
+        return RollbackReport(tuple(RollbackResult(record.name, down is not None) for record, down in chosen))
+
+    # --- writing ------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        *,
+        to: str | None = None,
+        steps: int | None = None,
+        only: str | None = None,
+        keep_going: bool = False,
+        on_step: Callable[[StepResult], None] | None = None,
+    ) -> Report:
+        """Applies the pending migrations in order. Writes.
+
+        Args:
+            to: Up to and including this file name or number.
+            steps: At most so many.
+            only: This file name or number alone.
+            keep_going: Whether to go on after a failure; the error comes at the end then.
+            on_step: Called after each migration, on the calling thread.
+
+        Raises:
+            MigrationFileError: A file cannot be read as a migration. Nothing was run.
+            LedgerError: `strict` or `strict_order` refused something, or the table is no ledger. Nothing
+                was run.
+            MigrationFailedError: The database refused a migration. What came before stays applied.
+            LockTimeoutError, DatabaseConnectionError: On the way; what came before stays applied.
+                Of these three, `report` says what that is.
+        """
+        started = time.perf_counter()
+        folder = layouts.read(self._folder)
+        results: list[StepResult] = []
+        todo: tuple[str, ...] = ()
+        findings: list[Finding] = []
+
+        def report() -> Report:
+            done = {result.name for result in results if result.outcome is not Outcome.FAILED}
+            left = tuple(name for name in todo if name not in done)
+            elapsed_ms = round((time.perf_counter() - started) * 1000)
+            return Report(tuple(results), left, tuple(findings), elapsed_ms)
+
+        try:
+            with self._errors():
+                ledger, snapshot = self._read()
+                plan, statuses = self._plan(folder, snapshot, planner.Selection(to, steps, only))
+                todo = tuple(migration.name for migration in planner.pending(statuses))
+                findings += plan.findings
+                if not plan.scripts:
+                    return report()
+                executor = self._executor(ledger)
+                if without_log := executor.prepare():
+                    findings.append(_no_log(ledger, without_log))
+                for planned in plan.scripts:
+                    result = executor.apply(planned)
+                    results.append(result)
+                    if on_step:
+                        on_step(result)
+                    if result.outcome is Outcome.FAILED and not keep_going:
+                        break
+        except FluxmigError as error:
+            error.report = report()
+            raise
+        failures = tuple(result for result in results if result.outcome is Outcome.FAILED)
+        if failures:
+            raise MigrationFailedError(report=report(), failures=failures)
+        return report()
+
+    def rollback(self, steps: int = 1, *, record_only: bool = False) -> RollbackReport:
+        """Takes the last applied migrations back, newest first, each in a transaction of its own. Writes.
+
+        A migration with a down script is reversed by it, and its record removed with it. Without one, or
+        with `record_only`, only the record is removed, and the SQL stays as it is.
+
+        Raises:
+            RollbackError: Nothing is applied, or a down script failed; then that one changed nothing, and
+                what came before it is taken back.
+        """
+        done: list[RollbackResult] = []
+        with self._errors():
+            ledger, snapshot = self._read()
+            chosen = self._last(snapshot, steps, record_only=record_only)
+            executor = self._executor(ledger)
+            executor.prepare()
+            for record, down in chosen:
+                started = time.perf_counter()
+                if down is None:
+                    executor.unrecord(record.name)
+                else:
+                    result = executor.reverse(down)
+                    if result.failure:
+                        text = (
+                            f"the down script of {record.name} failed, and changed nothing\n{result.failure}"
+                        )
+                        raise RollbackError(text, report=RollbackReport(tuple(done)))
+                elapsed_ms = round((time.perf_counter() - started) * 1000)
+                done.append(RollbackResult(record.name, down is not None, elapsed_ms))
+        return RollbackReport(tuple(done))
+
+    # --- parts --------------------------------------------------------------------------------------------
+
+    def _read(self) -> tuple[Ledger, Snapshot]:
+        with self._dialect.reading(self._bind) as connection:
+            ledger = self._ledger(connection)
+            return ledger, ledger.read(connection)
+
+    def _ledger(self, connection: Connection) -> Ledger:
+        """The ledger with its schema spelled out, so that no search path that a file sets can hide it."""
+        return Ledger(
+            self._table,
+            self._schema or self._dialect.ledger_schema(connection),
+            current_user=self._dialect.current_user,
+            client=_client(),
+            version=fluxmig.__version__,
+        )
+
+    def _executor(self, ledger: Ledger) -> Executor:
+        return Executor(self._bind, self._dialect, ledger, self._on_duplicate, self._wait_lock_s)
+
+    def _plan(
+        self, folder: Folder, snapshot: Snapshot, selection: planner.Selection
+    ) -> tuple[Plan, tuple[MigrationStatus, ...]]:
+        """What to run, everything split and checked; raises for what must stop a run."""
+        statuses = planner.statuses(folder.migrations, snapshot.records, snapshot.last_events)
+        todo = planner.select(statuses, selection)
+        found = planner.findings(statuses, todo)
+        refused = {"modified"} if self._strict else set()
+        refused |= {"out of order"} if self._strict_order else set()
+        for finding in found:
+            if finding.kind in refused:
+                raise LedgerError(finding.message, remedy=finding.remedy, names=finding.names)
+        scripts = self._scripts(todo)
+        if problems := [item for item in scripts if isinstance(item, FileProblem)]:
+            raise MigrationFileError(problems)
+        ready = tuple(item for item in scripts if isinstance(item, Script))
+        return Plan(ready, (*folder.findings, *found, *_empty(ready))), statuses
+
+    def _scripts(self, migrations: Iterable[Migration]) -> list[Script | FileProblem]:
+        return [
+            self._script(migration.name, migration.path, migration.checksum, migration.sql)
+            for migration in migrations
+        ]
+
+    def _script(self, name: str, path: Path, checksum: str, text: str) -> Script | FileProblem:
+        rules, reason = self._dialect.rules, self._dialect.no_transaction_reason
+        return script.prepare(name, path, checksum, text, rules, reason)
+
+    def _last(
+        self, snapshot: Snapshot, steps: int, *, record_only: bool
+    ) -> list[tuple[Record, Script | None]]:
+        """The newest records, each with its down script made ready, or None where there is none to run."""
+        if not snapshot.records:
+            raise RollbackError("nothing is applied, so there is nothing to roll back")
+        folder = None if record_only else layouts.read(self._folder)
+        downs = {migration.name: migration.down for migration in folder.migrations} if folder else {}
+        chosen: list[tuple[Record, Script | None]] = []
+        for record in snapshot.records[: -steps - 1 : -1]:
+            down = downs.get(record.name)
+            ready = self._script(record.name, down.path, "", down.sql) if down else None
+            if isinstance(ready, FileProblem):
+                raise MigrationFileError([ready])
+            chosen.append((record, ready))
+        return chosen
+
+    def _permissions(
+        self, ledger: Ledger, user: str | None, *, can_create: bool | None, can_write: bool | None
+    ) -> list[Finding]:
+        schema, name = ledger.table.schema, ledger.table.fullname
+        found = []
+        if schema is None and self._dialect.current_user is not None:
+            found.append(
+                Finding("permission", "no schema of the search path exists", (), "CREATE SCHEMA, or --schema")
+            )
+        elif can_create is None and schema is not None:
+            found.append(Finding("permission", f"there is no schema {schema}", (), f"CREATE SCHEMA {schema}"))
+        elif can_create is False:
+            where = f"in schema {schema}" if schema else "in the database's folder"
+            remedy = (
+                f"GRANT CREATE ON SCHEMA {schema} TO {user}" if schema else "check the file's permissions"
+            )
+            found.append(Finding("permission", f"the login may not create {where}", (), remedy))
+        if can_write is False:
+            remedy = (
+                f"GRANT SELECT, INSERT, DELETE ON {name} TO {user}"
+                if user
+                else "check the file's permissions"
+            )
+            found.append(Finding("permission", f"the login may not write {name}", (), remedy))
+        return found
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turns what the database says outside a migration into the errors of this package."""
+        try:
+            yield
+        except DBAPIError as error:
+            server = self._dialect.explain(error)
+            code = f" [{server.code}]" if server.code else ""
+            if error.connection_invalidated or error.orig is None:
+                raise DatabaseConnectionError(f"the connection was lost: {server.message}{code}") from error
+            if remedy := self._dialect.way_out(server):
+                raise ConfigError(f"the database refuses: {server.message}{code}", remedy=remedy) from error
+            raise LedgerError(
+                f"the database refused fluxmig's own statement on {self._table}: {server.message}{code}",
+                remedy="if the table is another tool's, choose another name with --table",
+            ) from error
+
+
+def _client() -> str:
+    """Who runs this, as user@host; not from the environment, where anything can stand."""
+    try:
+        import pwd  # noqa: PLC0415  # POSIX only
+
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError):
+        user = f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
+    return f"{user}@{socket.gethostname()}"[:255]
+
+
+def _empty(scripts: Iterable[Script]) -> list[Finding]:
+    names = tuple(script.name for script in scripts if not script.statements)
+    if not names:
+        return []
+    return [Finding("empty", f"holds no statement: {', '.join(names)}", names, "is the SQL missing?")]
+
+
+def _no_log(ledger: Ledger, why: str) -> Finding:
+    name = ledger.log_table.fullname
+    return Finding("log", f"{name} cannot be made, so no events are kept: {why}")
+
+
+def _unreadable(scripts: Sequence[Script | FileProblem]) -> list[Finding]:
+    return [Finding("files", str(item)) for item in scripts if isinstance(item, FileProblem)]
