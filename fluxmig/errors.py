@@ -17,7 +17,7 @@ driver's own error is the `__cause__`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,6 +57,10 @@ class FluxmigError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.remedy}" if self.remedy else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """So that an error crosses from a worker process to its parent, fields and all."""
+        return _restore, (type(self), self.args, self.__dict__)
 
 
 class ConfigError(FluxmigError):
@@ -128,3 +132,9 @@ class MigrationFailedError(FluxmigError):
 
 class RollbackError(FluxmigError):
     """A down script failed, and changed nothing; or there is nothing to roll back."""
+
+
+def _restore(kind: type[FluxmigError], args: tuple[Any, ...], fields: dict[str, Any]) -> FluxmigError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error

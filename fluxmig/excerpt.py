@@ -8,6 +8,8 @@ __all__ = ["excerpt"]
 
 _BEFORE, _AFTER = 2, 1
 _WIDTH = 120
+# A file's escape characters must not reach the terminal: their pictures (Unicode U+2400 to U+2421) do.
+_CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) != "\t"} | {127: 0x2421}
 
 
 def excerpt(text: str, line: int, column: int | None = None) -> str:
@@ -45,7 +47,7 @@ def _lines_around(text: str, line: int) -> list[tuple[int, str]]:
         end = text.find("\n", start)
         content = text[start:] if end < 0 else text[start:end]
         if content.strip() or number <= line:
-            found.append((number, content.rstrip("\r")))
+            found.append((number, content.rstrip("\r").translate(_CONTROLS)))
         if end < 0:
             break
         start = end + 1

@@ -362,6 +362,17 @@ class StepResult:
     failure: Failure | None = None
     lost: tuple[Statement, ...] = ()
 
+    @property
+    def loss(self) -> str:
+        """How many statements a marked migration lost, in words."""
+        match len(self.lost):
+            case 0:
+                return "no other statement was lost"
+            case 1:
+                return "1 other statement did not take effect"
+            case count:
+                return f"{count} other statements did not take effect"
+
 
 @dataclass(frozen=True, slots=True)
 class Report:

@@ -26,7 +26,7 @@ __all__ = ["prepare"]
 _LOOK = 64
 """Words of a statement that tell what it is."""
 
-_DIRECTIVE = re.compile(r"[ \t]*--[ \t]*fluxmig:[ \t]*(?P<text>[^\r\n]*)")
+_DIRECTIVE = re.compile(r"[ \t]*--[ \t]*fluxmig:[ \t]*(?P<text>[^\r\n]*)", re.IGNORECASE)
 _DIRECTIVES = tuple(mode.value for mode in Mode)
 _BEGIN = frozenset({("BEGIN",), ("BEGIN", "WORK"), ("BEGIN", "TRANSACTION"), ("START", "TRANSACTION")})
 _COMMIT = frozenset(

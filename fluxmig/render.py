@@ -1,0 +1,395 @@
+"""Nouns -> plain text, terminal text, JSON. Sees nouns only; prints nothing.
+
+Text is a list of lines, and a line a list of spans `(text, style)`; styles are rich's, and plain text just
+drops them. JSON is a dictionary with `"format": 1` and the command's name; its keys are documented in
+docs/json.md and change only with the number.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fluxmig.model import Condition, Mode, Outcome, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from fluxmig.errors import FluxmigError
+    from fluxmig.model import (
+        Failure,
+        Finding,
+        MigrationStatus,
+        Plan,
+        Report,
+        RollbackReport,
+        Script,
+        StepResult,
+        Verification,
+    )
+
+__all__ = [
+    "Line",
+    "error_json",
+    "finding_lines",
+    "plain",
+    "plan_json",
+    "plan_lines",
+    "report_json",
+    "report_lines",
+    "rollback_json",
+    "rollback_lines",
+    "status_json",
+    "status_lines",
+    "step_lines",
+    "terminal",
+    "verify_json",
+    "verify_lines",
+]
+
+Line = list[tuple[str, str]]
+
+_RULE = "=" * 60
+_GOOD, _ODD, _BAD, _DIM, _HEAD = "green", "yellow", "red", "dim", "bold"
+_SHOWN = 10
+"""Names that a list shows before it says how many more there are."""
+
+
+def plain(lines: Iterable[Line]) -> str:
+    """The lines without their styles."""
+    return "\n".join("".join(text for text, _ in line) for line in lines)
+
+
+def terminal(lines: Iterable[Line]) -> str:
+    """The lines with ANSI colours."""
+    from rich.console import Console  # noqa: PLC0415  # only where colour is wanted
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(
+        force_terminal=True, color_system="standard", no_color=False, width=10_000, highlight=False
+    )
+    with console.capture() as captured:
+        for line in lines:
+            console.print(Text.assemble(*line), soft_wrap=True)
+    return captured.get().removesuffix("\n")
+
+
+# --- status -----------------------------------------------------------------------------------------------
+
+
+def status_lines(statuses: Sequence[MigrationStatus]) -> list[Line]:
+    """The guide's form; to it, in brackets, what is wrong with a migration."""
+    applied = [status for status in statuses if status.state is State.APPLIED]
+    pending = [status for status in statuses if status.state is State.PENDING]
+    return [
+        [("MIGRATION STATUS", _HEAD)],
+        [(_RULE, _DIM)],
+        [],
+        [("Applied Migrations:", _HEAD)],
+        *(_status_line(status) for status in applied),
+        [],
+        [("Pending Migrations:", _HEAD)],
+        *(_status_line(status) for status in pending),
+        [],
+        [(_RULE, _DIM)],
+        [(f"Total: {len(statuses)} | Applied: {len(applied)} | Pending: {len(pending)}", _HEAD)],
+    ]
+
+
+def _status_line(status: MigrationStatus) -> Line:
+    line: Line = []
+    if status.record:
+        line += [
+            ("  [x] ", _GOOD),
+            (status.name, ""),
+            (f" ({_duration(status.record.execution_time_ms)})", _DIM),
+        ]
+    else:
+        line += [("  [ ] ", _ODD), (status.name, "")]
+    if status.conditions:
+        words = ", ".join(condition.value for condition in status.conditions)
+        bad = {Condition.MODIFIED, Condition.MISSING, Condition.FAILED} & set(status.conditions)
+        line.append((f" [{words}]", _BAD if bad else _ODD))
+    return line
+
+
+def status_json(statuses: Sequence[MigrationStatus]) -> dict[str, Any]:
+    """Every migration with its state, conditions and ledger row, and the three counts."""
+    applied = sum(status.state is State.APPLIED for status in statuses)
+    return _document(
+        "status",
+        migrations=[_status_json(status) for status in statuses],
+        total=len(statuses),
+        applied=applied,
+        pending=len(statuses) - applied,
+    )
+
+
+def _status_json(status: MigrationStatus) -> dict[str, Any]:
+    record, event = status.record, status.last_event
+    return {
+        "name": status.name,
+        "state": status.state.value,
+        "conditions": [condition.value for condition in status.conditions],
+        "checksum": status.migration.checksum if status.migration else None,
+        "recorded_checksum": record.checksum if record else None,
+        "applied_at": record.applied_at.isoformat() if record and record.applied_at else None,
+        "applied_by": record.applied_by if record else None,
+        "execution_time_ms": record.execution_time_ms if record else None,
+        "message": event.message if event and status.conditions else None,
+    }
+
+
+# --- run --------------------------------------------------------------------------------------------------
+
+
+def step_lines(result: StepResult) -> list[Line]:
+    """One migration of a run, as it ends; what failed is told by the error."""
+    took = f" ({_duration(result.duration_ms)})"
+    match result.outcome:
+        case Outcome.APPLIED:
+            note = ", no transaction" if result.mode is Mode.NO_TRANSACTION else ""
+            return [[("  [x] ", _GOOD), (result.name, ""), (took[:-1] + note + ")", _DIM)]]
+        case Outcome.SKIPPED:
+            return [[("  [x] ", _GOOD), (result.name, ""), (" (another runner was faster)", _DIM)]]
+        case Outcome.FAILED:
+            return [[("  [ ] ", _BAD), (result.name, ""), (" FAILED", _BAD), (took, _DIM)]]
+        case Outcome.MARKED:
+            head: Line = [("  [!] ", _ODD), (result.name, ""), (" MARKED AS APPLIED", _ODD), (took, _DIM)]
+            return [head, *([(f"      {text}", "")] for text in _marked(result))]
+
+
+def _marked(result: StepResult) -> list[str]:
+    """Which statement, which object, and what did not take effect."""
+    failure = result.failure
+    if failure is None:
+        return []
+    lines = [failure.headline]
+    if failure.statement:
+        lines.append(
+            f"statement {failure.statement.number} of {result.statements}: {failure.statement.first_line}"
+        )
+    lines.append(result.loss)
+    return lines
+
+
+def report_lines(report: Report) -> list[Line]:
+    """The summary of a run: what is left, if anything, and the counts."""
+    counts = {outcome: len(report.having(outcome)) for outcome in Outcome}
+    lines: list[Line] = []
+    if not report.results and not report.pending:
+        lines.append([("Nothing to run: every migration is applied.", "")])
+    elif report.pending:
+        lines += [[], [("Still pending:", _HEAD)]]
+        lines += [[("  [ ] ", _ODD), (name, "")] for name in report.pending[:_SHOWN]]
+        if more := len(report.pending) - _SHOWN:
+            lines += [[(f"  and {more} more", _DIM)]] if more > 0 else []
+    summary = f"Applied: {counts[Outcome.APPLIED]} | Marked: {counts[Outcome.MARKED]}"
+    summary += f" | Failed: {counts[Outcome.FAILED]} | Pending: {len(report.pending)}"
+    return [*lines, [], [(f"{summary} | Time: {_duration(report.duration_ms)}", _HEAD)]]
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """The steps, what is left, and the findings."""
+    return _document(
+        "run",
+        dry_run=False,
+        results=[_step_json(result) for result in report.results],
+        pending=list(report.pending),
+        findings=_findings_json(report.findings),
+        duration_ms=report.duration_ms,
+    )
+
+
+def _step_json(result: StepResult) -> dict[str, Any]:
+    return {
+        "name": result.name,
+        "outcome": result.outcome.value,
+        "duration_ms": result.duration_ms,
+        "mode": result.mode.value,
+        "statements": result.statements,
+        "failure": _failure_json(result.failure) if result.failure else None,
+        "lost_statements": [
+            {"number": statement.number, "line": statement.line, "first_line": statement.first_line}
+            for statement in result.lost
+        ],
+    }
+
+
+def _failure_json(failure: Failure) -> dict[str, Any]:
+    return {
+        "file": str(failure.path),
+        "line": failure.line,
+        "column": failure.column,
+        "message": failure.message,
+        "code": failure.code,
+        "object": failure.object,
+        "detail": failure.detail,
+        "hint": failure.hint,
+        "context": failure.context,
+        "statement": failure.statement.number if failure.statement else None,
+        "statements_done": failure.done,
+        "remedy": failure.remedy,
+    }
+
+
+# --- dry run ----------------------------------------------------------------------------------------------
+
+
+def plan_lines(plan: Plan) -> list[Line]:
+    """What a run would do."""
+    if not plan.scripts:
+        return [[("Nothing to run.", "")]]
+    return [
+        [("Would apply:", _HEAD)],
+        *([("  [ ] ", _ODD), (script.name, ""), (f" ({_kind(script)})", _DIM)] for script in plan.scripts),
+        [],
+        [(f"Would apply: {len(plan.scripts)} | Nothing was written.", _HEAD)],
+    ]
+
+
+def _kind(script: Script) -> str:
+    count = len(script.statements)
+    text = f"{count} statement" if count == 1 else f"{count} statements"
+    return f"{text}, no transaction: {script.reason}" if script.mode is Mode.NO_TRANSACTION else text
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """The scripts that would run, in order."""
+    scripts = [
+        {
+            "name": script.name,
+            "checksum": script.checksum,
+            "mode": script.mode.value,
+            "reason": script.reason,
+            "statements": len(script.statements),
+        }
+        for script in plan.scripts
+    ]
+    return _document("run", dry_run=True, plan=scripts, findings=_findings_json(plan.findings))
+
+
+# --- rollback ---------------------------------------------------------------------------------------------
+
+
+def rollback_lines(report: RollbackReport, *, done: bool) -> list[Line]:
+    """What was taken back, or would be."""
+    lines: list[Line] = []
+    for result in report.results:
+        if result.reversed:
+            took = f" ({_duration(result.duration_ms)})" if done else ""
+            text = "reversed by its down script" if done else "its down script runs, and its record goes"
+            lines.append([("  [ ] ", _ODD), (result.name, ""), (f" {text}{took}", "")])
+        else:
+            text = "record removed" if done else "only its record goes"
+            lines.append([("  [ ] ", _ODD), (result.name, ""), (f" {text}; the SQL is NOT reversed", _ODD)])
+    return lines
+
+
+def rollback_json(report: RollbackReport) -> dict[str, Any]:
+    """What was taken back."""
+    results = [
+        {"name": result.name, "reversed": result.reversed, "duration_ms": result.duration_ms}
+        for result in report.results
+    ]
+    return _document("rollback", results=results)
+
+
+# --- verify -----------------------------------------------------------------------------------------------
+
+
+def verify_lines(verification: Verification) -> list[Line]:
+    """Where one is connected to, what the ledger is like, and each problem with its remedy."""
+    info = verification.info
+    ledger = f"{verification.table} {'exists' if verification.ledger_exists else 'is made by the first run'}"
+    facts = {
+        "Server": f"{info.server} {info.version} ({info.dialect})",
+        "Time": info.time,
+        "Database": info.database,
+        "User": info.user,
+        "SSL": _yes(info.ssl, "on", "off"),
+        "Ledger": ledger,
+        "May create": _yes(verification.can_create, "yes", "no"),
+        "May write": _yes(verification.can_write, "yes", "no"),
+        "Migrations": f"{verification.applied} applied, {verification.pending} pending",
+    }
+    lines: list[Line] = [
+        [(f"{label + ':':<12}", _DIM), (value, "")] for label, value in facts.items() if value is not None
+    ]
+    lines.append([])
+    for finding in verification.findings:
+        lines += finding_lines(finding, "problem", _BAD)
+    count = len(verification.findings)
+    if count:
+        lines.append([(f"{count} {'problem' if count == 1 else 'problems'}", _BAD)])
+    else:
+        lines.append([("All is well.", _GOOD)])
+    return lines
+
+
+def verify_json(verification: Verification) -> dict[str, Any]:
+    """The facts and the findings."""
+    info = verification.info
+    return _document(
+        "verify",
+        ok=verification.ok,
+        server={"product": info.server, "version": info.version, "dialect": info.dialect, "time": info.time},
+        database=info.database,
+        user=info.user,
+        ssl=info.ssl,
+        ledger={
+            "table": verification.table,
+            "exists": verification.ledger_exists,
+            "log_exists": verification.log_exists,
+            "may_create": verification.can_create,
+            "may_write": verification.can_write,
+        },
+        applied=verification.applied,
+        pending=verification.pending,
+        findings=_findings_json(verification.findings),
+    )
+
+
+def _yes(value: bool | None, yes: str, no: str) -> str | None:  # noqa: FBT001  # three values, not a switch
+    return None if value is None else yes if value else no
+
+
+# --- what all share ---------------------------------------------------------------------------------------
+
+
+def finding_lines(finding: Finding, label: str = "warning", style: str = _ODD) -> list[Line]:
+    """A finding, and under it the way out."""
+    lines: list[Line] = [[(f"{label}: ", style), (finding.message, "")]]
+    if finding.remedy:
+        lines.append([(f"  {finding.remedy}", _DIM)])
+    return lines
+
+
+def error_json(command: str, error: FluxmigError, report: dict[str, Any] | None = None) -> dict[str, Any]:
+    """An error, with what had been done before it."""
+    fields = {
+        "type": type(error).__name__,
+        "message": error.message,
+        "remedy": error.remedy,
+        "exit_code": error.exit_code,
+    }
+    return {**(report or _document(command)), "error": fields}
+
+
+def _document(command: str, **fields: Any) -> dict[str, Any]:
+    return {"format": 1, "command": command, **fields}
+
+
+def _findings_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": finding.kind,
+            "message": finding.message,
+            "names": list(finding.names),
+            "remedy": finding.remedy,
+        }
+        for finding in findings
+    ]
+
+
+def _duration(milliseconds: int | None) -> str:
+    return "N/A" if milliseconds is None else f"{milliseconds / 1000:.2f}s"
