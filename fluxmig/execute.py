@@ -280,14 +280,9 @@ class Executor:
         lost = tuple(
             statement for statement in script.statements if failure.done < statement.number != failing
         )
-        entry = LogEntry(
-            Event.MARKED,
-            script.name,
-            f"{failure.message}; {len(lost)} other statements did not take effect",
-            failure.code,
-            failing,
-            failure.line,
-        )
+        result = replace(self._result(script, Outcome.MARKED, started), failure=failure, lost=lost)
+        message = f"{failure.message}; {result.loss}"
+        entry = LogEntry(Event.MARKED, script.name, message, failure.code, failing, failure.line)
         with self.claimed() as connection:
             if self.ledger.has(connection, script.name):
                 return self._result(script, Outcome.SKIPPED, started)
@@ -296,10 +291,10 @@ class Executor:
                 Event.MARKED,
                 name=script.name,
                 checksum=script.checksum,
-                duration_ms=_ms_since(started),
+                duration_ms=result.duration_ms,
                 entry=entry,
             )
-        return replace(self._result(script, Outcome.MARKED, started), failure=failure, lost=lost)
+        return result
 
     def _log_failure(self, script: Script, failure: Failure, started: float) -> None:
         """Keeps the failure in the log; an error on the way never hides the failure itself."""

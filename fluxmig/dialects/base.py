@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["Dialect", "ServerError", "escape", "quoted"]
 
 
+# What SQLAlchemy's compiler takes for marks of its own where the driver's parameters have places: `%(name)s`
+# before 2.0.58, the other one in every version. Nothing in text() can escape them.
+_MISREAD = re.compile(r"%\(|__\[POSTCOMPILE_")
+
+
 @dataclass(frozen=True, slots=True)
 class ServerError:
     """What the database said about an error.
@@ -144,6 +149,9 @@ class Dialect:
 
     def send(self, connection: Connection, script: str) -> None:
         """Runs the SQL exactly as written. The only way that a migration's SQL takes to the driver."""
+        if _MISREAD.search(script):
+            connection.exec_driver_sql(script, execution_options={"no_parameters": True}).close()
+            return
         # Not cached: a file runs once, and the engine's cache would keep its text.
         connection.execute(text(escape(script)), execution_options={"compiled_cache": None}).close()
 

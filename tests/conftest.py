@@ -1,0 +1,74 @@
+"""Fixtures: a fresh database on every source, and a folder of migrations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import SOURCES, Database, Servers, Write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    running = Servers()
+    yield running
+    running.close()
+
+
+@pytest.fixture(params=SOURCES)
+def database(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Database]:
+    """A fresh, empty database, once on every source."""
+    yield from _fresh(request.param, servers, tmp_path)
+
+
+@pytest.fixture(params=[source for source in SOURCES if source != "sqlite"])
+def postgresql(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Database]:
+    """A fresh, empty PostgreSQL database, once on every source."""
+    yield from _fresh(request.param, servers, tmp_path)
+
+
+@pytest.fixture
+def sqlite(servers: Servers, tmp_path: Path) -> Iterator[Database]:
+    """A fresh SQLite file."""
+    yield from _fresh("sqlite", servers, tmp_path)
+
+
+@pytest.fixture
+def one_postgresql(servers: Servers, tmp_path: Path) -> Iterator[Database]:
+    """A fresh, empty database on the embedded PostgreSQL alone, where one server says as much as five."""
+    yield from _fresh("postgresql-18", servers, tmp_path)
+
+
+def _fresh(source: str, servers: Servers, tmp_path: Path) -> Iterator[Database]:
+    if source == "sqlite":
+        database = Database(source, f"sqlite:///{tmp_path}/test.db")
+        yield database
+        database.dispose()
+    else:
+        with servers.get(source).database() as database:
+            yield database
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder for migrations."""
+    path = tmp_path / "migrations"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def write(folder: Path) -> Write:
+    """Writes migrations: `write({"001_a.sql": "CREATE ..."})`."""
+
+    def write_files(files: Mapping[str, str | bytes]) -> None:
+        for name, content in files.items():
+            data = content.encode() if isinstance(content, str) else content
+            (folder / name).write_bytes(data)
+
+    return write_files
