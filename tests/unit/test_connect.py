@@ -1,0 +1,497 @@
+"""`fluxmig.connect` without a server: URLs, drivers, options, and SQLite's files."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import sqlite3
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import text
+
+from fluxmig import connect, scratch
+from fluxmig.connect import parse_url, reach
+from fluxmig.errors import ConfigError, DatabaseConnectionError, FluxmigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SHAPE = (
+    "the form is postgresql://USER:PASSWORD@HOST:5432/DATABASE,"
+    " with @ : / ? # % in the password as %40 %3A %2F %3F %23 %25"
+)
+POSTGRESQL = "postgresql+psycopg"
+
+
+def refusal(raw: str, kind: type[FluxmigError] = ConfigError, **options: Any) -> str:
+    with pytest.raises(kind) as caught, reach(raw, **options):
+        pass
+    assert caught.type is kind
+    return str(caught.value)
+
+
+# --- parse_url --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "driver"),
+    [
+        ("postgres://h/d", POSTGRESQL),
+        ("postgresql://h/d", POSTGRESQL),
+        ("postgresql+psycopg://h/d", POSTGRESQL),
+        ("PostgreSQL://h/d", POSTGRESQL),
+        ("postgresql+psycopg2://h/d", "postgresql+psycopg2"),
+        ("postgresql+pg8000://h/d", "postgresql+pg8000"),
+        ("mysql://h/d", "mysql+pymysql"),
+        ("mysql+mysqldb://h/d", "mysql+mysqldb"),
+        ("mariadb://h/d", "mariadb+pymysql"),
+        ("mariadb+mariadbconnector://h/d", "mariadb+mariadbconnector"),
+        ("sqlite://", "sqlite"),
+        ("sqlite:///a.db", "sqlite"),
+        ("oracle+oracledb://h/d", "oracle+oracledb"),
+        ("nonsense://h/d", "nonsense"),
+    ],
+)
+def test_the_driver(raw: str, driver: str) -> None:
+    assert parse_url(raw).drivername == driver
+
+
+@pytest.mark.parametrize(
+    ("raw", "parts"),
+    [
+        ("postgresql://u:p@h:1/d", ("u", "p", "h", 1, "d")),
+        ("postgresql://u@h/d", ("u", None, "h", None, "d")),
+        ("postgresql://h", (None, None, "h", None, None)),
+        ("postgresql://", (None, None, None, None, None)),
+        ("postgresql:///d", (None, None, None, None, "d")),
+        ("postgresql://u:@h/d", ("u", "", "h", None, "d")),
+        ("postgresql://:p@h/d", ("", "p", "h", None, "d")),
+        ("postgresql://u:p@/d", ("u", "p", None, None, "d")),
+        ("postgresql://u:p@[::1]:1/d", ("u", "p", "::1", 1, "d")),
+        ("postgresql://u:a%40b%3Ac%2Fd%3Fe%23f%25g@h/d", ("u", "a@b:c/d?e#f%g", "h", None, "d")),
+        ("postgresql://u%40server:p@h/d", ("u@server", "p", "h", None, "d")),
+        ("postgresql://u:a:b/c?d#e%f@h/d", ("u", "a:b/c?d#e%f", "h", None, "d")),
+        ("postgresql://größe:ключ@h/d", ("größe", "ключ", "h", None, "d")),
+        ("  postgresql://u:p@h/d\n", ("u", "p", "h", None, "d")),
+        ("sqlite:////srv/a@b/c@d.db", (None, None, None, None, "/srv/a@b/c@d.db")),
+    ],
+)
+def test_the_parts(raw: str, parts: tuple[object, ...]) -> None:
+    url = parse_url(raw)
+    assert (url.username, url.password, url.host, url.port, url.database) == parts
+
+
+def test_options_stay() -> None:
+    url = parse_url("postgresql://h/d?sslmode=require&host=a&host=b")
+    assert url.query == {"sslmode": "require", "host": ("a", "b")}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "",
+        "secret",
+        "secret@h",
+        "u:secret@h/d",
+        "//u:secret@h/d",
+        "://u:secret@h/d",
+        "postgresql:u:secret@h/d",
+        "postgresql:/u:secret@h/d",
+        "postgresql//u:secret@h/d",
+        "postgresql://u:secret@h:port/d",
+        "postgresql://u:secret@h:1:2/d",
+        "postgresql://u:secret",
+        "postgresql://u:secret/d",
+        "postgresql:///u:secret@h/d",
+        "postgresql://u/secret@h/d",
+        "postgresql://u?secret@h/d",
+        "postgresql://u#secret@h/d",
+        "jdbc:postgresql://u:secret@h/d",
+        '"postgresql://u:secret@h/d"',
+    ],
+)
+def test_what_cannot_be_read(raw: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_url(raw)
+    assert str(caught.value) == f"the database URL cannot be read\n{SHAPE}"
+    assert "secret" not in "".join(traceback.format_exception(caught.value)[1:])
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "postgresql://u:x@secret@h/d",
+        "postgresql://u:secret@x@h/d",
+        "postgresql://u:@secret@h/d",
+        "postgresql://u@h/d?password=secret@x",
+        "mysql://u:x@secret@h/d",
+    ],
+)
+def test_more_than_one_at(raw: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_url(raw)
+    assert str(caught.value) == f"the database URL holds more than one @\n{SHAPE}"
+
+
+# --- drivers ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """`without("psycopg")`: importing it fails, as if it were not installed."""
+
+    def hide(package: str) -> None:
+        real = builtins.__import__
+
+        def imports(name: str, *args: Any, **kwargs: Any) -> Any:
+            level = args[3] if len(args) > 3 else kwargs.get("level", 0)
+            if name.partition(".")[0] == package and not level:
+                raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+            return real(name, *args, **kwargs)
+
+        for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setattr(builtins, "__import__", imports)
+
+    return hide
+
+
+@pytest.mark.parametrize(
+    ("raw", "package", "install"),
+    [
+        ("postgresql://u:secret@h/d", "psycopg", "psycopg[binary]"),
+        ("postgresql+psycopg2://u:secret@h/d", "psycopg2", "psycopg2-binary"),
+        ("postgresql+pg8000://u:secret@h/d", "pg8000", "pg8000"),
+        ("mysql://u:secret@h/d", "pymysql", "fluxmig[mysql]"),
+        ("mariadb://u:secret@h/d", "pymysql", "fluxmig[mysql]"),
+        ("mysql+mysqldb://u:secret@h/d", "MySQLdb", "mysqlclient"),
+        ("mysql+mysqlconnector://u:secret@h/d", "mysql", "mysql-connector-python"),
+        ("oracle+oracledb://u:secret@h/d", "oracledb", "oracledb"),
+    ],
+)
+def test_a_missing_driver(raw: str, package: str, install: str, without: Callable[[str], None]) -> None:
+    without(package)
+    assert refusal(raw) == f"the driver {package} is not installed\npip install '{install}'"
+
+
+def test_a_driver_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As psycopg without libpq: an ImportError that names no module."""
+
+    def fail(*_: object, **__: object) -> object:
+        raise ImportError("no pq wrapper available.")
+
+    monkeypatch.setattr(connect, "create_engine", fail)
+    assert refusal("postgresql://h/d") == (
+        "the driver psycopg cannot be loaded: no pq wrapper available\npip install 'psycopg[binary]'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        ("nonsense://u:secret@h/d", "nonsense"),
+        ("postgresqll://u:secret@h/d", "postgresqll"),
+        ("http://u:secret@h/d", "http"),
+        ("postgresql+nonsense://u:secret@h/d", "postgresql+nonsense"),
+        ("embedded://u:secret@h/d", "embedded"),
+    ],
+)
+def test_an_unknown_database_or_driver(raw: str, name: str) -> None:
+    assert refusal(raw) == (
+        f"SQLAlchemy knows no database or driver {name!r}\n"
+        "check the word before :// in the URL, or install the package that brings it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("postgresql+asyncpg", "postgresql"),
+        ("postgresql+psycopg_async", "postgresql"),
+        ("sqlite+aiosqlite", "sqlite"),
+        ("mysql+aiomysql", "mysql"),
+        ("mariadb+asyncmy", "mariadb"),
+    ],
+)
+def test_an_asyncio_driver(name: str, plain: str) -> None:
+    """Also where it is not installed."""
+    assert refusal(f"{name}://u:secret@h/d") == (
+        f"{name} is an asyncio driver, and the command line needs another\nwrite {plain}:// without a driver"
+    )
+
+
+# --- options of the URL -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "names"),
+    [
+        ("mysql://u:secret@127.0.0.1:1/d?bogus=secret", "bogus"),
+        ("mysql://u:secret@127.0.0.1:1/d?bogus=1&more=2", "bogus, more"),
+        ("postgresql://u@h/d?port=secret", "port"),
+    ],
+)
+def test_options_that_the_driver_does_not_take(raw: str, names: str) -> None:
+    assert refusal(raw) == (
+        f"the database URL has options that the driver does not take: {names}\n"
+        "correct what stands behind the ? in the URL, or leave it out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (":1/d?bogus=secret", 'invalid connection option "bogus"'),
+        (":1/d?sslmode=yes", 'invalid sslmode value: "yes"'),
+        (":1/d?connect_timeout=soon", "bad value for connect_timeout: 'soon'"),
+        (":99999/d", 'invalid port number: "99999"'),
+        (":-1/d", 'invalid port number: "-1"'),
+    ],
+)
+def test_options_that_libpq_does_not_take(end: str, said: str) -> None:
+    """And nobody waits for them to change."""
+    assert refusal(f"postgresql://u:secret@127.0.0.1{end}", wait_s=60) == (
+        f"the database URL is wrong: {said}\ncorrect it in the URL, or leave it out"
+    )
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 300, ".a"])
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
+def test_a_host_that_cannot_be_one(scheme: str, host: str) -> None:
+    assert refusal(f"{scheme}://u:secret@{host}/d") == (
+        f"the database URL holds a character or a host name that cannot be sent\n{SHAPE}"
+    )
+
+
+def test_bytes_that_are_no_utf_8() -> None:
+    assert refusal(os.fsdecode(b"postgresql://u:\xff@127.0.0.1:1/d")) == (
+        f"the database URL holds a character or a host name that cannot be sent\n{SHAPE}"
+    )
+
+
+# --- what the driver is given beside the URL --------------------------------------------------------------
+
+ALWAYS = {"connect_timeout": 10, "fallback_application_name": "fluxmig", "prepare_threshold": None}
+
+
+def arguments(
+    raw: str, environ: dict[str, str] | None = None, *, production: bool = True
+) -> dict[str, object]:
+    return connect._arguments(parse_url(raw), environ or {}, production=production)
+
+
+def test_what_psycopg_is_always_given() -> None:
+    assert arguments("postgresql://h/d", production=False) == ALWAYS
+
+
+@pytest.mark.parametrize("raw", ["mysql://h/d", "sqlite:///a.db", "postgresql+psycopg2://h/d"])
+@pytest.mark.parametrize("production", [True, False])
+def test_what_others_are_given(raw: str, production: bool) -> None:  # noqa: FBT001
+    assert arguments(raw, {"PGSSLROOTCERT": "r"}, production=production) == {}
+
+
+@pytest.mark.parametrize(
+    ("query", "environ", "sslmode"),
+    [
+        ("", {}, "require"),
+        ("?sslrootcert=r", {}, "verify-full"),
+        ("?sslrootcert=system", {}, "verify-full"),
+        ("", {"PGSSLROOTCERT": "r"}, "verify-full"),
+        # the URL decides
+        ("?sslmode=disable", {}, None),
+        ("?sslmode=prefer&sslrootcert=r", {}, None),
+        ("?sslmode=verify-ca&sslrootcert=r", {}, None),
+        ("?sslmode=disable", {"PGSSLMODE": "require"}, None),
+        # the environment may ask for more, and not for less
+        ("", {"PGSSLMODE": "verify-full"}, None),
+        ("", {"PGSSLMODE": "verify-ca"}, None),
+        ("", {"PGSSLMODE": "require"}, None),
+        ("", {"PGSSLMODE": "prefer"}, "require"),
+        ("", {"PGSSLMODE": "disable"}, "require"),
+        ("", {"PGSSLMODE": ""}, "require"),
+        ("?sslrootcert=r", {"PGSSLMODE": "allow"}, "verify-full"),
+    ],
+)
+def test_ssl_in_production(query: str, environ: dict[str, str], sslmode: str | None) -> None:
+    assert arguments(f"postgresql://h/d{query}", environ).get("sslmode") == sslmode
+
+
+@pytest.mark.parametrize("environ", [{}, {"PGSSLMODE": "require"}, {"PGSSLROOTCERT": "r"}])
+def test_ssl_elsewhere(environ: dict[str, str]) -> None:
+    assert arguments("postgresql://h/d", environ, production=False) == ALWAYS
+
+
+def test_the_url_wins() -> None:
+    given = arguments("postgresql://h/d?connect_timeout=3&fallback_application_name=x", production=False)
+    assert given == {"prepare_threshold": None}
+
+
+# --- SQLite -----------------------------------------------------------------------------------------------
+
+
+def ask(raw: str, sql: str, **options: Any) -> object:
+    with reach(raw, **options) as engine, engine.begin() as connection:
+        result = connection.execute(text(sql))
+        return result.scalar() if result.returns_rows else None
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["a.db", "größe ü.db", "a#b.db", "x@y.db", "100%.db"])
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_file_is_made_and_read_again(name: str, absolute: bool, here: Path) -> None:  # noqa: FBT001
+    raw = f"sqlite:///{here}/{name}" if absolute else f"sqlite:///{name}"
+    ask(raw, "CREATE TABLE a (b)")
+    assert [path.name for path in here.iterdir()] == [name]
+    assert ask(raw, "SELECT count(*) FROM a", read_only=True) == 0
+
+
+def test_a_relative_path_starts_in_the_given_folder(
+    here: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    ask("sqlite:///a.db", "CREATE TABLE a (b)", directory=elsewhere)
+    assert (elsewhere / "a.db").exists()
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("raw", ["sqlite://", "sqlite:///:memory:", "sqlite:///file::memory:?uri=true"])
+def test_memory(raw: str, here: Path) -> None:
+    assert ask(raw, "SELECT 1") == 1
+    assert ask(raw, "SELECT 1", read_only=True, must_exist=True) == 1
+    assert list(here.iterdir()) == []
+
+
+def test_the_uri_form(here: Path) -> None:
+    ask("sqlite:///file:a.db?uri=true", "CREATE TABLE a (b)")
+    assert ask("sqlite:///file:a.db?mode=ro&uri=true", "SELECT count(*) FROM a") == 0
+    assert [path.name for path in here.iterdir()] == ["a.db"]
+
+
+def test_a_missing_file_is_not_made_for_reading(here: Path) -> None:
+    assert ask("sqlite:///a.db", "SELECT count(*) FROM sqlite_master", read_only=True) == 0
+    assert list(here.iterdir()) == []
+
+
+def test_a_missing_file_that_must_be_there(here: Path) -> None:
+    said = refusal("sqlite:///a.db", DatabaseConnectionError, read_only=True, must_exist=True)
+    assert said == f"there is no file {here}/a.db yet\n`fluxmig run` makes it"
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_missing_folder(read_only: bool, here: Path) -> None:  # noqa: FBT001
+    said = refusal("sqlite:///no/where/a.db", DatabaseConnectionError, read_only=read_only)
+    assert said == (
+        f"cannot open the SQLite database {here}/no/where/a.db: there is no folder {here}/no/where\n"
+        "make the folder first"
+    )
+
+
+def test_for_reading_it_is_opened_so(here: Path) -> None:
+    ask("sqlite:///a.db", "CREATE TABLE a (b)")
+    with pytest.raises(Exception, match="attempt to write a readonly database"):
+        ask("sqlite:///a.db", "INSERT INTO a VALUES (1)", read_only=True)
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_folder_in_place_of_the_file(read_only: bool, here: Path) -> None:  # noqa: FBT001
+    (here / "a.db").mkdir()
+    said = refusal("sqlite:///a.db", DatabaseConnectionError, read_only=read_only)
+    assert said == (f"cannot open the SQLite database {here}/a.db: it is a folder\nname a file")
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_file_that_is_no_database(read_only: bool, here: Path) -> None:  # noqa: FBT001
+    (here / "a.db").write_bytes(b"nonsense " * 1000)
+    said = refusal("sqlite:///a.db", DatabaseConnectionError, read_only=read_only)
+    assert said == (f"cannot open the SQLite database {here}/a.db: it is something else\nname another file")
+
+
+def test_an_empty_file_is_a_database(here: Path) -> None:
+    (here / "a.db").touch()
+    assert ask("sqlite:///a.db", "SELECT count(*) FROM sqlite_master", read_only=True) == 0
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
+def test_a_file_that_may_not_be_read(here: Path) -> None:
+    sqlite3.connect(here / "a.db").close()
+    (here / "a.db").chmod(0)
+    said = refusal("sqlite:///a.db", DatabaseConnectionError, read_only=True)
+    assert said == (
+        f"cannot open the SQLite database {here}/a.db: unable to open database file\n"
+        "does the folder exist, and may you write there?"
+    )
+
+
+def test_a_read_only_file_can_be_read(here: Path) -> None:
+    ask("sqlite:///a.db", "CREATE TABLE a (b)")
+    (here / "a.db").chmod(0o400)
+    assert ask("sqlite:///a.db", "SELECT count(*) FROM a", read_only=True) == 0
+
+
+@pytest.mark.parametrize("raw", ["sqlite://secret", "sqlite://u:secret@/a.db", "sqlite://u:secret@h/a.db"])
+def test_sqlite_with_a_host(raw: str, here: Path) -> None:
+    assert refusal(raw) == (
+        "the database URL cannot be read\n"
+        "the form is sqlite:///FILE, with a fourth slash where FILE begins with one"
+    )
+
+
+# --- embedded ---------------------------------------------------------------------------------------------
+
+
+class _Started(Exception):  # noqa: N818
+    """Instead of a server."""
+
+
+@pytest.mark.parametrize(
+    ("raw", "folder"),
+    [
+        ("embedded", "{here}/.fluxmig/postgres"),
+        (" embedded\n", "{here}/.fluxmig/postgres"),
+        ("embedded:", "{here}/.fluxmig/postgres"),
+        ("embedded:pg", "{here}/pg"),
+        ("embedded:./a/../pg", "{here}/a/../pg"),
+        ("embedded:/srv/pg", "/srv/pg"),
+        ("embedded:~/pg", "{home}/pg"),
+        ("embedded:a:b", "{here}/a:b"),
+    ],
+)
+def test_the_folder_of_the_embedded_server(
+    raw: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def start(place: Path, *, binaries: Path | None = None) -> None:
+        asked.extend((str(place), binaries))
+        raise _Started
+
+    monkeypatch.setattr(scratch, "start_embedded", start)
+    with pytest.raises(_Started), reach(raw, postgres_bin=Path("/pg/bin"), directory=tmp_path):
+        pass
+    assert asked == [folder.format(here=tmp_path, home=Path.home()), Path("/pg/bin")]
+
+
+# --- imports ----------------------------------------------------------------------------------------------
+
+
+def test_no_driver_is_imported_before_it_is_used() -> None:
+    code = "import sys, fluxmig.connect; print({'psycopg', 'pymysql', 'sqlite3'} & {*sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.stdout == "set()\n"
