@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
@@ -55,6 +55,7 @@ class Executor:
         ledger: Where to record.
         on_duplicate: What to do when an object is already there.
         wait_lock_s: How long to wait for another runner; 0 is at once.
+        causes: The driver's errors behind the failures so far, by migration.
     """
 
     bind: Engine | Connection
@@ -62,6 +63,7 @@ class Executor:
     ledger: Ledger
     on_duplicate: OnDuplicate = OnDuplicate.MARK
     wait_lock_s: float = 300.0
+    causes: dict[str, BaseException | None] = field(default_factory=dict)
 
     # --- what a migrator asks for -------------------------------------------------------------------------
 
@@ -93,6 +95,7 @@ class Executor:
             if refused.is_duplicate and self.on_duplicate is OnDuplicate.MARK:
                 return self._mark(script, failure, started)
             self._log_failure(script, failure, started)
+            self.causes[script.name] = refused.__cause__
             return replace(self._result(script, Outcome.FAILED, started), failure=failure)
         return self._result(script, Outcome.APPLIED, started)
 
@@ -110,6 +113,7 @@ class Executor:
         except _AlreadyThereError:
             return self._result(script, Outcome.SKIPPED, started)
         except _RefusedError as refused:
+            self.causes[script.name] = refused.__cause__
             return replace(self._result(script, Outcome.FAILED, started), failure=refused.failure)
         return self._result(script, Outcome.APPLIED, started)
 

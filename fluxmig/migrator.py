@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -262,7 +263,8 @@ class Migrator:
             raise
         failures = tuple(result for result in results if result.outcome is Outcome.FAILED)
         if failures:
-            raise MigrationFailedError(report=report(), failures=failures)
+            cause = executor.causes.get(failures[0].name)
+            raise MigrationFailedError(report=report(), failures=failures) from cause
         return report()
 
     def rollback(self, steps: int = 1, *, record_only: bool = False) -> RollbackReport:
@@ -276,24 +278,26 @@ class Migrator:
                 what came before it is taken back.
         """
         done: list[RollbackResult] = []
-        with self._errors():
-            ledger, snapshot = self._read()
-            chosen = self._last(snapshot, steps, record_only=record_only)
-            executor = self._executor(ledger)
-            executor.prepare()
-            for record, down in chosen:
-                started = time.perf_counter()
-                if down is None:
-                    executor.unrecord(record.name)
-                else:
-                    result = executor.reverse(down)
-                    if result.failure:
-                        text = (
-                            f"the down script of {record.name} failed, and changed nothing\n{result.failure}"
-                        )
-                        raise RollbackError(text, report=RollbackReport(tuple(done)))
-                elapsed_ms = round((time.perf_counter() - started) * 1000)
-                done.append(RollbackResult(record.name, down is not None, elapsed_ms))
+        try:
+            with self._errors():
+                ledger, snapshot = self._read()
+                chosen = self._last(snapshot, steps, record_only=record_only)
+                executor = self._executor(ledger)
+                executor.prepare()
+                for record, down in chosen:
+                    started = time.perf_counter()
+                    if down is None:
+                        executor.unrecord(record.name)
+                    elif failure := executor.reverse(down).failure:
+                        cause = executor.causes[record.name]
+                        nothing = "" if failure.done else ", and changed nothing"
+                        text = f"the down script of {record.name} failed{nothing}\n{failure}"
+                        raise RollbackError(text) from cause
+                    elapsed_ms = round((time.perf_counter() - started) * 1000)
+                    done.append(RollbackResult(record.name, down is not None, elapsed_ms))
+        except FluxmigError as error:
+            error.report = RollbackReport(tuple(done))
+            raise
         return RollbackReport(tuple(done))
 
     # --- parts --------------------------------------------------------------------------------------------
@@ -429,4 +433,8 @@ def _no_log(ledger: Ledger, why: str) -> Finding:
 
 
 def _unreadable(scripts: Sequence[Script | FileProblem]) -> list[Finding]:
-    return [Finding("files", str(item)) for item in scripts if isinstance(item, FileProblem)]
+    return [
+        Finding("files", str(replace(item, remedy=None)), (item.path.name,), item.remedy)
+        for item in scripts
+        if isinstance(item, FileProblem)
+    ]

@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,7 +128,7 @@ class Servers:
         if isinstance(server, Server):
             return server
         kind = "containers" if source.startswith("container") else "postgresql"
-        if kind in _REQUIRED and source != "postgresql-url":
+        if kind in _REQUIRED:
             pytest.fail(f"{source} is required, and cannot be had: {server}")
         pytest.skip(f"{source}: {server}")
 
@@ -139,7 +141,7 @@ class Servers:
         starter: Callable[[], Server | str] = {
             "postgresql-18": lambda: self._start_embedded(source, None),
             "postgresql-15": lambda: self._start_embedded(source, POSTGRESQL_15),
-            "postgresql-url": self._given,
+            "postgresql-url": lambda: Server(source, os.environ["FLUXMIG_TEST_POSTGRES_URL"]),
         }[source]
         return starter()
 
@@ -156,10 +158,6 @@ class Servers:
         self._open.enter_context(server)
         return Server(source, server.url)
 
-    def _given(self) -> Server | str:
-        url = os.environ.get("FLUXMIG_TEST_POSTGRES_URL")
-        return Server("postgresql-url", url) if url else "FLUXMIG_TEST_POSTGRES_URL is not set"
-
     def _start_container(self, source: str) -> Server | str:
         from testcontainers.community.postgres import PostgresContainer
 
@@ -170,22 +168,21 @@ class Servers:
         except Exception as error:  # noqa: BLE001  # whatever a missing engine raises
             return f"no container of {image}: {error!r}"
         self._open.callback(container.stop)
+        with warnings.catch_warnings():  # testcontainers leaves the connection open that it waited with
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
         server = Server(source, container.get_connection_url())
-        with create_engine(server.admin_url, isolation_level="AUTOCOMMIT").connect() as connection:
+        admin = create_engine(server.admin_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        with admin.connect() as connection:
             for name, value in FAST.items():
                 connection.execute(text(f"ALTER SYSTEM SET {name} = '{value}'"))
             connection.execute(text("SELECT pg_reload_conf()"))
         return server
 
 
-SOURCES = {
-    "sqlite": 0,
-    "postgresql-18": 0,
-    "postgresql-15": 0,
-    "postgresql-url": 0,
-    "container-18": 0,
-    "container-15": 1,
-}
+SOURCES = {"sqlite": 0, "postgresql-18": 0, "postgresql-15": 0, "container-18": 0, "container-15": 1}
+if "FLUXMIG_TEST_POSTGRES_URL" in os.environ:
+    SOURCES["postgresql-url"] = 0
 """The names of the sources; for containers, the place of their image in `IMAGES`."""
 
 

@@ -138,7 +138,8 @@ class Dialect:
         if getattr(connection.connection.dbapi_connection, "autocommit", False) is True:
             raise ConfigError(
                 "the engine is in AUTOCOMMIT: a failed migration could not be rolled back",
-                remedy='give fluxmig engine.execution_options(isolation_level="READ COMMITTED")',
+                remedy="take autocommit out of the URL, or give fluxmig"
+                ' engine.execution_options(isolation_level="READ COMMITTED")',
             )
 
     # --- running ------------------------------------------------------------------------------------------

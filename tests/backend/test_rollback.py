@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from fluxmig import Migrator, RollbackError
 
@@ -82,6 +83,7 @@ def test_a_failing_down_script_changes_nothing(database: Database, migrator: Mig
         migrator.rollback()
     assert str(caught.value).startswith("the down script of 003_c.sql failed, and changed nothing\n")
     assert "003_c.down.sql:2:" in str(caught.value)
+    assert isinstance(caught.value.__cause__, DBAPIError)
     assert ledger(database) == ["001_a.sql", "002_b.sql", "003_c.sql"]
     assert "c" in database.tables()
 

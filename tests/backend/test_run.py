@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from fluxmig import (
     ConfigError,
@@ -95,6 +96,7 @@ def test_a_failure_is_rolled_back_whole_and_stops_the_run(
     error = caught.value
     assert outcomes(error) == [("001_users.sql", "applied"), ("002_files.sql", "failed")]
     assert error.report.pending == ("002_files.sql", "003_links.sql")
+    assert isinstance(error.__cause__, DBAPIError)
     (failed,) = error.failures
     assert failed.failure is not None
     assert failed.failure.path == folder / "002_files.sql"
