@@ -152,7 +152,12 @@ SETTINGS = (
     Setting("debug", _FLAG, ("FLUXMIG_DEBUG", "DEBUG"), "Show tracebacks and the driver's details."),
     Setting("color", _one_of(Color), ("FLUXMIG_COLOR", "NO_COLOR", "FORCE_COLOR"), "When to use colour."),
     Setting("dry_run", _FLAG, ("FLUXMIG_DRY_RUN", "DRY_RUN"), "Only say what would run.", in_files=False),
-    Setting("on_duplicate", _one_of(OnDuplicate), ("FLUXMIG_ON_DUPLICATE",), "Policy on duplicate objects."),
+    Setting(
+        "on_duplicate",
+        _one_of(OnDuplicate),
+        ("FLUXMIG_ON_DUPLICATE",),
+        "If an object is there already: mark the migration as applied (the default), or fail.",
+    ),
     Setting("strict", _FLAG, ("FLUXMIG_STRICT",), "Refuse to run if an applied file was edited."),
     Setting("strict_order", _FLAG, ("FLUXMIG_STRICT_ORDER",), "Refuse migrations that are out of order."),
     Setting("keep_going", _FLAG, ("FLUXMIG_KEEP_GOING",), "Go on after a failure; still exit 1."),

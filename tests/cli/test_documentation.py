@@ -1,0 +1,168 @@
+"""What README.md and docs/ say is what happens."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+from fluxmig import config, errors
+from tests.support import EXAMPLES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from tests.support import Database, Write
+
+ROOT = EXAMPLES.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def masked(text: str) -> str:
+    return re.sub(r"\d+\.\d\ds", "0.00s", text)
+
+
+def fluxmig(*words: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "PYTHONPATH"}}
+    return subprocess.run(
+        [sys.executable, "-m", "fluxmig", *words],
+        cwd=folder,
+        env=kept | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def environment_table() -> str:
+    lines = ["| variable | option | meaning |", "| --- | --- | --- |"]
+    for setting in config.SETTINGS:
+        variables = ", ".join(f"`{name}`" for name in reversed(setting.environment))
+        option = f"`--{setting.key}`" if setting.has_option else ""
+        lines.append(f"| {variables} | {option} | {setting.help} |")
+    return "\n".join(lines)
+
+
+def test_the_environment_table_is_that_of_the_settings() -> None:
+    found = re.search(r"<!-- environment -->\n(.*?)\n<!-- /environment -->", README, re.DOTALL)
+    assert found is not None
+    assert found[1].strip() == environment_table()
+
+
+def test_the_exit_codes_are_those_of_the_errors() -> None:
+    section = README.split("## Exit codes")[1].split("\n## ")[0]
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)}
+    raised = {getattr(errors, name).exit_code for name in errors.__all__}
+    assert documented == raised | {0, 10}
+
+
+def test_the_first_command_does_what_the_readme_shows(tmp_path: Path) -> None:
+    (command,) = [block for block in blocks(README, "sh") if "fluxmig run" in block]
+    words = command.strip().rpartition(".venv/bin/fluxmig ")[2].split()
+    shutil.copytree(EXAMPLES, tmp_path / "migrations")
+    first = fluxmig(*words, folder=tmp_path)
+    assert (first.stderr, first.returncode) == ("", 0)
+    shown = next(block for block in blocks(README, "text") if "015_add_project_archive" in block)
+    head, tail = masked(shown).split("  ...\n")
+    assert masked(first.stdout).startswith(head)
+    assert masked(first.stdout).endswith(tail)
+    again = fluxmig(*words, folder=tmp_path)
+    assert again.stdout.startswith("Nothing to run: every migration is applied.\n")
+    assert not (tmp_path / ".fluxmig" / "postgres" / "data" / "postmaster.pid").exists()
+
+
+def test_the_failure_that_the_readme_shows(one_postgresql: Database, tmp_path: Path, write: Write) -> None:
+    write(
+        {
+            "001_create_users.sql": "CREATE TABLE users (id uuid PRIMARY KEY);\n",
+            "002_create_projects.sql": "CREATE TYPE mood AS ENUM ('good');\n\nCREATE TABLE projects (\n"
+            "  id uuid PRIMARY KEY,\n  owner uuid REFERENCES accounts (id)\n);\n",
+        }
+    )
+    done = fluxmig("run", folder=tmp_path, DATABASE_URL=one_postgresql.url)
+    shown = next(block for block in blocks(README, "text") if "accounts" in block)
+    assert masked(done.stdout + done.stderr) == masked(shown)
+    assert done.returncode == 1
+
+
+def test_the_librarys_example(one_postgresql: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    (example,) = blocks(README, "python")
+    code = example.replace("postgresql+psycopg://app@localhost/app", one_postgresql.url)
+    assert code != example
+    monkeypatch.chdir(ROOT)
+    scope: dict[str, Any] = {}
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), scope)
+    scope["engine"].dispose()
+    assert printed.getvalue().splitlines()[0] == "001_create_users.sql applied"
+    assert len(printed.getvalue().splitlines()) == 15
+
+
+def test_every_link_of_the_readme_leads_somewhere() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (ROOT / target).is_file(), target
+
+
+def test_the_lowest_versions_are_those_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (ROOT / "tests" / "lowest.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {line.replace("==", ">=") for line in lines if not line.startswith("#")}
+    assert pinned - {"psycopg-binary>=3.1.8"} == {
+        dependency.replace("[binary]", "") for dependency in project["dependencies"]
+    }
+
+
+# --- docs/json.md -----------------------------------------------------------------------------------------
+
+
+def shape(value: object) -> object:
+    """The keys of a document, and those of the first entry of each list; leaves count for nothing."""
+    if isinstance(value, dict):
+        return {key: shape(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [shape(value[0])] if value and isinstance(value[0], dict) else []
+    return None
+
+
+def test_json_has_the_documented_keys(one_postgresql: Database, tmp_path: Path, write: Write) -> None:
+    documented = {}
+    for block in blocks((ROOT / "docs" / "json.md").read_text(encoding="utf-8"), "json"):
+        document = json.loads(block)
+        kind = "error" if "error" in document else "dry-run" if document.get("dry_run") else ""
+        documented[f"{document['command']} {kind}".strip()] = document
+    assert set(documented) == {"status", "run", "run dry-run", "rollback", "create", "verify", "run error"}
+
+    def got(*words: str, url: str = one_postgresql.url) -> Any:
+        return json.loads(fluxmig("--json", *words, folder=tmp_path, DATABASE_URL=url).stdout)
+
+    write({"001_a.sql": "CREATE TABLE a (id integer);"})
+    dry_run = got("run", "--dry-run")
+    got("run")
+    write({"001_a.sql": "CREATE TABLE a (id bigint);", "002_b.sql": "CREATE TABLE a (id int); SELECT 1;"})
+    run = got("run")
+    seen = {
+        "status": got("status"),
+        "run": run,
+        "run dry-run": dry_run | {"findings": []},
+        "rollback": got("rollback"),
+        "create": got("create", "add invoices"),
+        "verify": got("verify") | {"findings": []},
+        "run error": got("run", url="postgresql://127.0.0.1:1/x"),
+    }
+    assert {name: shape(document) for name, document in seen.items()} == {
+        name: shape(document) for name, document in documented.items()
+    }

@@ -1,0 +1,131 @@
+"""Each exit code of the documentation, produced for real."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import text
+
+from fluxmig import errors
+from tests.cli.support import process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cli.conftest import Cli
+    from tests.support import Database
+
+GOOD = {"001_a.sql": "SELECT 1;"}
+
+
+def test_0_done(cli: Cli, write: Callable[..., None]) -> None:
+    write(GOOD)
+    assert [cli(*args).code for args in (["run"], ["status", "--check"], ["verify"], ["rollback"])] == [0] * 4
+
+
+def test_1_a_migration_failed(cli: Cli, write: Callable[..., None]) -> None:
+    write({**GOOD, "002_b.sql": "SELEKT 1;"})
+    assert cli("run").code == 1
+    assert cli("run", "--keep-going").code == 1
+    assert cli("verify").code == 1
+
+
+def test_1_a_rollback_failed(cli: Cli, write: Callable[..., None]) -> None:
+    write({**GOOD, "001_a.down.sql": "SELEKT 1;"})
+    assert cli("rollback").code == 1
+    cli("run")
+    assert cli("rollback").code == 1
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["nonsense"],
+        ["run", "--nonsense"],
+        ["run", "--steps", "0"],
+        ["run", "--to", "nothing"],
+        ["run", "--migrations", "nowhere"],
+        ["run", "--database-url", "nonsense"],
+        ["run", "--database-url", "nonsense://x"],
+        ["run", "--wait", "soon"],
+        ["run", "--table", "x" * 60],
+        ["create"],
+    ],
+)
+def test_2_usage_or_configuration(args: list[str], cli: Cli, write: Callable[..., None]) -> None:
+    write(GOOD)
+    assert cli(*args).code == 2
+
+
+def test_2_no_permission(on_postgresql: Cli, write: Callable[..., None], one_postgresql: Database) -> None:
+    write({"001_a.sql": "SELECT 1;"})
+    one_postgresql.rows("REVOKE CREATE ON SCHEMA public FROM PUBLIC; DROP ROLE IF EXISTS guest")
+    one_postgresql.rows("CREATE ROLE guest LOGIN")
+    try:
+        result = on_postgresql("run", "--database-url", one_postgresql.url.replace("postgres@", "guest@", 1))
+    finally:
+        one_postgresql.rows("DROP ROLE guest")
+    assert result.code == 2
+    assert result.err == (
+        "error: the database refuses: permission denied for schema public [42501]\n"
+        "`fluxmig verify` lists the privileges that are missing\n"
+    )
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"a\0b", b"SELECT 'x", b"-- fluxmig: no-transactoin\n"])
+def test_3_a_file_that_cannot_be_read(content: bytes, cli: Cli, write: Callable[..., None]) -> None:
+    write({"001_a.sql": content})
+    assert cli("run").code == 3
+
+
+def test_4_ledger_and_files_disagree(cli: Cli, write: Callable[..., None]) -> None:
+    write(GOOD)
+    cli("run")
+    write({"001_a.sql": "SELECT 2;"})
+    assert cli("run", "--strict").code == 4
+    assert cli("run", "--only", "1").code == 4
+    assert cli("verify").code == 4
+
+
+def test_4_a_table_of_another_tool(cli: Cli, write: Callable[..., None], sqlite: Database) -> None:
+    write(GOOD)
+    sqlite.rows("CREATE TABLE schema_migrations (version text)")
+    result = cli("run")
+    assert result.code == 4
+    assert result.err.endswith("if the table is another tool's, choose another name with --table\n")
+
+
+def test_5_lock_not_obtained(cli: Cli, write: Callable[..., None], sqlite: Database) -> None:
+    write(GOOD)
+    with sqlite.engine().connect() as other:
+        other.execute(text("CREATE TABLE mine (id integer)"))
+        other.execute(text("INSERT INTO mine VALUES (1)"))
+        result = cli("run", "--wait-lock", 0, "--database-url", f"{sqlite.url}?timeout=0")
+    assert (result.code, result.out) == (5, "")
+    assert result.err == (
+        "error: another runner holds the lock: it is not known which\n"
+        "wait for it to finish, or give --wait-lock more seconds\n"
+    )
+
+
+def test_6_no_connection(cli: Cli, write: Callable[..., None]) -> None:
+    write(GOOD)
+    for command in ("run", "status", "verify", "rollback"):
+        assert cli(command, "--database-url", "postgresql://127.0.0.1:1/x").code == 6
+
+
+def test_10_something_is_pending(cli: Cli, write: Callable[..., None]) -> None:
+    write(GOOD)
+    assert cli("status", "--check").code == 10
+
+
+def test_every_error_has_one_of_them() -> None:
+    kinds = [getattr(errors, name) for name in errors.__all__]
+    assert {kind.exit_code for kind in kinds} == {1, 2, 3, 4, 5, 6}
+
+
+def test_a_process_ends_with_them(sqlite: Database, write: Callable[..., None]) -> None:
+    write(GOOD)
+    assert process("--database-url", sqlite.url, "status", "--check").returncode == 10
+    assert process("status").returncode == 2

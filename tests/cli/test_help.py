@@ -1,0 +1,156 @@
+"""Help, version, and what is not a command or an option."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+import fluxmig
+from tests.cli.support import process, terminal
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
+
+COMMANDS = ("run", "status", "rollback", "create", "verify")
+OPTIONS = {
+    "": ("--database-url", "--migrations", "--table", "--schema", "--json", "--color", "--debug", "--wait"),
+    "run": (
+        "--to",
+        "--steps",
+        "--only",
+        "--dry-run",
+        "--on-duplicate",
+        "--strict",
+        "--strict-order",
+        "--keep-going",
+        "--wait-lock",
+    ),
+    "status": ("--check",),
+    "rollback": ("--steps", "--record-only", "--yes", "--wait-lock"),
+    "create": ("--with-down", "--timestamp"),
+    "verify": (),
+}
+
+
+def listed(text: str, title: str) -> list[str]:
+    """The first words of a section's entries."""
+    section = re.search(rf"^{title}:\n((?:  .*\n)+)", text, re.MULTILINE)
+    return re.findall(r"^  (\S+)", section[1], re.MULTILINE) if section else []
+
+
+@pytest.mark.parametrize("args", [["--help"], ["-h"], [], ["--json"], ["--color", "never"]])
+def test_help(args: list[str], bare: Cli) -> None:
+    result = bare(*args)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("Usage: fluxmig [OPTIONS] ")
+    assert "\n  Plain-SQL database migrations: numbered .sql files, " in result.out
+    assert tuple(listed(result.out, "Commands")) == COMMANDS
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_fits_a_screen_and_lists_every_option(command: str, flag: str, bare: Cli) -> None:
+    result = bare(*command.split(), flag)
+    assert (result.code, result.err) == (0, "")
+    lines = result.out.splitlines()
+    assert len(lines) <= 40
+    assert max(len(line) for line in lines) <= 80
+    assert set(OPTIONS[command]) <= set(listed(result.out, "Options"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_points_to_the_common_options(command: str, bare: Cli) -> None:
+    last = bare(command, "--help").out.splitlines()[-1]
+    assert last == "  Common options (--database-url, --migrations, --json, ...): fluxmig --help"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_first_line_of_a_commands_help_is_its_entry_in_the_list(command: str, bare: Cli) -> None:
+    entry = bare(command, "--help").out.splitlines()[2]
+    assert f"  {command:<8}{entry}\n" in bare("--help").out
+
+
+def test_help_in_a_terminal_is_the_same(bare: Cli) -> None:
+    shown = terminal("--help")
+    assert shown.code == 0
+    assert shown.out == bare("--help").out.replace("Usage: fluxmig", "Usage: python -m fluxmig")
+
+
+def test_help_needs_neither_folder_nor_valid_settings(bare: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUXMIG_COLOR", "purple")
+    for args in ([], ["--help"], ["run", "--help"], ["--version"]):
+        assert bare(*args).code == 0
+
+
+def test_version(bare: Cli) -> None:
+    result = bare("--version")
+    assert (result.code, result.out, result.err) == (0, f"fluxmig, version {fluxmig.__version__}\n", "")
+
+
+def test_python_m() -> None:
+    done = process("--version")
+    assert (done.returncode, done.stdout) == (0, f"fluxmig, version {fluxmig.__version__}\n")
+    assert process().stdout.startswith("Usage: python -m fluxmig [OPTIONS]")
+
+
+# --- what is not there ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "near"),
+    [
+        ("statsu", "status"),
+        ("stat", "status"),
+        ("runn", "run"),
+        ("rn", "run"),
+        ("roll-back", "rollback"),
+        ("rolback", "rollback"),
+        ("crate", "create"),
+        ("verfy", "verify"),
+        ("Status", "status"),
+    ],
+)
+def test_did_you_mean(word: str, near: str, bare: Cli) -> None:
+    result = bare(word)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("Usage: fluxmig [OPTIONS] ")
+    assert result.err.endswith(f"\nError: No such command '{word}'. Did you mean '{near}'?\n")
+
+
+def test_no_command_is_near(bare: Cli) -> None:
+    result = bare("frobnicate")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.splitlines()[-1] == "Error: No such command 'frobnicate'."
+
+
+def test_unknown_option_of_the_group(bare: Cli) -> None:
+    result = bare("--databse-url", "x", "run")
+    assert (result.code, result.out) == (2, "")
+    assert "No such option" in result.err
+    assert "--database-url" in result.err
+
+
+def test_unknown_option_of_a_command(bare: Cli) -> None:
+    result = bare("run", "--dryrun")
+    assert (result.code, result.out) == (2, "")
+    assert "No such option" in result.err
+    assert "--dry-run" in result.err
+
+
+@pytest.mark.parametrize("command", ["run", "status", "rollback", "verify"])
+def test_an_argument_too_many(command: str, bare: Cli) -> None:
+    result = bare(command, "x")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.splitlines()[-1] == "Error: Got unexpected extra argument (x)"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [("run", "--to"), ("--database-url",), ("run", "--color", "purple"), ("run", "--on-duplicate", "x")],
+)
+def test_a_value_missing_or_wrong(args: tuple[str, ...], bare: Cli) -> None:
+    result = bare(*args)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.splitlines()[-1].startswith("Error: ")

@@ -1,0 +1,201 @@
+"""`fluxmig verify`: what it says of a database and a folder, and its exit codes."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import make_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Cli
+    from tests.support import Database
+
+ONE = {"001_a.sql": "CREATE TABLE a (id integer);"}
+
+
+def masked(text: str) -> str:
+    text = re.sub(r"^(Server: +\w+) \S+", r"\1 VERSION", text, flags=re.MULTILINE)
+    return re.sub(r"^(Time: +).+$", r"\1TIME", text, flags=re.MULTILINE)
+
+
+def problems(text: str) -> str:
+    """What stands below the facts."""
+    return text.partition("\n\n")[2]
+
+
+# --- facts ------------------------------------------------------------------------------------------------
+
+
+def test_sqlite(cli: Cli, write: Callable[..., None], tmp_path: Path) -> None:
+    write(ONE)
+    cli("run")
+    write({"002_b.sql": "SELECT 1;"})
+    result = cli("verify")
+    assert (
+        masked(result.out)
+        == f"""\
+Server:     SQLite VERSION (sqlite+pysqlite)
+Time:       TIME
+Database:   {tmp_path}/test.db
+Ledger:     schema_migrations exists
+May create: yes
+May write:  yes
+Migrations: 1 applied, 1 pending
+
+All is well.
+"""
+    )
+    assert (result.code, result.err) == (0, "")
+
+
+def test_postgresql(on_postgresql: Cli, write: Callable[..., None], one_postgresql: Database) -> None:
+    write(ONE)
+    result = on_postgresql("verify")
+    assert (
+        masked(result.out)
+        == f"""\
+Server:     PostgreSQL VERSION (postgresql+psycopg)
+Time:       TIME
+Database:   {make_url(one_postgresql.url).database}
+User:       postgres
+SSL:        off
+Ledger:     public.schema_migrations is made by the first run
+May create: yes
+Migrations: 0 applied, 1 pending
+
+All is well.
+"""
+    )
+    assert (result.code, result.err) == (0, "")
+    assert one_postgresql.tables() == set()
+
+
+def test_version_and_time_are_the_servers(on_postgresql: Cli, folder: Path, one_postgresql: Database) -> None:
+    out = on_postgresql("verify").out
+    assert f"PostgreSQL {one_postgresql.scalar('SHOW server_version')} (" in out
+    assert re.search(r"^Time: +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.\d]*[+-]\d\d", out, re.MULTILINE)
+
+
+# --- problems, each with its exit code --------------------------------------------------------------------
+
+
+def test_modified_and_missing_files(cli: Cli, write: Callable[..., None], folder: Path) -> None:
+    write({**ONE, "002_b.sql": "SELECT 1;"})
+    cli("run")
+    write({"001_a.sql": "SELECT 1;"})
+    (folder / "002_b.sql").unlink()
+    result = cli("verify")
+    assert (
+        problems(result.out)
+        == """\
+problem: changed since it was applied: 001_a.sql
+  put the old text back, and write the change as a new migration
+problem: applied, but not in the folder: 002_b.sql
+  bring the file back, or check --migrations
+2 problems
+"""
+    )
+    assert (result.code, result.err) == (4, "")
+
+
+def test_a_failed_migration(cli: Cli, write: Callable[..., None]) -> None:
+    write({"001_a.sql": "SELECT 1;\nSELEKT 1;"})
+    cli("run")
+    result = cli("verify")
+    assert (
+        problems(result.out)
+        == """\
+problem: 001_a.sql failed at its last attempt (line 2): near "SELEKT": syntax error
+  mend it, and `fluxmig run`
+1 problem
+"""
+    )
+    assert (result.code, result.err) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("others", "lost"),
+    [
+        (1, "1 other statement"),
+        (2, "2 other statements"),
+    ],
+)
+def test_a_marked_migration(others: int, lost: str, cli: Cli, write: Callable[..., None]) -> None:
+    write({**ONE, "002_b.sql": "CREATE TABLE a (id integer);" + "SELECT 1;" * others})
+    cli("run")
+    result = cli("verify")
+    assert problems(result.out) == (
+        "problem: 002_b.sql is recorded without having run to the end:"
+        f" table a already exists; {lost} did not take effect\n"
+        "  check what it should have made, and add what is missing in a new migration\n"
+        "1 problem\n"
+    )
+    assert (result.code, result.err) == (4, "")
+
+
+def test_a_file_that_cannot_be_read(cli: Cli, write: Callable[..., None]) -> None:
+    write(ONE)
+    cli("run")
+    write({"002_latin.sql": b"-- \xfc"})
+    result = cli("verify")
+    assert problems(result.out) == (
+        "problem: migrations/002_latin.sql:1:4: is not UTF-8: byte 0xfc\nsave it as UTF-8\n1 problem\n"
+    )
+    assert (result.code, result.err) == (3, "")
+
+
+def test_no_folder(cli: Cli, write: Callable[..., None]) -> None:
+    write(ONE)
+    cli("run")
+    result = cli("verify", "--migrations", "nowhere")
+    assert problems(result.out).startswith("problem: there is no folder nowhere")
+    assert (result.code, result.err) == (3, "")
+
+
+def test_no_such_schema(on_postgresql: Cli, folder: Path) -> None:
+    result = on_postgresql("verify", "--schema", "audit")
+    assert problems(result.out) == ("problem: there is no schema audit\n  CREATE SCHEMA audit\n1 problem\n")
+    assert (result.code, result.err) == (2, "")
+
+
+def test_no_privileges(
+    on_postgresql: Cli, write: Callable[..., None], one_postgresql: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(ONE)
+    on_postgresql("run")
+    role = f"reader_{make_url(one_postgresql.url).database}"
+    one_postgresql.rows(f"CREATE ROLE {role} LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    one_postgresql.rows(f"GRANT SELECT ON schema_migrations, schema_migrations_log TO {role}")
+    try:
+        url = make_url(one_postgresql.url).set(username=role)
+        monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+        result = on_postgresql("verify")
+        refused = on_postgresql("run", "--migrations", "migrations")
+    finally:
+        one_postgresql.rows(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    assert f"User:       {role}\n" in result.out
+    assert "May create: no\nMay write:  no\n" in result.out
+    assert problems(result.out) == (
+        "problem: the login may not create in schema public\n"
+        f"  GRANT CREATE ON SCHEMA public TO {role}\n"
+        "problem: the login may not write public.schema_migrations\n"
+        f"  GRANT SELECT, INSERT, DELETE ON public.schema_migrations TO {role}\n"
+        "2 problems\n"
+    )
+    assert (result.code, result.err) == (2, "")
+    assert refused.code == 0  # nothing is pending, so nothing is written
+
+
+def test_no_sqlite_file_yet(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    result = cli("verify")
+    assert (result.code, result.out, result.err) == (
+        6,
+        "",
+        f"error: there is no file {tmp_path}/test.db yet\n`fluxmig run` makes it\n",
+    )
+    assert not (tmp_path / "test.db").exists()
