@@ -220,13 +220,16 @@ def _write(text: str, *, err: bool = False) -> None:
 
     What the stream cannot encode is escaped: no name of a file stops a run in the middle.
     """
-    encoding = (sys.stderr if err else sys.stdout).encoding or "utf-8"
+    stream = sys.stderr if err else sys.stdout
+    encoding = stream.encoding or "utf-8"
     text = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
         click.echo(text, err=err, color=True)  # what is styled was decided before, and is not to be stripped
     except BrokenPipeError:
         raise
     except OSError as error:
+        with suppress(OSError):  # what the buffer still holds must not fail again, in Python's words, at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         raise FluxmigError(f"cannot write the output: {error.strerror}") from error
 
 

@@ -13,13 +13,14 @@ import tomllib
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from fluxmig import config, errors
 from tests.support import EXAMPLES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
-
-    import pytest
 
     from tests.support import Database, Write
 
@@ -69,19 +70,26 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
     assert documented == raised | {0, 10}
 
 
-def test_the_first_command_does_what_the_readme_shows(tmp_path: Path) -> None:
+@pytest.fixture
+def clone(tmp_path: Path) -> Iterator[Path]:
+    """A folder with the examples; a server's data, which as root may lie elsewhere, goes with the test."""
+    shutil.copytree(EXAMPLES, tmp_path / "migrations")
+    yield tmp_path
+    shutil.rmtree((tmp_path / ".fluxmig" / "postgres").resolve())
+
+
+def test_the_first_command_does_what_the_readme_shows(clone: Path) -> None:
     (command,) = [block for block in blocks(README, "sh") if "fluxmig run" in block]
     words = command.strip().rpartition(".venv/bin/fluxmig ")[2].split()
-    shutil.copytree(EXAMPLES, tmp_path / "migrations")
-    first = fluxmig(*words, folder=tmp_path)
+    first = fluxmig(*words, folder=clone)
     assert (first.stderr, first.returncode) == ("", 0)
     shown = next(block for block in blocks(README, "text") if "015_add_project_archive" in block)
     head, tail = masked(shown).split("  ...\n")
     assert masked(first.stdout).startswith(head)
     assert masked(first.stdout).endswith(tail)
-    again = fluxmig(*words, folder=tmp_path)
+    again = fluxmig(*words, folder=clone)
     assert again.stdout.startswith("Nothing to run: every migration is applied.\n")
-    assert not (tmp_path / ".fluxmig" / "postgres" / "data" / "postmaster.pid").exists()
+    assert not (clone / ".fluxmig" / "postgres" / "data" / "postmaster.pid").exists()
 
 
 def test_the_failure_that_the_readme_shows(one_postgresql: Database, tmp_path: Path, write: Write) -> None:
