@@ -88,7 +88,8 @@ _TRANSIENT = re.compile(
 )
 # libpq's words for an option of the URL that it cannot use, and psycopg's.
 _MISTAKES = re.compile(
-    r"invalid (?:connection option|port number|\w+ value|integer value)|bad value for|must be an integer",
+    r"invalid (?:connection option|port number|\w+ value|integer value)|bad value for|must be an integer"
+    r"|servname not supported",
     re.IGNORECASE,
 )
 # What libpq says before the reason: the host and port, or the socket, that it had tried.

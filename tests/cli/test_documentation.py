@@ -129,7 +129,7 @@ def test_the_lowest_versions_are_those_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = (ROOT / "tests" / "lowest.txt").read_text(encoding="utf-8").splitlines()
     pinned = {line.replace("==", ">=") for line in lines if not line.startswith("#")}
-    assert pinned - {"psycopg-binary>=3.1.8"} == {
+    assert pinned - {"psycopg-binary>=3.2.2"} == {
         dependency.replace("[binary]", "") for dependency in project["dependencies"]
     }
 

@@ -13,11 +13,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
-from fluxmig.dialects.base import Dialect, escape
+from fluxmig.dialects.base import _MISREAD, Dialect, escape
 from fluxmig.dialects.postgresql import PostgreSQL
 from fluxmig.dialects.sqlite import SQLite
 
@@ -194,6 +194,7 @@ def test_sqlite_stores_the_text(
 @example(script=r"SELECT ':a', '\:b', '\\:c', '::d', 12:30, '%', '%%', '%(e)s', '%s', ?, $1, {f}")
 @thorough
 def test_the_compiler_gives_the_script_back(url: str, *, doubles: bool, script: str) -> None:
+    assume(doubles or not _MISREAD.search(script))  # such a script is not compiled
     compiled = text(escape(script)).compile(dialect=dialect_of(url))
     assert str(compiled) == (script.replace("%", "%%") if doubles else script)
     assert compiled.params == {}
