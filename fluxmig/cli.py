@@ -6,6 +6,8 @@ import difflib
 import json
 import os
 import re
+import shutil
+import signal
 import sys
 import traceback
 from contextlib import contextmanager, suppress
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from fluxmig.migrator import Migrator
-    from fluxmig.model import StepResult
+    from fluxmig.model import Script, StepResult
 
 __all__ = ["main"]
 
@@ -40,6 +42,8 @@ _COMMON = (
     "wait_s",
     "postgres_bin",
 )
+_INTERRUPTED = 128 + signal.SIGINT
+"""The exit code of what a signal ends, as shells give it."""
 _METAVARS = {
     "database_url": "URL",
     "migrations": "FOLDER",
@@ -134,8 +138,19 @@ class _Session:
         self.command = command
         # Until the configuration is read, and if it cannot be, the command line's word counts.
         self.settings = Settings(json=bool(options.get("json")), debug=bool(options.get("debug")))
+        self._passing = False
+
+    def show_passing(self, text: str) -> None:
+        """On a terminal, a line that goes when the next one comes: what is being done right now."""
+        if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not self.settings.json:
+            width = shutil.get_terminal_size().columns
+            _write(text[: width - 1], newline=False)
+            self._passing = True
 
     def show(self, lines: list[render.Line], *, err: bool = False) -> None:
+        if self._passing:
+            _write("\r\x1b[2K", newline=False)
+            self._passing = False
         stream = sys.stderr if err else sys.stdout
         color = self.settings.color is Color.ALWAYS or (self.settings.color is Color.AUTO and stream.isatty())
         _write(render.terminal(lines) if color else render.plain(lines), err=err)
@@ -186,10 +201,9 @@ class _Session:
                 )
             except KeyboardInterrupt:
                 if not read_only:
-                    self.show(
-                        [[("interrupted: ", "red"), ("`fluxmig status` tells what is applied", "")]], err=True
-                    )
-                raise
+                    words = "`fluxmig status` tells what is applied"
+                    self.show([[("interrupted: ", "red"), (words, "")]], err=True)
+                raise click.exceptions.Exit(_INTERRUPTED) from None
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -215,7 +229,7 @@ class _Session:
                 return render.error_json(self.command, error)
 
 
-def _write(text: str, *, err: bool = False) -> None:
+def _write(text: str, *, err: bool = False, newline: bool = True) -> None:
     """Prints; a full disk is an error like others, and a closed pipe is left to click, which exits 1.
 
     What the stream cannot encode is escaped: no name of a file stops a run in the middle.
@@ -224,7 +238,8 @@ def _write(text: str, *, err: bool = False) -> None:
     encoding = stream.encoding or "utf-8"
     text = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
-        click.echo(text, err=err, color=True)  # what is styled was decided before, and is not to be stripped
+        # What is styled was decided before, and is not to be stripped.
+        click.echo(text, err=err, nl=newline, color=True)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -307,9 +322,13 @@ def run(session: _Session, to: str | None, steps: int | None, only: str | None) 
             return
         session.show(render.step_lines(result))
 
+    def on_start(script: Script) -> None:
+        session.show_passing(f"  ... {script.name}")
+
+    keep_going = session.settings.keep_going
     with session.migrator() as migrator:
         try:
-            report = migrator.run(**selection, keep_going=session.settings.keep_going, on_step=on_step)
+            report = migrator.run(**selection, keep_going=keep_going, on_start=on_start, on_step=on_step)
         except FluxmigError as error:
             # Without a result there was no run, and its summary would only hide why.
             if isinstance(error.report, Report) and error.report.results and not session.settings.json:

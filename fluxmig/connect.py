@@ -157,11 +157,12 @@ def reach(
         place = (directory or Path()) / (
             Path(folder).expanduser() if folder else Path(".fluxmig", "postgres")
         )
-        with (
-            scratch.start_embedded(place, binaries=postgres_bin) as server,
-            _reach(make_url(server.url), {}, 0) as engine,
-        ):
-            yield engine
+        with scratch.start_embedded(place, binaries=postgres_bin) as server:
+            url = make_url(server.url)
+            # PGHOSTADDR would win over the socket's folder.
+            arguments = _arguments(url, {}, production=False) | {"hostaddr": ""}
+            with _reach(url, arguments, 0) as engine:
+                yield engine
         return
     url = parse_url(raw)
     if url.get_backend_name() == "sqlite":

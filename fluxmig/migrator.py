@@ -209,6 +209,7 @@ class Migrator:
         steps: int | None = None,
         only: str | None = None,
         keep_going: bool = False,
+        on_start: Callable[[Script], None] | None = None,
         on_step: Callable[[StepResult], None] | None = None,
     ) -> Report:
         """Applies the pending migrations in order. Writes.
@@ -218,7 +219,8 @@ class Migrator:
             steps: At most so many.
             only: This file name or number alone.
             keep_going: Whether to go on after a failure; the error comes at the end then.
-            on_step: Called after each migration, on the calling thread.
+            on_start: Called before each migration, on the calling thread.
+            on_step: Called after each migration, likewise.
 
         Raises:
             MigrationFileError: A file cannot be read as a migration. Nothing was run.
@@ -252,6 +254,8 @@ class Migrator:
                 if without_log := executor.prepare():
                     findings.append(_no_log(ledger, without_log))
                 for planned in plan.scripts:
+                    if on_start:
+                        on_start(planned)
                     result = executor.apply(planned)
                     results.append(result)
                     if on_step:

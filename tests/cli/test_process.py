@@ -65,19 +65,35 @@ def test_interrupt(
         out, err = running.communicate(timeout=30)
     assert masked(first) == "  [x] 001_a.sql (0.00s)\n"
     assert out == ""
-    assert err == "interrupted: `fluxmig status` tells what is applied\n\nAborted!\n"
-    assert running.returncode == 1
+    assert err == "interrupted: `fluxmig status` tells what is applied\n"
+    assert running.returncode == 130
     assert ledger(one_postgresql) == ["001_a.sql"]
     assert ("b" in one_postgresql.tables()) is bool(mode)
+
+
+ERASE = "\r\x1b[2K"
+
+
+def test_what_is_being_done_is_shown_on_a_terminal_and_goes(cli: Cli, write: Callable[..., None]) -> None:
+    name = f"002_{'b' * 100}.sql"
+    write({"001_a.sql": "CREATE TABLE a (id integer);", name: "bad;"})
+    shown = masked(terminal("run", "--color", "never").out)
+    assert shown.startswith(
+        f"  ... 001_a.sql{ERASE}  [x] 001_a.sql (0.00s)\n"
+        f"  ... 002_{'b' * 69}{ERASE}  [ ] {name} FAILED (0.00s)\n"
+    )
+    assert ERASE not in terminal("run", stdout=subprocess.PIPE).out
 
 
 def test_control_c_in_a_terminal(cli: Cli, write: Callable[..., None], sqlite: Database) -> None:
     """A statement of SQLite that takes long, interrupted by the key."""
     write({"001_a.sql": SLOW["001_a.sql"], "002_slow.sql": COUNT})
-    shown = terminal("run", "--color", "never", answers=[("s)", "\x03")])
-    assert shown.code == 1
-    assert "Traceback" not in shown.out
-    assert shown.out.endswith("Aborted!\n")
+    shown = terminal("run", "--color", "never", answers=[("002_slow.sql", "\x03")])
+    assert shown.code == 130
+    assert masked(shown.out) == (
+        f"  ... 001_a.sql{ERASE}  [x] 001_a.sql (0.00s)\n"
+        f"  ... 002_slow.sql^C{ERASE}interrupted: `fluxmig status` tells what is applied\n"
+    )
     assert ledger(sqlite) == ["001_a.sql"]
 
 
