@@ -57,6 +57,11 @@ _OUTSIDE = {
     "ROLLBACK PREPARED": r"ROLLBACK PREPARED\b",
 }
 
+# One of these words is in every statement that `_outlives` knows.
+_TRACES = re.compile(
+    r"\b(?:SET|RESET|PREPARE|LISTEN|LOAD|DISCARD|TEMP|TEMPORARY|LOCAL|GLOBAL|SET_CONFIG)\b", re.IGNORECASE
+)
+
 _INVALID_INDEX = text(
     "SELECT 1 FROM pg_catalog.pg_index JOIN pg_catalog.pg_class ON pg_class.oid = indexrelid"
     " WHERE relname = :name AND NOT indisvalid"
@@ -124,7 +129,9 @@ class PostgreSQL(Dialect):
 
     def leaves_traces(self, script: Script) -> bool:
         """Whether a statement sets, prepares or makes something that lives with the session."""
-        return any(_outlives(statement.sql) for statement in script.statements)
+        return bool(_TRACES.search(script.sql)) and any(
+            _outlives(statement.sql) for statement in script.statements
+        )
 
     # --- locks --------------------------------------------------------------------------------------------
 
