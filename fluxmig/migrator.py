@@ -315,7 +315,7 @@ class Migrator:
         """The ledger with its schema spelled out, so that no search path that a file sets can hide it."""
         return Ledger(
             self._table,
-            self._schema or self._dialect.ledger_schema(connection),
+            self._schema or self._dialect.ledger_schema(connection, self._table),
             current_user=self._dialect.current_user,
             client=_client(),
             version=fluxmig.__version__,

@@ -201,8 +201,8 @@ class Dialect:
 
     # --- facts --------------------------------------------------------------------------------------------
 
-    def ledger_schema(self, connection: Connection) -> str | None:
-        """The schema that an unqualified ledger is in, or None where a name needs none."""
+    def ledger_schema(self, connection: Connection, table: str) -> str | None:
+        """The schema that an unqualified ledger is in, or would be; None where a name needs none."""
         return None
 
     def info(self, connection: Connection, schema: str | None) -> DatabaseInfo:

@@ -66,6 +66,11 @@ _INVALID_INDEX = text(
     "SELECT 1 FROM pg_catalog.pg_index JOIN pg_catalog.pg_class ON pg_class.oid = indexrelid"
     " WHERE relname = :name AND NOT indisvalid"
 )
+_LEDGER_SCHEMA = text(
+    "SELECT coalesce((SELECT nspname FROM pg_catalog.pg_class"
+    " JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace"
+    " WHERE pg_class.oid = to_regclass(:name)), current_schema())"
+)
 _INFO = text(
     "SELECT current_setting('server_version'), current_database(), current_user, now()::text,"
     " (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid())"
@@ -196,9 +201,11 @@ class PostgreSQL(Dialect):
 
     # --- facts --------------------------------------------------------------------------------------------
 
-    def ledger_schema(self, connection: Connection) -> str | None:
-        """The first schema of the search path that exists."""
-        return connection.scalar(select(func.current_schema()))
+    def ledger_schema(self, connection: Connection, table: str) -> str | None:
+        """Where the search path finds the ledger, as it does for the Node runner; else its first schema."""
+        quoted_name = connection.dialect.identifier_preparer.quote_identifier(table)
+        schema: str | None = connection.scalar(_LEDGER_SCHEMA, {"name": quoted_name})
+        return schema
 
     def info(self, connection: Connection, schema: str | None) -> DatabaseInfo:
         """As the server tells it, in one query."""

@@ -21,12 +21,12 @@ from fluxmig import (
     Outcome,
 )
 from fluxmig.dialects.postgresql import PostgreSQL
-from tests.support import EXAMPLES
+from tests.support import EXAMPLES, Database
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support import Database, Write
+    from tests.support import Write
 
 
 NODE_LEDGER = """CREATE TABLE schema_migrations (
@@ -361,6 +361,35 @@ def test_what_a_file_sets_does_not_reach_the_ledger_or_the_next_file(
     assert postgresql.scalar("SELECT count(*) FROM public.schema_migrations") == 4
 
 
+def test_a_ledger_further_down_the_search_path_is_found(
+    postgresql: Database, folder: Path, write: Write
+) -> None:
+    """The Node runner finds it there, too; taking it for absent would run everything again."""
+    from sqlalchemy import make_url
+
+    for sql in (
+        'CREATE SCHEMA "App One"',
+        NODE_LEDGER,
+        "INSERT INTO schema_migrations (migration_name) VALUES ('001_a.sql')",
+    ):
+        postgresql.rows(sql)
+    write({"001_a.sql": "CREATE TABLE a (id integer);", "002_b.sql": "CREATE TABLE b (id integer);"})
+    url = make_url(postgresql.url).update_query_dict({"options": '-c search_path="App\\ One",public'})
+    path = Database("path", url.render_as_string(hide_password=False))
+    migrator = Migrator(path.engine(), folder)
+    assert [status.state.value for status in migrator.status()] == ["applied", "pending"]
+    migrator.run()
+    assert postgresql.rows("SELECT migration_name FROM public.schema_migrations ORDER BY id") == [
+        ("001_a.sql",),
+        ("002_b.sql",),
+    ]
+    schemas = postgresql.rows(
+        "SELECT schemaname FROM pg_tables WHERE tablename IN ('b', 'schema_migrations')"
+    )
+    assert sorted(schemas) == [("App One",), ("public",)]
+    path.dispose()
+
+
 def test_a_schema_of_ones_own(postgresql: Database, folder: Path, write: Write) -> None:
     postgresql.rows('CREATE SCHEMA "My Schema"')
     write({"001_a.sql": "CREATE TABLE a (id integer);"})
@@ -391,8 +420,6 @@ def test_a_schema_that_is_not_there(one_postgresql: Database, folder: Path, writ
 def reader(one_postgresql: Database, folder: Path, write: Write) -> Database:
     """A login that may only read, on a database with one migration applied."""
     from sqlalchemy import make_url
-
-    from tests.support import Database
 
     write({"001_a.sql": "CREATE TABLE a (id integer);", "002_b.sql": "CREATE TABLE b (id integer);"})
     Migrator(one_postgresql.engine(), folder).run(steps=1)
@@ -443,8 +470,6 @@ def test_reading_is_read_only_on_the_server(one_postgresql: Database) -> None:
 def test_without_a_log_it_still_migrates(one_postgresql: Database, folder: Path, write: Write) -> None:
     """The login may write the ledger, but create nothing in its schema."""
     from sqlalchemy import make_url
-
-    from tests.support import Database
 
     name = f"writer_{one_postgresql.url.rpartition('fluxmig_test_')[2].partition('?')[0]}"
     for sql in (
