@@ -63,9 +63,6 @@ class SQLite(Dialect):
             finally:
                 connection.exec_driver_sql("PRAGMA query_only = OFF")
 
-    def refuse_autocommit(self, connection: Connection) -> None:
-        """Nothing: transactions are opened by hand."""
-
     # --- running ------------------------------------------------------------------------------------------
 
     def no_transaction_reason(self, words: Sequence[str]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -237,6 +238,32 @@ def test_an_engine_that_opens_transactions_itself(
     with pytest.raises(MigrationFailedError):
         Migrator(engine, folder).run()
     assert sqlite.tables() == {"a", "b", "schema_migrations", "schema_migrations_log"}
+
+
+@pytest.mark.parametrize("options", [{}, {"isolation_level": None}, {"autocommit": False}])
+def test_every_way_in_which_sqlites_driver_opens_transactions(
+    sqlite: Database, folder: Path, write: Write, options: dict[str, object]
+) -> None:
+    if "autocommit" in options and sys.version_info < (3, 12):
+        pytest.skip("sqlite3 has `autocommit` since Python 3.12")
+    write({**TWO, "003_c.sql": "CREATE TABLE c (id integer);\nINSERT INTO b VALUES (2);\nbad;"})
+    engine = sqlite.engine(connect_args=options)
+    with pytest.raises(MigrationFailedError):
+        Migrator(engine, folder).run()
+    with engine.begin() as connection, pytest.raises(MigrationFailedError):
+        Migrator(connection, folder).run()
+    assert sqlite.tables() == {"a", "b", "schema_migrations", "schema_migrations_log"}
+    assert sqlite.rows("SELECT id FROM b") == [(1,)]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="sqlite3 has `autocommit` since Python 3.12")
+def test_a_sqlite_driver_that_commits_by_itself_is_refused(
+    sqlite: Database, folder: Path, write: Write
+) -> None:
+    write(TWO)
+    with pytest.raises(ConfigError, match=r"^the engine is in AUTOCOMMIT"):
+        Migrator(sqlite.engine(connect_args={"autocommit": True}), folder).run()
+    assert sqlite.tables() == set()
 
 
 def test_an_autocommit_engine_is_refused(one_postgresql: Database, folder: Path, write: Write) -> None:
