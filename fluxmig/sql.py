@@ -16,6 +16,7 @@ manual 11.1.1, 11.2 and 11.7, sql_lex.cc (server), mysql.cc (client). Rules name
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
@@ -274,13 +275,25 @@ def _words(sql: str, position: int, lexer: _Lexer, limit: int) -> tuple[str, ...
     return tuple(found)
 
 
+def _many(body: str, *, at_most: int | None = None) -> str:
+    """Pattern of the body as often as it matches, with no way back into it.
+
+    Before Python 3.11.5, a possessive repeat of more than one character goes wrong where its last try matches
+    in part (python/cpython#106052). An atomic group is as exact there, and keeps what it has tried in memory
+    until it ends; `at_most` bounds that where stopping early is no harm.
+    """
+    if sys.version_info >= (3, 11, 5):
+        return f"(?:{body})*+"
+    return f"(?>(?:{body}){{0,{at_most or ''}}})"
+
+
 def _quoted(quote: str, *, backslash: bool = False) -> str:
     """Pattern of something quoted; a doubled quote does not close it."""
     if quote == "[":  # tokenize.c: CC_QUOTE2
         return r"\[[^\]]*+\]"
     plain = rf"[^{quote}\\]*+" if backslash else rf"[^{quote}]*+"
     escape = rf"{quote}{quote}|\\." if backslash else quote * 2
-    return rf"{quote}{plain}(?:(?:{escape}){plain})*+{quote}"
+    return quote + plain + _many(rf"(?:{escape}){plain}") + quote
 
 
 def _escape_string(line_comment: str) -> str:
@@ -289,16 +302,16 @@ def _escape_string(line_comment: str) -> str:
     scan.l, <xqs> {quotecontinue}: they are read in the state of the first, so backslashes escape there too.
     """
     string = _quoted("'", backslash=True)
-    gap = rf"(?:[ \t\f\v]|{line_comment})*+[\n\r](?:{_SPACE}|{line_comment}[\n\r])*+"
-    return rf"[eE]{string}(?:{gap}{string})*+(?!{gap}')"
+    gap = _many(rf"[ \t\f\v]|{line_comment}") + r"[\n\r]" + _many(rf"{_SPACE}|{line_comment}[\n\r]")
+    return rf"[eE]{string}{_many(gap + string)}(?!{gap}')"
 
 
 def _block_comment(rules: Rules) -> str:
     """Pattern of a block comment that holds no other."""
     if rules.nested_comments:
-        return r"/\*[^*/]*+(?:(?:\*(?!/)|/(?!\*))[^*/]*+)*+\*/"
+        return r"/\*[^*/]*+" + _many(r"(?:\*(?!/)|/(?!\*))[^*/]*+") + r"\*/"
     start = r"/\*(?!M?!)" if rules.executable_comments else r"/\*"
-    inside = r"[^*]*+(?:\*(?!/)[^*]*+)*+"
+    inside = "[^*]*+" + _many(r"\*(?!/)[^*]*+")
     return rf"{start}(?!\Z){inside}(?:\*/|\Z)" if rules.open_comments else rf"{start}{inside}\*/"
 
 
@@ -314,12 +327,13 @@ def _lexer(rules: Rules, delimiter: str) -> _Lexer:
     )
     comment = rf"{rules.line_comment}|{_block_comment(rules)}"
     if rules.executable_comments:  # sql_lex.cc: it holds strings and comments like other code
-        quoted += rf"|/\*M?!(?:[^*'\"`/#-]++|{quoted}|{comment}|\*(?!/)|[/#-])*+\*/"
+        code = rf"[^*'\"`/#-]++|{quoted}|{comment}|\*(?!/)|[/#-]"
+        quoted += r"|/\*M?!" + _many(code) + r"\*/"
     # scan.l: the e of somee'...' ends a word, the e of e'...' starts none; $ and digits start none either.
     start, within = f"[^{re.escape(_NO_WORD)}$0-9]", f"[^{re.escape(_NO_WORD)}]"
     if delimiter != ";":  # mysql.cc: in `END$$`, the delimiter ends the word
         within = f"(?:(?!{re.escape(delimiter)}){within})"
-    word = f"(?![eE]'){start}{within}*+" if rules.escape_strings else f"{start}{within}*+"
+    word = ("(?![eE]')" if rules.escape_strings else "") + start + _many(within)
 
     kinds = {
         "end": r"\Z",
@@ -327,21 +341,21 @@ def _lexer(rules: Rules, delimiter: str) -> _Lexer:
         "quoted": quoted,
         "word": word,
         "number": "[0-9]++",
-        "string": rf"(?:[eE](?='))?+[{strings}]",
+        "string": rf"(?>(?:[eE](?='))?)[{strings}]",
         "identifier": f"[{re.escape(identifiers)}]" if identifiers else "",
-        "dollar": rf"\$(?:{start}[^{re.escape(_NO_WORD)}$]*+)?+\$" if rules.dollar_quotes else "",
+        "dollar": rf"\$(?>(?:{start}[^{re.escape(_NO_WORD)}$]*+)?)\$" if rules.dollar_quotes else "",
         "nested": r"/\*" if rules.nested_comments else "",
         "comment": "" if rules.nested_comments or rules.open_comments else r"/\*",
         "open": r"\(" if rules.parentheses else "",
         "close": r"\)" if rules.parentheses else "",
         "other": ".",
     }
-    blank = rf"(?:{_SPACE}++|{comment})*+"
+    blank = _many(rf"{_SPACE}++|{comment}")
     token = "|".join(f"(?P<{kind}>{pattern})" for kind, pattern in kinds.items() if pattern)
 
     special = rf";$#-/{strings}{identifiers}" + "()" * rules.parentheses
     plain = "".join(c for c in _NO_WORD if not c.isspace() and c not in special)
     simple = rf"{blank}(?:{word}|[0-9{re.escape(plain)}]++|{quoted}|-|/(?!\*))"
-    skip = rf"(?:{simple}|{blank}\((?:{simple})*+{blank}\))*+" if delimiter == ";" else ""
+    skip = _many(rf"{simple}|{blank}\({_many(simple)}{blank}\)", at_most=1000) if delimiter == ";" else ""
     patterns = (re.compile(pattern, re.DOTALL).match for pattern in (f"{blank}(?:{token})", skip))
     return _Lexer(rules, *cast("list[Callable[[str, int], re.Match[str]]]", list(patterns)))
