@@ -354,7 +354,7 @@ def status(session: _Session, *, check: bool) -> None:
         raise click.exceptions.Exit(10)
 
 
-@_command("wait_lock_s")
+@_command("dry_run", "wait_lock_s")
 @click.option("--steps", type=click.IntRange(min=1), default=1, metavar="N", help="How many, newest first.")
 @click.option("--record-only", is_flag=True, help="Only remove the record, even if there is a down script.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -364,6 +364,11 @@ def rollback(session: _Session, *, steps: int, record_only: bool, yes: bool) -> 
     Runs its down script, NNN_description.down.sql, and removes its record. Without a down script only the
     record is removed, and what the SQL has done stays. Asks first if there is a terminal to ask on.
     """
+    if session.settings.dry_run:
+        with session.migrator(read_only=True) as migrator:
+            planned = migrator.rollback_plan(steps, record_only=record_only)
+        session.out(render.rollback_lines(planned, done=False), render.rollback_json(planned))
+        return
     with session.migrator() as migrator:
         if not yes and sys.stdin.isatty():
             planned = migrator.rollback_plan(steps, record_only=record_only)

@@ -116,8 +116,22 @@ def parse_url(raw: str) -> URL:
         rest = raw.partition("://")[2]
         if rest.count("@") > 1:
             raise ConfigError("the database URL holds more than one @", remedy=_SHAPE)
-        if re.search(r"[/?#]", rest.rpartition("@")[0].partition(":")[0]):
+        # Likewise where & or ; or a second ? stands for the ? before the options.
+        parts = (
+            url.host,
+            url.database,
+            *(
+                value
+                for key, values in url.normalized_query.items()
+                if key not in {"options", "password", "sslpassword"}
+                for value in values
+            ),
+        )
+        misread = any(re.search(r"[;&?=\s]|passw", part) for part in parts if part)
+        if misread or re.search(r"[/?#]", rest.rpartition("@")[0].partition(":")[0]):
             raise ConfigError("the database URL cannot be read", remedy=_SHAPE)
+    elif re.search(r":[^/]*@", url.database or ""):
+        raise ConfigError("the database URL cannot be read", remedy="the form is sqlite:///FILE")
     return url.set(drivername=_DRIVERS.get(name, name))
 
 
@@ -151,7 +165,7 @@ def reach(
         DatabaseConnectionError: There was no answer, or a refusal.
     """
     word, _, folder = raw.strip().partition(":")
-    if word == "embedded" and not folder.startswith("//"):
+    if word == "embedded" and "//" not in folder:
         from fluxmig import scratch  # noqa: PLC0415  # only where a server is to be started
 
         place = (directory or Path()) / (
@@ -221,7 +235,15 @@ def _bad_options(url: URL) -> ConfigError:
 
 def _arguments(url: URL, environ: Mapping[str, str], *, production: bool) -> dict[str, object]:
     """What the driver is given beside the URL, and only where the URL does not say it."""
-    if url.drivername != "postgresql+psycopg":
+    if url.get_backend_name() != "postgresql":
+        return {}
+    libpq = url.get_driver_name() in {"psycopg", "psycopg2"}
+    if production and not libpq and not any("ssl" in option for option in url.query):
+        raise ConfigError(
+            f"in production SSL is required, and fluxmig cannot require it of {url.get_driver_name()}",
+            remedy="write postgresql:// without a driver, or the driver's own option for SSL into the URL",
+        )
+    if not libpq:
         return {}
     arguments: dict[str, object] = {
         "connect_timeout": _CONNECT_TIMEOUT_S,
@@ -234,7 +256,7 @@ def _arguments(url: URL, environ: Mapping[str, str], *, production: bool) -> dic
             arguments["sslmode"] = wanted
     arguments = {name: value for name, value in arguments.items() if name not in url.query}
     # Prepared statements belong to a server connection, which a pooler may change at any time.
-    return arguments | {"prepare_threshold": None}
+    return arguments | ({"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {})
 
 
 def _sqlite(url: URL, directory: Path, *, read_only: bool, must_exist: bool) -> URL:

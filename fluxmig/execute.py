@@ -55,6 +55,8 @@ class Executor:
         ledger: Where to record.
         on_duplicate: What to do when an object is already there.
         wait_lock_s: How long to wait for another runner; 0 is at once.
+        failed_before: The migrations whose last attempt failed. Without a transaction, what such a one finds
+            there already is its own leftover, and no duplicate.
         causes: The driver's errors behind the failures so far, by migration.
     """
 
@@ -63,6 +65,7 @@ class Executor:
     ledger: Ledger
     on_duplicate: OnDuplicate = OnDuplicate.MARK
     wait_lock_s: float = 300.0
+    failed_before: frozenset[str] = frozenset()
     causes: dict[str, BaseException | None] = field(default_factory=dict)
 
     # --- what a migrator asks for -------------------------------------------------------------------------
@@ -183,7 +186,8 @@ class Executor:
                 if self.ledger.has(connection, script.name) is not present:
                     raise _AlreadyThereError
                 phase = "script"
-                self._send(connection, script)
+                with self._same_session(connection, script):
+                    self._send(connection, script)
                 phase = "when its ledger row was written"
                 finish(connection)
                 if isinstance(self.bind, Engine) and self.dialect.leaves_traces(script):
@@ -202,8 +206,9 @@ class Executor:
             try:
                 if self.ledger.has(connection, script.name) is not present:
                     raise _AlreadyThereError
-                for statement in script.statements:
-                    self._send_one(connection, script, statement, done=statement.number - 1)
+                with self._same_session(connection, script):
+                    for statement in script.statements:
+                        self._send_one(connection, script, statement, done=statement.number - 1)
                 finish(connection)
             except DBAPIError as error:
                 self._raise_if_lost(error, script, in_doubt=False)
@@ -213,6 +218,25 @@ class Executor:
                     self.dialect.release_session(connection, self._key)
                 if isinstance(self.bind, Engine) and self.dialect.leaves_traces(script):
                     connection.invalidate()
+
+    @contextmanager
+    def _same_session(self, connection: Connection, script: Script) -> Iterator[None]:
+        """Keeps what a script sets from the ledger's row, the next script, and the caller.
+
+        In a transaction that fails, the rollback does it.
+        """
+        if not self.dialect.may_change_session(script):
+            yield
+            return
+        state = self.dialect.session_state(connection)
+        try:
+            yield
+        except _RefusedError:
+            if script.mode is Mode.NO_TRANSACTION:
+                with suppress(SQLAlchemyError):
+                    self.dialect.restore_session(connection, state)
+            raise
+        self.dialect.restore_session(connection, state)
 
     def _send(self, connection: Connection, script: Script) -> None:
         """The whole file in one message where the driver can, else one statement after the other."""
@@ -254,11 +278,16 @@ class Executor:
         is_duplicate = self.dialect.is_duplicate(server)
         if is_duplicate and script.mode is Mode.NO_TRANSACTION:
             remedy = self.dialect.broken_duplicate(connection, server)
+            if remedy is None and script.name in self.failed_before:
+                remedy = (
+                    "An earlier attempt stopped half-way and left this behind. Undo what it did, or let its"
+                    " statements bear repeating (IF NOT EXISTS), and run again."
+                )
             is_duplicate = remedy is None
         if done and not remedy:
             remedy = (
                 f"Statements 1 to {done} of {len(script.statements)} are done and stay done: the script ran"
-                f" without a transaction ({script.reason})."
+                f" without a transaction ({script.reason}). The next run begins with statement 1 again."
             )
         return _RefusedError(
             _failure(script, server, statement, offset, done=done, remedy=remedy), is_duplicate=is_duplicate

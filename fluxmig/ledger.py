@@ -29,7 +29,7 @@ from fluxmig.errors import LedgerError
 from fluxmig.model import Event, LogEntry, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import Connection
     from sqlalchemy.sql.functions import FunctionElement
@@ -118,15 +118,21 @@ class Ledger:
 
     # --- reading ------------------------------------------------------------------------------------------
 
-    def read(self, connection: Connection) -> Snapshot:
-        """Everything, in a fixed number of queries. Creates nothing."""
+    def read(self, connection: Connection, *, may_read: Callable[[Connection, Table], bool]) -> Snapshot:
+        """Everything, in a fixed number of queries. Creates nothing.
+
+        Args:
+            connection: Where to read.
+            may_read: Whether the login may read a table; a log that it may not read is as good as none.
+        """
         exists = self.exists(connection)
         log_exists = self.log_exists(connection)
+        log_readable = log_exists and may_read(connection, self.log_table)
         return Snapshot(
             exists,
             log_exists,
             self._records(connection) if exists else (),
-            self._last_events(connection) if log_exists else {},
+            self._last_events(connection) if log_readable else {},
         )
 
     def exists(self, connection: Connection) -> bool:

@@ -32,6 +32,7 @@ from fluxmig.errors import (
 from fluxmig.execute import Executor
 from fluxmig.ledger import Ledger, Snapshot
 from fluxmig.model import (
+    Event,
     FileProblem,
     Finding,
     OnDuplicate,
@@ -161,7 +162,7 @@ class Migrator:
         """Whether the database and the folder are fit for a run. Only reads, and changes nothing."""
         with self._errors(), self._dialect.reading(self._bind) as connection:
             ledger = self._ledger(connection)
-            snapshot = ledger.read(connection)
+            snapshot = ledger.read(connection, may_read=self._dialect.may_read)
             info = self._dialect.info(connection, ledger.table.schema)
             can_create = self._dialect.may_create(connection, ledger.table.schema)
             can_write = self._dialect.may_write(connection, ledger.table) if snapshot.exists else None
@@ -250,7 +251,7 @@ class Migrator:
                 findings += plan.findings
                 if not plan.scripts:
                     return report()
-                executor = self._executor(ledger)
+                executor = self._executor(ledger, snapshot)
                 if without_log := executor.prepare():
                     findings.append(_no_log(ledger, without_log))
                 for planned in plan.scripts:
@@ -286,7 +287,7 @@ class Migrator:
             with self._errors():
                 ledger, snapshot = self._read()
                 chosen = self._last(snapshot, steps, record_only=record_only)
-                executor = self._executor(ledger)
+                executor = self._executor(ledger, snapshot)
                 executor.prepare()
                 for record, down in chosen:
                     started = time.perf_counter()
@@ -309,7 +310,7 @@ class Migrator:
     def _read(self) -> tuple[Ledger, Snapshot]:
         with self._dialect.reading(self._bind) as connection:
             ledger = self._ledger(connection)
-            return ledger, ledger.read(connection)
+            return ledger, ledger.read(connection, may_read=self._dialect.may_read)
 
     def _ledger(self, connection: Connection) -> Ledger:
         """The ledger with its schema spelled out, so that no search path that a file sets can hide it."""
@@ -321,8 +322,11 @@ class Migrator:
             version=fluxmig.__version__,
         )
 
-    def _executor(self, ledger: Ledger) -> Executor:
-        return Executor(self._bind, self._dialect, ledger, self._on_duplicate, self._wait_lock_s)
+    def _executor(self, ledger: Ledger, snapshot: Snapshot) -> Executor:
+        failed = {name for name, entry in snapshot.last_events.items() if entry.event is Event.FAILED}
+        return Executor(
+            self._bind, self._dialect, ledger, self._on_duplicate, self._wait_lock_s, frozenset(failed)
+        )
 
     def _plan(
         self, folder: Folder, snapshot: Snapshot, selection: planner.Selection
@@ -356,6 +360,8 @@ class Migrator:
         self, snapshot: Snapshot, steps: int, *, record_only: bool
     ) -> list[tuple[Record, Script | None]]:
         """The newest records, each with its down script made ready, or None where there is none to run."""
+        if steps < 1:
+            raise ConfigError(f"steps must be 1 or more, and not {steps}")
         if not snapshot.records:
             raise RollbackError("nothing is applied, so there is nothing to roll back")
         folder = None if record_only else layouts.read(self._folder)

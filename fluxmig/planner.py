@@ -82,9 +82,12 @@ def select(all_statuses: Sequence[MigrationStatus], selection: Selection) -> tup
     """The pending migrations to run, in order.
 
     Raises:
-        ConfigError: `to` or `only` names nothing, or `only` a number that several files have.
+        ConfigError: `to` or `only` names nothing, or `only` a number that several files have; or `steps` is
+            less than 1.
         LedgerError: `only` names something that is applied already.
     """
+    if selection.steps is not None and selection.steps < 1:
+        raise ConfigError(f"steps must be 1 or more, and not {selection.steps}")
     todo = pending(all_statuses)
     if selection.only is not None:
         chosen = _named(all_statuses, selection.only, "--only")
@@ -109,7 +112,8 @@ def _named(all_statuses: Sequence[MigrationStatus], word: str, option: str) -> t
         numbered = tuple(status for status in all_statuses if number_of(status.name) == int(word))
         if numbered:
             return numbered
-    raise ConfigError(f"{option} {word}: there is no such migration", remedy="`fluxmig status` lists them")
+    shown = option if "://" in word else f"{option} {word}"  # a URL in the wrong place may hold a password
+    raise ConfigError(f"{shown}: there is no such migration", remedy="`fluxmig status` lists them")
 
 
 def findings(all_statuses: Iterable[MigrationStatus], todo: Iterable[Migration]) -> tuple[Finding, ...]:

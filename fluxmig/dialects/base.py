@@ -160,6 +160,17 @@ class Dialect:
         """Why a statement that begins with these words cannot run in a transaction, or None."""
         return None
 
+    def may_change_session(self, script: Script) -> bool:
+        """Whether the script may set something that the ledger's row or the next script would see."""
+        return False
+
+    def session_state(self, connection: Connection) -> Mapping[str, str]:
+        """What `restore_session` needs to undo what a script sets."""
+        return {}
+
+    def restore_session(self, connection: Connection, state: Mapping[str, str]) -> None:
+        """Sets the session back to the state."""
+
     def leaves_traces(self, script: Script) -> bool:
         """Whether the script may change the session in a way that outlives its transaction."""
         return False
@@ -221,6 +232,10 @@ class Dialect:
     def may_create(self, connection: Connection, schema: str | None) -> bool | None:
         """Whether the login may create tables in the schema; None where that cannot be known."""
         return None
+
+    def may_read(self, connection: Connection, table: Table) -> bool:
+        """Whether the login may select from the table; taken for granted where that cannot be known."""
+        return True
 
     def may_write(self, connection: Connection, table: Table) -> bool | None:
         """Whether the login may insert into and delete from the table; None where that cannot be known."""

@@ -66,6 +66,13 @@ _INVALID_INDEX = text(
     "SELECT 1 FROM pg_catalog.pg_index JOIN pg_catalog.pg_class ON pg_class.oid = indexrelid"
     " WHERE relname = :name AND NOT indisvalid"
 )
+# A transaction's own characteristics end with it, and cannot be reset.
+_SESSION = text(
+    "SELECT 0 AS place, 'session_authorization' AS name, session_user::text AS value"
+    " UNION ALL SELECT 1, 'role', current_setting('role')"
+    " UNION ALL SELECT 2, name, setting FROM pg_catalog.pg_settings"
+    " WHERE source = 'session' AND name NOT LIKE 'transaction%' ORDER BY place"
+)
 _LEDGER_SCHEMA = text(
     "SELECT coalesce((SELECT nspname FROM pg_catalog.pg_class"
     " JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace"
@@ -104,16 +111,16 @@ class PostgreSQL(Dialect):
 
     @contextmanager
     def reading(self, bind: Engine | Connection) -> Iterator[Connection]:
-        """`BEGIN READ ONLY`; a savepoint where the caller's connection is in a transaction already."""
-        if isinstance(bind, Engine):
-            with bind.execution_options(postgresql_readonly=True).begin() as connection:
-                yield connection
-        else:
-            nested = bind.in_transaction()
-            with self.transaction(bind) as connection:
-                if not nested:
-                    connection.exec_driver_sql("SET TRANSACTION READ ONLY")
-                yield connection
+        """A read-only transaction; a savepoint where the caller's connection is in a transaction already.
+
+        Not by SQLAlchemy's `postgresql_readonly`: it leaves the pool's connection at READ WRITE afterwards,
+        whatever default_transaction_read_only says.
+        """
+        nested = not isinstance(bind, Engine) and bind.in_transaction()
+        with bind.begin() if isinstance(bind, Engine) else self.transaction(bind) as connection:
+            if not nested:
+                connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+            yield connection
 
     # --- running ------------------------------------------------------------------------------------------
 
@@ -132,9 +139,26 @@ class PostgreSQL(Dialect):
         opening = " ".join(words)
         return next((reason for reason, pattern in _OUTSIDE.items() if re.match(pattern, opening)), None)
 
+    def may_change_session(self, script: Script) -> bool:
+        """By the words that such SQL cannot do without, wherever they stand: in a DO block, too."""
+        return _TRACES.search(script.sql) is not None
+
+    def session_state(self, connection: Connection) -> Mapping[str, str]:
+        """The role, and every setting that was made in this session."""
+        return {name: value for _, name, value in connection.execute(_SESSION)}
+
+    def restore_session(self, connection: Connection, state: Mapping[str, str]) -> None:
+        """Sets back what differs from the state, the role first."""
+        now = self.session_state(connection)
+        for name, value in state.items():
+            if now.get(name) != value:
+                connection.execute(select(func.set_config(name, value, False)))
+        for name in now.keys() - state.keys():
+            connection.exec_driver_sql(f"RESET {_quoted(*name.split('.'))}")
+
     def leaves_traces(self, script: Script) -> bool:
         """Whether a statement sets, prepares or makes something that lives with the session."""
-        return bool(_TRACES.search(script.sql)) and any(
+        return self.may_change_session(script) and any(
             _outlives(statement.sql) for statement in script.statements
         )
 
@@ -203,8 +227,7 @@ class PostgreSQL(Dialect):
 
     def ledger_schema(self, connection: Connection, table: str) -> str | None:
         """Where the search path finds the ledger, as it does for the Node runner; else its first schema."""
-        quoted_name = connection.dialect.identifier_preparer.quote_identifier(table)
-        schema: str | None = connection.scalar(_LEDGER_SCHEMA, {"name": quoted_name})
+        schema: str | None = connection.scalar(_LEDGER_SCHEMA, {"name": _quoted(table)})
         return schema
 
     def info(self, connection: Connection, schema: str | None) -> DatabaseInfo:
@@ -216,17 +239,27 @@ class PostgreSQL(Dialect):
     def may_create(self, connection: Connection, schema: str | None) -> bool | None:
         """has_schema_privilege (9.27.2); None where there is no such schema."""
         exists = select(func.to_regnamespace(bindparam("quoted")))
-        name = connection.dialect.identifier_preparer.quote(schema) if schema else ""
+        name = _quoted(schema)
         if not name or connection.scalar(exists, {"quoted": name}) is None:
             return None
         return bool(connection.scalar(select(func.has_schema_privilege(schema, "CREATE"))))
 
+    def may_read(self, connection: Connection, table: Table) -> bool:
+        """has_table_privilege."""
+        name = _quoted(table.schema, table.name)
+        return bool(connection.scalar(select(func.has_table_privilege(name, "SELECT"))))
+
     def may_write(self, connection: Connection, table: Table) -> bool | None:
         """has_table_privilege, for each of what a ledger needs."""
-        name = connection.dialect.identifier_preparer.format_table(table)
+        name = _quoted(table.schema, table.name)
         needed = ("SELECT", "INSERT", "DELETE")
         checks = select(*(func.has_table_privilege(name, privilege) for privilege in needed))
         return all(connection.execute(checks).one())
+
+
+def _quoted(*names: str | None) -> str:
+    """The names as SQL writes them. Not by SQLAlchemy, which doubles percent signs for a driver's sake."""
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names if name)
 
 
 def _number(key: str) -> int:

@@ -245,11 +245,31 @@ def test_a_failure_without_a_transaction_says_what_is_done(
     assert (failure.done, failure.line, failure.column) == (2, 3, 8)
     assert failure.remedy == (
         "Statements 1 to 2 of 3 are done and stay done: the script ran without a transaction"
-        " (CREATE INDEX CONCURRENTLY)."
+        " (CREATE INDEX CONCURRENTLY). The next run begins with statement 1 again."
     )
     assert "t" in postgresql.tables()
     assert postgresql.scalar("SELECT count(*) FROM schema_migrations") == 0
     assert postgresql.scalar("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+
+
+def test_the_leftovers_of_an_attempt_are_no_duplicates(
+    postgresql: Database, folder: Path, write: Write
+) -> None:
+    rest = "CREATE INDEX CONCURRENTLY i ON t (id);\n{};\nCREATE TABLE tail (id integer);"
+    write({"001_a.sql": "CREATE TABLE t (id integer);\n" + rest.format("bad")})
+    failure_of(postgresql, folder)
+    write({"001_a.sql": "CREATE TABLE t (id integer);\n" + rest.format("SELECT 1")})
+    failure = failure_of(postgresql, folder)
+    assert (failure.code, failure.object) == ("42P07", "t")
+    assert failure.remedy == (
+        "An earlier attempt stopped half-way and left this behind. Undo what it did, or let its statements"
+        " bear repeating (IF NOT EXISTS), and run again."
+    )
+    assert postgresql.scalar("SELECT count(*) FROM schema_migrations") == 0
+    repeatable = rest.format("SELECT 1").replace("CONCURRENTLY i", "CONCURRENTLY IF NOT EXISTS i")
+    write({"001_a.sql": "CREATE TABLE IF NOT EXISTS t (id integer);\n" + repeatable})
+    assert Migrator(postgresql.engine(), folder).run().results[0].outcome is Outcome.APPLIED
+    assert "tail" in postgresql.tables()
 
 
 def test_an_invalid_index_is_no_duplicate(one_postgresql: Database, folder: Path, write: Write) -> None:
@@ -361,6 +381,54 @@ def test_what_a_file_sets_does_not_reach_the_ledger_or_the_next_file(
     assert postgresql.scalar("SELECT count(*) FROM public.schema_migrations") == 4
 
 
+SESSION = {
+    "001_dump.sql": "SELECT pg_catalog.set_config('search_path', '', false);\n"
+    "CREATE TABLE public.a (id integer);",
+    "002_block.sql": "DO $$ BEGIN PERFORM set_config('search_path', 'pg_temp', false); END $$;",
+    "003_role.sql": "SET ROLE pg_monitor;\nSET work_mem = '77MB';\nSELECT 1;",
+    "004_outside.sql": "-- fluxmig: no-transaction\nSET search_path = pg_temp;\nSET ROLE pg_monitor;",
+    "005_b.sql": "CREATE TABLE b (id integer);\n"
+    "CREATE TABLE seen AS SELECT current_setting('work_mem') AS w, current_user::text AS u;",
+}
+
+
+@pytest.mark.parametrize("way", ["engine", "connection", "transaction"])
+def test_a_session_is_the_same_after_each_file(
+    postgresql: Database, folder: Path, write: Write, way: str
+) -> None:
+    write({name: text for name, text in SESSION.items() if way != "transaction" or "outside" not in name})
+    engine = postgresql.engine()
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SET work_mem = '33MB'")
+        connection.commit()
+        if way == "transaction":
+            with connection.begin():
+                Migrator(connection, folder).run()
+        elif way == "connection":
+            Migrator(connection, folder).run()
+        else:
+            Migrator(engine, folder).run()
+        assert connection.exec_driver_sql("SHOW work_mem").scalar() == "33MB"
+        assert connection.exec_driver_sql("SHOW search_path").scalar() == '"$user", public'
+        assert connection.exec_driver_sql("SHOW role").scalar() == "none"
+    tables = postgresql.rows("SELECT schemaname FROM pg_tables WHERE tablename IN ('a', 'b', 'seen')")
+    assert tables == [("public",)] * 3
+    ((work_mem, user),) = postgresql.rows("SELECT w, u FROM seen")
+    assert work_mem == ("4MB" if way == "engine" else "33MB")
+    assert user != "pg_monitor"
+
+
+def test_reading_leaves_the_pools_connection_as_read_only_as_it_was(
+    one_postgresql: Database, folder: Path
+) -> None:
+    engine = one_postgresql.engine(
+        pool_size=1, connect_args={"options": "-c default_transaction_read_only=on"}
+    )
+    Migrator(engine, folder).status()
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on"
+
+
 def test_a_ledger_further_down_the_search_path_is_found(
     postgresql: Database, folder: Path, write: Write
 ) -> None:
@@ -445,6 +513,15 @@ def test_a_login_that_may_only_read(reader: Database, folder: Path) -> None:
         ),
     ]
     assert verification.exit_code == 2
+    reader.dispose()
+
+
+def test_a_login_that_may_not_read_the_log(reader: Database, one_postgresql: Database, folder: Path) -> None:
+    name = Migrator(reader.engine(), folder).verify().info.user
+    one_postgresql.rows(f"REVOKE SELECT ON schema_migrations_log FROM {name}")
+    migrator = Migrator(reader.engine(), folder)
+    assert [status.state.value for status in migrator.status()] == ["applied", "pending"]
+    assert len(migrator.verify().findings) == 2
     reader.dispose()
 
 

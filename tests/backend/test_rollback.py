@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from fluxmig import Migrator, RollbackError
+from fluxmig import ConfigError, Migrator, RollbackError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,3 +119,14 @@ def test_what_was_taken_back_runs_again(database: Database, migrator: Migrator) 
     migrator.rollback()
     assert [step.name for step in migrator.run().results] == ["003_c.sql"]
     assert "c" in database.tables()
+
+
+@pytest.mark.parametrize("steps", [0, -1])
+def test_steps_below_one_are_refused(database: Database, migrator: Migrator, steps: int) -> None:
+    message = f"^steps must be 1 or more, and not {steps}$"
+    for act in (migrator.rollback, migrator.rollback_plan):
+        with pytest.raises(ConfigError, match=message):
+            act(steps)
+    with pytest.raises(ConfigError, match=message):
+        migrator.run(steps=steps)
+    assert ledger(database) == ["001_a.sql", "002_b.sql", "003_c.sql"]

@@ -173,3 +173,18 @@ def test_without_a_terminal_nobody_is_asked() -> None:
 def test_nothing_applied_is_said_before_the_question(cli: Cli) -> None:
     shown = terminal("rollback", "--color", "never")
     assert (shown.code, shown.out) == (1, "error: nothing is applied, so there is nothing to roll back\n")
+
+
+def test_a_dry_run_takes_nothing_back(
+    cli: Cli, write: Callable[..., None], sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write({"001_a.sql": "CREATE TABLE a (id integer);", "001_a.down.sql": "DROP TABLE a;"})
+    cli("run")
+    for arguments in (["--dry-run"], []):
+        result = cli("rollback", *arguments)
+        monkeypatch.setenv("DRY_RUN", "true")
+        assert (result.code, result.out) == (
+            0,
+            "  [ ] 001_a.sql its down script runs, and its record goes\n",
+        )
+    assert "a" in sqlite.tables()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy
 from sqlalchemy import text
 
 from fluxmig import connect, scratch
@@ -295,7 +296,7 @@ def test_what_psycopg_is_always_given() -> None:
     assert arguments("postgresql://h/d", production=False) == ALWAYS
 
 
-@pytest.mark.parametrize("raw", ["mysql://h/d", "sqlite:///a.db", "postgresql+psycopg2://h/d"])
+@pytest.mark.parametrize("raw", ["mysql://h/d", "sqlite:///a.db"])
 @pytest.mark.parametrize("production", [True, False])
 def test_what_others_are_given(raw: str, production: bool) -> None:  # noqa: FBT001
     assert arguments(raw, {"PGSSLROOTCERT": "r"}, production=production) == {}
@@ -501,3 +502,38 @@ def test_no_driver_is_imported_before_it_is_used() -> None:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert done.stdout == "set()\n"
+
+
+# --- passwords in the wrong place -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "postgresql://localhost:1/d&password=s3cret",
+        "postgresql://localhost:1/d;password=s3cret",
+        "postgresql://localhost:1/d?sslmode=require?password=s3cret",
+        "postgresql://localhost:1/d?connect_timeout=5;password=s3cret",
+        "postgresql://host=localhost user=u password=s3cret",
+        "sqlite:///u:s3cret@h/x.db",
+    ],
+)
+def test_a_password_behind_the_wrong_sign_is_not_shown(raw: str) -> None:
+    said = refusal(raw)
+    assert said.startswith("the database URL cannot be read\n")
+    assert "s3cret" not in said
+
+
+@pytest.mark.parametrize("driver", ["pg8000", "asyncpg"])
+def test_a_driver_of_which_ssl_cannot_be_required(driver: str) -> None:
+    url = sqlalchemy.make_url(f"postgresql+{driver}://u@h/d")
+    message = rf"^in production SSL is required, and fluxmig cannot require it of {driver}\n"
+    with pytest.raises(ConfigError, match=message):
+        connect._arguments(url, {}, production=True)
+    assert connect._arguments(url.set(query={"sslmode": "disable"}), {}, production=True) == {}
+
+
+def test_psycopg2_takes_sslmode_too() -> None:
+    arguments = connect._arguments(sqlalchemy.make_url("postgresql+psycopg2://u@h/d"), {}, production=True)
+    assert arguments["sslmode"] == "require"
+    assert "prepare_threshold" not in arguments
