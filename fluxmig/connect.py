@@ -122,9 +122,9 @@ def parse_url(raw: str) -> URL:
             url.database,
             *(
                 value
-                for key, values in url.normalized_query.items()
+                for key, values in url.query.items()
                 if key not in {"options", "password", "sslpassword"}
-                for value in values
+                for value in ([values] if isinstance(values, str) else values)
             ),
         )
         misread = any(re.search(r"[;&?=\s]|passw", part) for part in parts if part)
