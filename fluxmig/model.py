@@ -1,14 +1,17 @@
 """The nouns: frozen values that the rest of fluxmig passes around.
 
-Positions: `line` and `column` count from 1, offsets from 0, all in characters of the text without its
+Positions: `line` and `column` count from 1, in characters; offsets from 0, in bytes of the file without its
 byte order mark. Durations are milliseconds (`_ms`). Nothing here touches a file or a database.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from array import array
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,9 +29,11 @@ __all__ = [
     "Migration",
     "MigrationStatus",
     "Mode",
+    "Notice",
     "OnDuplicate",
     "Outcome",
     "Plan",
+    "Progress",
     "Record",
     "Report",
     "RollbackReport",
@@ -36,6 +41,7 @@ __all__ = [
     "Script",
     "State",
     "Statement",
+    "Statements",
     "StepResult",
     "Verification",
 ]
@@ -76,11 +82,19 @@ class FileProblem:
 
 @dataclass(frozen=True, slots=True)
 class DownScript:
-    """The script that reverses a migration: `NNN_description.down.sql` beside it."""
+    """The script that reverses a migration: `NNN_description.down.sql` beside it.
+
+    Attributes:
+        name: Its file name.
+        path: Where it was read.
+        checksum: SHA-256 of the bytes of the file, 64 hexadecimal digits.
+        source: Its bytes, which are UTF-8, without a byte order mark.
+    """
 
     name: str
     path: Path
-    sql: str
+    checksum: str
+    source: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +106,7 @@ class Migration:
         number: Its leading number, or None.
         path: Where it was read.
         checksum: SHA-256 of the bytes of the file, 64 hexadecimal digits.
-        sql: Its text, without a byte order mark.
+        source: Its bytes, which are UTF-8, without a byte order mark.
         down: Its down script, or None.
     """
 
@@ -100,8 +114,13 @@ class Migration:
     number: int | None
     path: Path
     checksum: str
-    sql: str
+    source: bytes
     down: DownScript | None = None
+
+    @property
+    def sql(self) -> str:
+        """Its text; a copy, each time."""
+        return self.source.decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +130,12 @@ class Statement:
     Attributes:
         number: Its place in the script, from 1.
         sql: From its first token to its last; comments inside it included, those before it not.
-        start: Offset of its first character in the script.
-        end: Offset behind its last character.
+        start: Offset of its first byte in the script.
+        end: Offset behind its last byte.
         line: Line of its first character, from 1.
         column: Column of its first character, from 1.
+        data: The rows behind a `COPY ... FROM stdin`: the offset of their first byte and that behind their
+            last, without the line that ends them. None for any other statement.
     """
 
     number: int
@@ -123,11 +144,72 @@ class Statement:
     end: int
     line: int
     column: int
+    data: tuple[int, int] | None = None
 
     @property
     def first_line(self) -> str:
         """Its first line, for naming it to a person."""
         return self.sql.split("\n", 1)[0].strip()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Statements(Sequence[Statement]):
+    """The statements of a script in order, kept as places in its source: 32 bytes each.
+
+    Files of data hold millions of them; a `Statement` is made when it is asked for.
+
+    Attributes:
+        source: The script.
+        cells: Start, end, line and column of each statement, one after the other.
+        data: The range of the rows of each COPY, by its place in the sequence, from 0.
+        gaps: Ranges that no message to the server may reach across: a COPY with its rows and the line that
+            ends them, psql's own lines; and, empty, places behind which text is read by another setting.
+    """
+
+    source: bytes
+    cells: array[int] = field(default_factory=lambda: array("Q"), hash=False)
+    data: Mapping[int, tuple[int, int]] = field(default_factory=dict, hash=False)
+    gaps: tuple[tuple[int, int], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.cells) // 4
+
+    @overload
+    def __getitem__(self, index: int) -> Statement: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Statement, ...]: ...
+    def __getitem__(self, index: int | slice) -> Statement | tuple[Statement, ...]:
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        index = range(len(self))[index]
+        start, end, line, column = self.cells[4 * index : 4 * index + 4]
+        sql = self.source[start:end].decode()
+        return Statement(index + 1, sql, start, end, line, column, self.data.get(index))
+
+    def start(self, index: int) -> int:
+        """The offset of a statement's first byte; without making the statement."""
+        return self.cells[4 * index]
+
+    def end(self, index: int) -> int:
+        """The offset behind a statement's last byte, likewise."""
+        return self.cells[4 * index + 1]
+
+    def rows(self, index: int) -> tuple[int, int] | None:
+        """The range of the rows behind a COPY, likewise."""
+        return self.data.get(index)
+
+    def index_at(self, offset: int) -> int | None:
+        """The place of the last statement that begins at or before an offset, or None."""
+        found = bisect_right(range(len(self)), offset, key=self.start)
+        return found - 1 if found else None
+
+    def inner(self) -> Statements:
+        """All but the first and the last, numbered from 1."""
+        data = {place - 1: rows for place, rows in self.data.items()}
+        return Statements(self.source, self.cells[4:-4], data, self.gaps)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} statements>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +219,39 @@ class Script:
     Attributes:
         name: The migration it belongs to.
         path: The file.
-        checksum: The migration's checksum.
-        sql: What the server gets in one message; offsets are those of the file.
-        statements: Its statements, in order.
+        checksum: SHA-256 of the bytes of the file.
+        statements: Its statements, in order; of a file that is one transaction by its own BEGIN and COMMIT,
+            without these two.
         mode: How it runs.
         reason: Why it runs without a transaction, or None.
+        characteristics: What it asks of its transaction, `ISOLATION LEVEL SERIALIZABLE` say.
+        start: Offset of the first byte that is sent, and
+        end: behind the last; what is outside is the BEGIN and COMMIT around the whole.
+        transactions: Its own, if it runs without one of ours: the places, from 0, of each BEGIN and of the
+            COMMIT that belongs to it.
+        done: How many of its statements an earlier attempt has done; this one begins behind them.
+        interrupted: Whether that attempt ended without a word, so that the next statement may be done, too.
+        warnings: What a person should know of the file, beside.
     """
 
     name: str
     path: Path
     checksum: str
-    sql: str
-    statements: tuple[Statement, ...]
+    statements: Statements
     mode: Mode = Mode.TRANSACTION
     reason: str | None = None
+    characteristics: str | None = None
+    start: int = 0
+    end: int = 0
+    transactions: tuple[tuple[int, int], ...] = ()
+    done: int = 0
+    interrupted: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> bytes:
+        """The file's bytes, without a byte order mark."""
+        return self.statements.source
 
 
 # --- the ledger and the log -------------------------------------------------------------------------------
@@ -178,25 +279,68 @@ class Record:
 
 
 class Event(StrEnum):
-    """What a row of the log tells."""
+    """What a row of the log tells. The second three are those of a script without a transaction."""
 
     APPLIED = "applied"
     MARKED = "marked"
     FAILED = "failed"
+    STARTED = "started"
+    PROGRESS = "progress"
+    RESTARTED = "restarted"
     ROLLED_BACK = "rolled back"
     UNRECORDED = "unrecorded"
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One row of the log, the newest of its migration."""
+    """One row of the log.
 
-    event: Event
+    Attributes:
+        event: What happened; a plain string where a later version of fluxmig wrote it.
+        name: The migration; of a down script without a transaction, its own file name.
+        message: The server's message, what was lost, or why there was no transaction.
+        error_code: SQLSTATE, or the driver's name of the error.
+        statement_number: The failing statement; how many are done, in a row of progress; the first that ran,
+            where a script was started.
+        line: The line in the file, from 1.
+        id: Ascending in the order of writing; 0 before that.
+        logged_at: When, as the database says.
+        duration_ms: How long it took.
+        checksum: SHA-256 of the file; in a row of progress, of the statements that are done.
+        database_user: Who the database says it was.
+        client: Who ran fluxmig, as `user@host`.
+        fluxmig_version: By which version of it.
+    """
+
+    event: Event | str
     name: str
     message: str | None = None
     error_code: str | None = None
     statement_number: int | None = None
     line: int | None = None
+    id: int = 0
+    logged_at: datetime | None = None
+    duration_ms: int | None = None
+    checksum: str | None = None
+    database_user: str | None = None
+    client: str | None = None
+    fluxmig_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a script without a transaction has come, as the log tells.
+
+    Attributes:
+        done: Its statements 1 to `done` are.
+        digest: SHA-256 of these.
+        interrupted: Whether the attempt ended without a word: killed, or cut off. Then the next statement may
+            be done, too.
+    """
+
+    done: int
+    digest: str
+    interrupted: bool
 
 
 # --- statuses and plans -----------------------------------------------------------------------------------
@@ -216,6 +360,7 @@ class Condition(StrEnum):
     MODIFIED = "modified"
     MISSING = "missing"
     FAILED = "failed"
+    PARTIAL = "partial"
     OUT_OF_ORDER = "out of order"
 
 
@@ -230,6 +375,7 @@ class MigrationStatus:
         migration: The file, or None where it is missing.
         record: Its ledger row, or None where it is pending.
         last_event: Its newest row of the log, or None.
+        progress: How far it has come, where it is partial.
     """
 
     name: str
@@ -238,6 +384,7 @@ class MigrationStatus:
     migration: Migration | None = None
     record: Record | None = None
     last_event: LogEntry | None = None
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +393,7 @@ class Finding:
 
     Attributes:
         kind: A word for programs: "modified", "missing", "marked", "failed", "out of order", "empty",
-            "orphan", "log", "files", "permission".
+            "orphan", "log", "files", "permission", "partial", "directive", "duplicate".
         message: A sentence for people.
         names: The migrations in question.
         remedy: The way out, or None.
@@ -260,10 +407,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What would run, in order, and what to know before. Nothing was written to make it."""
+    """What would run, in order, and what to know before. Nothing was written to make it.
+
+    Attributes:
+        scripts: In the order they run.
+        findings: What to know.
+        restarts: The names of those whose earlier progress is not built upon.
+    """
 
     scripts: tuple[Script, ...]
     findings: tuple[Finding, ...] = ()
+    restarts: frozenset[str] = frozenset()
 
 
 # --- results ----------------------------------------------------------------------------------------------
@@ -330,6 +484,27 @@ class Failure:
         return "\n".join(line for line in lines if line)
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What the server, or fluxmig, has to say while a migration runs.
+
+    Attributes:
+        name: The migration.
+        severity: NOTICE, WARNING, INFO and the like, as the server's protocol has it; NOTE for fluxmig's own.
+        message: One line or more.
+        code: SQLSTATE, or None.
+        detail: The server's DETAIL.
+        hint: The server's HINT.
+    """
+
+    name: str
+    severity: str
+    message: str
+    code: str | None = None
+    detail: str | None = None
+    hint: str | None = None
+
+
 class Outcome(StrEnum):
     """How one step of a run ended."""
 
@@ -352,6 +527,9 @@ class StepResult:
         statements: How many statements the file has.
         failure: Why it failed, or which duplicate had it marked; None otherwise.
         lost: The other statements, which did not take effect; empty unless marked.
+        reason: Why it ran without a transaction, or None.
+        resumed_at: The statement it began with, where an earlier attempt had done those before; else 1.
+        notices: What was said meanwhile, in order.
     """
 
     name: str
@@ -361,6 +539,9 @@ class StepResult:
     statements: int = 0
     failure: Failure | None = None
     lost: tuple[Statement, ...] = ()
+    reason: str | None = None
+    resumed_at: int = 1
+    notices: tuple[Notice, ...] = ()
 
     @property
     def loss(self) -> str:

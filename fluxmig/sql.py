@@ -1,4 +1,4 @@
-r"""Text -> statements with positions, by a dialect's lexical rules.
+r"""The bytes of a file -> statements with positions, by a dialect's lexical rules.
 
 A semicolon ends a statement unless something hides it: a string, a quoted identifier, a comment, a dollar
 quote, parentheses, or the body of a routine or trigger. A `Rules` value says which of these a dialect has;
@@ -7,7 +7,10 @@ one lexer, compiled from it, knows nothing else.
 The lexer is two regular expressions. `token` reads one token, and decides everything. `skip` jumps over a run
 of tokens that cannot end a statement, and only saves time. Every repeat is possessive and without groups, so
 time is linear and memory constant whatever the text. What stands between statements and belongs to none (a
-`DELIMITER` line) is read in `split`.
+`DELIMITER` line, the rows of a COPY, a line for psql) is read in `split`.
+
+It reads bytes: in UTF-8, no byte of a character beyond ASCII is that of an ASCII character, and a file of a
+gigabyte is held once and in its own size.
 
 Sources: PostgreSQL manual 4.1, scan.l (server), psqlscan.l (psql). SQLite tokenize.c, complete.c. MySQL
 manual 11.1.1, 11.2 and 11.7, sql_lex.cc (server), mysql.cc (client). Rules name theirs where they stand.
@@ -17,32 +20,48 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
+from array import array
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from fluxmig.model import Statement
+from fluxmig.model import Statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["GENERIC", "MYSQL", "POSTGRESQL", "SQLITE", "Block", "Rules", "UnclosedError"]
-__all__ += ["line_column", "split", "words"]
+__all__ = ["GENERIC", "MYSQL", "POSTGRESQL", "SQLITE", "Block", "Rules", "SplitError", "UnclosedError"]
+__all__ += ["first_word", "line_column", "split", "tokens", "unquoted", "words"]
 
 
-class UnclosedError(Exception):
+class SplitError(Exception):
+    """A script that cannot be taken apart.
+
+    Attributes:
+        message: What is wrong.
+        offset: Where; `line` and `column`, from 1, say the same.
+        remedy: The way out, or None.
+    """
+
+    def __init__(self, message: str, source: bytes, offset: int, remedy: str | None = None) -> None:
+        self.message = message
+        self.offset = offset
+        self.remedy = remedy
+        self.line, self.column = line_column(source, offset)
+        super().__init__(f"line {self.line}, column {self.column}: {message}")
+
+
+class UnclosedError(SplitError):
     """A string, quoted identifier or comment is opened and never closed.
 
     Attributes:
         what: "string", "quoted identifier", "block comment" or "dollar-quoted string $tag$".
-        offset: Where it was opened; `line` and `column`, from 1, say the same.
     """
 
-    def __init__(self, what: str, sql: str, offset: int) -> None:
+    def __init__(self, what: str, source: bytes, offset: int) -> None:
         self.what = what
-        self.offset = offset
-        self.line, self.column = line_column(sql, offset)
-        super().__init__(f"{what} opened at line {self.line}, column {self.column} is never closed")
+        super().__init__(f"this {what} is not closed", source, offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +94,9 @@ class Rules:
         dollar_quotes: $tag$ ... $tag$ is a string.
         parentheses: Semicolons inside parentheses end nothing.
         delimiter_command: A line `DELIMITER xx` sets what ends the statements after it.
+        psql: Files are written for psql: rows stand behind COPY ... FROM stdin, and a backslash outside of
+            everything quoted begins a command of psql's own. What SET says of standard_conforming_strings
+            holds for the statements after it.
         block: The statements whose bodies hold semicolons, if there are any.
     """
 
@@ -89,6 +111,7 @@ class Rules:
     dollar_quotes: bool = False
     parentheses: bool = False
     delimiter_command: bool = False
+    psql: bool = False
     block: Block | None = None
 
 
@@ -119,6 +142,7 @@ POSTGRESQL: Final = Rules(
     escape_strings=True,
     dollar_quotes=True,
     parentheses=True,  # psqlscan.l: paren_depth, for CREATE RULE ... DO (a; b)
+    psql=True,
     block=Block(re.compile(r"CREATE (OR REPLACE )?(FUNCTION|PROCEDURE)\b"), _atomic_body),
 )
 
@@ -140,43 +164,71 @@ MYSQL: Final = Rules(
 )
 
 
-def line_column(sql: str, offset: int) -> tuple[int, int]:
-    r"""Line and column of an offset, both from 1.
+def line_column(source: bytes, offset: int) -> tuple[int, int]:
+    r"""Line and column of an offset, both from 1; the column in characters.
 
     A line ends at \n, as psql counts its input: \r\n ends one line, a lone \r none.
     """
-    return sql.count("\n", 0, offset) + 1, offset - sql.rfind("\n", 0, offset)
+    line_start = source.rfind(b"\n", 0, offset) + 1
+    return source.count(b"\n", 0, offset) + 1, len(source[line_start:offset].decode(errors="replace")) + 1
 
 
-def split(sql: str, rules: Rules) -> list[Statement]:
+def split(source: bytes, rules: Rules) -> Statements:
     """The statements of a script, in order, without empty ones; the last needs no terminator.
+
+    Args:
+        source: UTF-8.
+        rules: The dialect's.
 
     Raises:
         UnclosedError: A string, quoted identifier or comment is never closed.
+        SplitError: The rows of a COPY have no end or do not begin on the next line; or psql has a command
+            here that is not SQL.
     """
-    lexer = _lexer(rules, ";")
-    statements: list[Statement] = []
-    position = counted = line_start = 0
-    line = 1
+    lexer = _lexer(rules, b";")
+    ascii_only = source.isascii()
+    cells = array("Q")
+    data: dict[int, tuple[int, int]] = {}
+    gaps: list[tuple[int, int]] = []
+    position = counted = 0
+    line = column = 1
     while True:
-        kind, start, end = _token(sql, position, lexer)
+        kind, start, end = _token(source, position, lexer)
         if kind == "end":
-            return statements
+            return Statements(source, cells, data, tuple(gaps))
         if kind == "delimiter":
             position = end
-        elif rules.delimiter_command and (command := _DELIMITER_COMMAND.match(sql, start)):
+            continue
+        if kind == "backslash":
+            position = _ignored_line(source, start)
+            gaps.append((start, position))
+            continue
+        if rules.delimiter_command and (command := _DELIMITER_COMMAND.match(source, start)):
             lexer = _lexer(rules, command["quoted"] or command["bare"])
             position = command.end()
-        else:
-            end, position = _end_of_statement(sql, start, end, lexer)
-            line += sql.count("\n", counted, start)
-            line_start = max(line_start, sql.rfind("\n", counted, start) + 1)
-            counted = start
-            number, column = len(statements) + 1, start - line_start + 1
-            statements.append(Statement(number, sql[start:end], start, end, line, column))
+            continue
+        end, position = _end_of_statement(source, start, end, lexer)
+        if lines := source.count(b"\n", counted, start):
+            line += lines
+            counted, column = source.rfind(b"\n", counted, start) + 1, 1
+        column += start - counted if ascii_only else len(source[counted:start].decode())
+        counted = start
+        if rules.psql:
+            opening = source[start : start + 5].upper()
+            if opening.startswith(b"COPY") and _reads_rows(source, start, end, lexer):
+                rows = _rows(source, start, position, lexer)
+                data[len(cells) // 4] = rows[:2]
+                position = rows[2]
+                gaps.append((start, position))
+            elif opening.startswith((b"SET", b"RESET", b"DISCA")) and (
+                conforming := _CONFORMING.match(b" ".join(_texts(source[start:end], lexer, 6)))
+            ):
+                lexer = _lexer(replace(rules, backslash_escapes=bool(conforming["off"])), b";")
+                gaps.append((position, position))  # the server reads a message before it runs any of it
+        cells.extend((start, end, line, column))
 
 
-def words(statement_sql: str, rules: Rules, limit: int = 8) -> tuple[str, ...]:
+def words(statement: str | bytes, rules: Rules, limit: int = 8) -> tuple[str, ...]:
     r"""The first tokens of a statement, to tell what it does; the rest is not read.
 
     Words are in upper case. Anything quoted is its last character (`'`, `"`, a backtick, `]`, `$`, and `/`
@@ -185,18 +237,59 @@ def words(statement_sql: str, rules: Rules, limit: int = 8) -> tuple[str, ...]:
     Raises:
         UnclosedError: One of these tokens is never closed.
     """
-    return _words(statement_sql, 0, _lexer(rules, ";"), limit)
+    source = statement.encode() if isinstance(statement, str) else statement
+    return _words(source, 0, _lexer(rules, b";"), limit)
+
+
+def tokens(statement: str, rules: Rules, limit: int | None = None) -> list[str]:
+    """The first tokens of a statement as written, comments left out; all of them by default.
+
+    Raises:
+        UnclosedError: One of these tokens is never closed.
+    """
+    return [token.decode() for token in _texts(statement.encode(), _lexer(rules, b";"), limit)]
+
+
+def _ascii_lower(name: str) -> str:
+    return name.encode().lower().decode()
+
+
+def unquoted(token: str, *, fold: Callable[[str], str] = _ascii_lower) -> str | None:
+    """The name that a token stands for, or None where it is not one.
+
+    Args:
+        token: As `tokens` gives it.
+        fold: What the database does to a name that is not quoted. PostgreSQL puts ASCII letters into lower
+            case, and in UTF-8 no others (4.1.1; scansup.c, downcase_identifier).
+    """
+    if len(token) > 1 and token[0] in _QUOTED_NAMES and token[-1] == _QUOTED_NAMES[token[0]]:
+        return token[1:-1].replace(token[-1] * 2, token[-1])
+    return fold(token) if _NAME.fullmatch(token) else None
+
+
+def first_word(source: bytes, start: int) -> bytes:
+    """The word at an offset, in upper case; empty where there is none."""
+    return _WORD.match(source, start)[0].upper()  # type: ignore[index]  # it matches everywhere
 
 
 # --- the lexer --------------------------------------------------------------------------------------------
 
 _SPACE: Final = r"[ \t\n\r\f\v]"  # scan.l: {space}
 _NO_WORD: Final = "".join(c for c in map(chr, range(128)) if not (c.isalnum() or c in "_$"))
-_COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
+_COMMENT_EDGE: Final = re.compile(rb"/\*|\*/")
 _UNCLOSED: Final = {"string": "string", "identifier": "quoted identifier", "comment": "block comment"}
+_WORD: Final = re.compile(rb"[A-Za-z]*+")
+_NAME: Final = re.compile(r"(?![0-9$])(?:[\w$]|[^\x00-\x7f])+", re.ASCII)  # scan.l: {identifier}
+_QUOTED_NAMES: Final = {'"': '"', "`": "`", "[": "]"}
 # mysql.cc, com_delimiter and get_arg: the first argument, quoted or not; the rest of the line is ignored.
 _DELIMITER_COMMAND: Final = re.compile(
-    r"""(?i)delimiter[ \t]+(?:(?P<quote>['"`])(?P<quoted>[^\n\\]+?)(?P=quote)|(?P<bare>[^\s\\]+))[^\n]*"""
+    rb"""(?i)delimiter[ \t]+(?:(?P<quote>['"`])(?P<quoted>[^\n\\]+?)(?P=quote)|(?P<bare>[^\s\\]+))[^\n]*"""
+)
+# scan.l reads a plain string by the setting. Tokens with one space between; bool.c, parse_bool: what is off.
+_CONFORMING: Final = re.compile(
+    rb"""(?i)(?:SET (?:SESSION |LOCAL )?(?P<name>"?)standard_conforming_strings(?P=name) (?:=|TO) """
+    rb"""(?:E?(?P<quote>'?)(?P<off>off?|f(?:a(?:l(?:se?)?)?)?|no?|0)(?P=quote)$)?|"""
+    rb"""RESET (?:ALL|"?standard_conforming_strings"?)$|DISCARD ALL$)"""
 )
 
 
@@ -204,44 +297,44 @@ class _Lexer(NamedTuple):
     """The rules, compiled. Both patterns match anywhere; a token's kind is the name of its group."""
 
     rules: Rules
-    token: Callable[[str, int], re.Match[str]]
-    skip: Callable[[str, int], re.Match[str]]
+    token: Callable[[bytes, int], re.Match[bytes]]
+    skip: Callable[[bytes, int], re.Match[bytes]]
 
 
-def _token(sql: str, position: int, lexer: _Lexer) -> tuple[str, int, int]:
+def _token(source: bytes, position: int, lexer: _Lexer) -> tuple[str, int, int]:
     """Kind, start and end of the next token at or behind a position between tokens."""
     while True:
-        match = lexer.token(sql, position)
+        match = lexer.token(source, position)
         kind = match.lastgroup or ""
         start, end = match.span(kind)
         if kind == "nested":
-            position = _end_of_comment(sql, start)
+            position = _end_of_comment(source, start)
         elif kind == "dollar":  # scan.l: <xdolq>; the first identical delimiter closes it
-            delimiter = sql[start:end]
-            if (close := sql.find(delimiter, end)) < 0:
-                raise UnclosedError(f"dollar-quoted string {delimiter}", sql, start)
+            delimiter = source[start:end]
+            if (close := source.find(delimiter, end)) < 0:
+                raise UnclosedError(f"dollar-quoted string {delimiter.decode()}", source, start)
             return "quoted", start, close + len(delimiter)
         elif kind in _UNCLOSED:
-            raise UnclosedError(_UNCLOSED[kind], sql, start)
+            raise UnclosedError(_UNCLOSED[kind], source, start)
         else:
             return kind, start, end
 
 
-def _end_of_comment(sql: str, start: int) -> int:
+def _end_of_comment(source: bytes, start: int) -> int:
     """Where a block comment that may hold others ends."""
     depth = 0
-    for edge in _COMMENT_EDGE.finditer(sql, start):
-        depth += 1 if edge[0] == "/*" else -1
+    for edge in _COMMENT_EDGE.finditer(source, start):
+        depth += 1 if edge[0] == b"/*" else -1
         if depth == 0:
             return edge.end()
-    raise UnclosedError("block comment", sql, start)
+    raise UnclosedError("block comment", source, start)
 
 
-def _end_of_statement(sql: str, start: int, end: int, lexer: _Lexer) -> tuple[int, int]:
+def _end_of_statement(source: bytes, start: int, end: int, lexer: _Lexer) -> tuple[int, int]:
     """Where the statement with this first token ends, and where to read on behind its delimiter."""
     block = lexer.rules.block
-    if sql[start:end].upper() not in {"CREATE", "EXPLAIN"} or (
-        block and not block.header.match(" ".join(_words(sql, start, lexer, 6)))
+    if source[start:end].upper() not in {b"CREATE", b"EXPLAIN"} or (
+        block and not block.header.match(" ".join(_words(source, start, lexer, 6)))
     ):
         block = None
     end = start
@@ -249,8 +342,8 @@ def _end_of_statement(sql: str, start: int, end: int, lexer: _Lexer) -> tuple[in
     before = ""
     while True:
         if not block:
-            end = lexer.skip(sql, end).end()
-        kind, begin, after = _token(sql, end, lexer)
+            end = lexer.skip(source, end).end()
+        kind, begin, after = _token(source, end, lexer)
         if kind == "end" or (kind == "delimiter" and not depth and not parentheses):
             return end, after
         end = after
@@ -258,21 +351,156 @@ def _end_of_statement(sql: str, start: int, end: int, lexer: _Lexer) -> tuple[in
             parentheses += 1
         elif kind == "close":
             parentheses = max(parentheses - 1, 0)
+        elif kind == "backslash":
+            raise _psql_command(source, begin)
         if block and not parentheses:
-            word = "" if kind == "quoted" else sql[begin:after].upper()
+            word = "" if kind == "quoted" else source[begin:after].decode().upper()
             depth = block.step(depth, before, word)
             before = word
 
 
-def _words(sql: str, position: int, lexer: _Lexer, limit: int) -> tuple[str, ...]:
+def _words(source: bytes, position: int, lexer: _Lexer, limit: int) -> tuple[str, ...]:
     """The first tokens at or behind a position, as `words` gives them."""
     found: list[str] = []
     while len(found) < limit:
-        kind, start, position = _token(sql, position, lexer)
+        kind, start, position = _token(source, position, lexer)
         if kind == "end":
             break
-        found.append(sql[position - 1] if kind == "quoted" else sql[start:position].upper())
+        token = source[position - 1 : position] if kind == "quoted" else source[start:position].upper()
+        found.append(token.decode())
     return tuple(found)
+
+
+def _texts(source: bytes, lexer: _Lexer, limit: int | None) -> list[bytes]:
+    """The first tokens, as `tokens` gives them."""
+    found: list[bytes] = []
+    position = 0
+    while limit is None or len(found) < limit:
+        kind, start, position = _token(source, position, lexer)
+        if kind == "end":
+            break
+        found.append(source[start:position])
+    return found
+
+
+# --- what stands between statements -----------------------------------------------------------------------
+
+_IGNORED: Final = re.compile(rb"\\(?:un)?restrict(?!\S)[^\n\\]*+\n?")  # a backslash begins the next command
+_COMMAND: Final = re.compile(rb"\\(?:[A-Za-z_]++|[;:!?.]?)")
+# Before the options had parentheses, BINARY was one word (COPY, "Compatibility").
+_BINARY: Final = {(word, b"BINARY") for word in (b"COPY", b"STDIN", b"STDOUT", b"WITH", b"FORMAT")}
+_BINARY.update((b"FORMAT", name) for name in (b"'BINARY'", b'"BINARY"'))
+_ALTERNATIVES: Final = {
+    ("c", "connect"): "name the database with --database-url; one migration runs on one database",
+    (
+        "i",
+        "ir",
+        "include",
+        "include_relative",
+    ): "put the SQL of that file here, or into a migration of its own",
+    ("copy",): "write COPY ... FROM stdin with the rows behind it, up to a line `\\.`",
+    ("set", "unset", "getenv", "prompt"): "write the value where it is used",
+    ("echo", "qecho", "warn"): "make it a comment, or DO $$ BEGIN RAISE NOTICE '...'; END $$",
+    ("if", "elif", "else", "endif"): "write DO $$ BEGIN IF ... THEN ... END IF; END $$",
+    ("gexec",): "write DO $$ BEGIN EXECUTE ...; END $$",
+    ("gset",): "use a subquery, or variables in DO $$ ... $$",
+    ("g", "gx", ";", "crosstabview", "gdesc", "watch"): "end the statement with a semicolon",
+    (
+        "parse",
+        "bind",
+        "bind_named",
+        "sendpipeline",
+    ): "end the statement with a semicolon, its values written out",
+    (":",): "remove the backslash",
+    ("r", "reset"): "remove it, and what stands before it and does not end with a semicolon",
+    ("lo_import",): "write SELECT lo_from_bytea(0, ...)",
+    ("lo_unlink",): "write SELECT lo_unlink(...)",
+    ("!", "setenv", "cd"): "do it where fluxmig is called",
+    ("password",): "write ALTER ROLE ... PASSWORD",
+    ("encoding",): "remove the line: files are UTF-8",
+    (".",): "remove the line: there is no COPY ... FROM stdin before it",
+    ("q", "quit"): "remove the line, and what stands behind it if it shall not run",
+}
+
+
+def _ignored_line(source: bytes, start: int) -> int:
+    r"""Where the line of a command ends that asks nothing of the database.
+
+    `\restrict` and `\unrestrict` keep psql from other commands between them (pg_dump 13.22, 14.19, 15.14,
+    16.10, 17.6 and later write them); there are none here.
+    """
+    if found := _IGNORED.match(source, start):
+        return found.end()
+    raise _psql_command(source, start)
+
+
+def _psql_command(source: bytes, start: int) -> SplitError:
+    name = _COMMAND.match(source, start)[0].decode()  # type: ignore[index]  # it matches every backslash
+    if name == "\\":
+        return SplitError("a backslash outside of quotes is no SQL", source, start, "remove it, or quote it")
+    ways = (way for names, way in _ALTERNATIVES.items() if name[1:] in names)
+    remedy = next(ways, "remove the line: it is for psql's screen, and changes nothing in the database")
+    return SplitError(f"{name} is a command of psql, not SQL", source, start, remedy)
+
+
+def _reads_rows(source: bytes, start: int, end: int, lexer: _Lexer) -> bool:
+    """Whether the statement in this range is a COPY that takes its rows from the client, as text.
+
+    Raises:
+        SplitError: It takes them in binary.
+    """
+    found = [token.upper() for token in _texts(source[start:end], lexer, None)]
+    if found[0] != b"COPY" or found[1:2] == [b"("]:  # COPY (query) TO
+        return False
+    for word, following in pairwise(found):
+        if word == b"FROM":
+            from_client = following in {b"STDIN", b"STDOUT"}  # gram.y, copy_file_name: either is the client
+            if from_client and not _BINARY.isdisjoint(pairwise(found)):
+                remedy = "let the server read them from a file of its own, or write them as text"
+                raise SplitError("binary rows cannot stand in a script", source, start, remedy)
+            return from_client
+    return False
+
+
+def _rows(source: bytes, statement: int, position: int, lexer: _Lexer) -> tuple[int, int, int]:
+    r"""The range of the rows behind a COPY, and where to read on behind the line `\.` that ends them.
+
+    As psql has it, they begin on the next line and end at the first `\.` that is a line of its own, also in
+    CSV. Where psql takes the end of the file for the end of the rows, this is an error: a dump that was cut
+    off would run, and statements behind a forgotten `\.` would become rows.
+    """
+    line_end = source.find(b"\n", position)
+    start = (line_end if line_end >= 0 else len(source)) + 1
+    if between := _first_between(source[position : start - 1], lexer):
+        what, offset = between
+        remedy = "put it on a line of its own behind the rows"
+        raise SplitError(f"a {what} stands between COPY and its rows", source, position + offset, remedy)
+    end = start - 1
+    while (end := source.find(b"\n\\.", end)) >= 0:
+        after = source[end + 3 : end + 5]
+        if after in {b"", b"\r", b"\r\n"} or after[0:1] == b"\n":
+            line_end = source.find(b"\n", end + 3)
+            return start, end + 1, line_end + 1 if line_end >= 0 else len(source)
+        end += 1
+    remedy = r"end them with a line `\.`; is the file cut off?"
+    raise SplitError("the rows of this COPY have no end", source, statement, remedy)
+
+
+def _first_between(rest: bytes, lexer: _Lexer) -> tuple[str, int] | None:
+    """What the rest of a line holds, and where, if it is more than comments and semicolons."""
+    position = 0
+    try:
+        while True:
+            kind, start, position = _token(rest, position, lexer)
+            if kind == "end":
+                return None
+            if kind != "delimiter":
+                return "statement", start
+    except UnclosedError as error:
+        return "comment" if error.what == "block comment" else "statement", error.offset
+
+
+# --- the patterns -----------------------------------------------------------------------------------------
 
 
 def _many(body: str, *, at_most: int | None = None) -> str:
@@ -316,8 +544,9 @@ def _block_comment(rules: Rules) -> str:
 
 
 @lru_cache(maxsize=64)
-def _lexer(rules: Rules, delimiter: str) -> _Lexer:
+def _lexer(rules: Rules, delimiter_bytes: bytes) -> _Lexer:
     """The lexer for statements that end with this delimiter."""
+    delimiter = re.escape(delimiter_bytes.decode("latin-1"))  # a pattern's characters stand for bytes
     strings = "'" if rules.ansi_quotes else "'\""
     identifiers = rules.more_quotes + '"' * rules.ansi_quotes
     quoted = "|".join(
@@ -331,13 +560,13 @@ def _lexer(rules: Rules, delimiter: str) -> _Lexer:
         quoted += r"|/\*M?!" + _many(code) + r"\*/"
     # scan.l: the e of somee'...' ends a word, the e of e'...' starts none; $ and digits start none either.
     start, within = f"[^{re.escape(_NO_WORD)}$0-9]", f"[^{re.escape(_NO_WORD)}]"
-    if delimiter != ";":  # mysql.cc: in `END$$`, the delimiter ends the word
-        within = f"(?:(?!{re.escape(delimiter)}){within})"
+    if delimiter_bytes != b";":  # mysql.cc: in `END$$`, the delimiter ends the word
+        within = f"(?:(?!{delimiter}){within})"
     word = ("(?![eE]')" if rules.escape_strings else "") + start + _many(within)
 
     kinds = {
         "end": r"\Z",
-        "delimiter": re.escape(delimiter),
+        "delimiter": delimiter,
         "quoted": quoted,
         "word": word,
         "number": "[0-9]++",
@@ -348,14 +577,18 @@ def _lexer(rules: Rules, delimiter: str) -> _Lexer:
         "comment": "" if rules.nested_comments or rules.open_comments else r"/\*",
         "open": r"\(" if rules.parentheses else "",
         "close": r"\)" if rules.parentheses else "",
+        "backslash": r"\\" if rules.psql else "",
         "other": ".",
     }
     blank = _many(rf"{_SPACE}++|{comment}")
     token = "|".join(f"(?P<{kind}>{pattern})" for kind, pattern in kinds.items() if pattern)
 
-    special = rf";$#-/{strings}{identifiers}" + "()" * rules.parentheses
+    special = rf";$#-/{strings}{identifiers}" + "()" * rules.parentheses + "\\" * rules.psql
     plain = "".join(c for c in _NO_WORD if not c.isspace() and c not in special)
     simple = rf"{blank}(?:{word}|[0-9{re.escape(plain)}]++|{quoted}|-|/(?!\*))"
-    skip = _many(rf"{simple}|{blank}\({_many(simple)}{blank}\)", at_most=1000) if delimiter == ";" else ""
-    patterns = (re.compile(pattern, re.DOTALL).match for pattern in (f"{blank}(?:{token})", skip))
-    return _Lexer(rules, *cast("list[Callable[[str, int], re.Match[str]]]", list(patterns)))
+    skip = (
+        _many(rf"{simple}|{blank}\({_many(simple)}{blank}\)", at_most=1000) if delimiter_bytes == b";" else ""
+    )
+    patterns = (f"{blank}(?:{token})", skip)
+    matchers = [re.compile(pattern.encode("latin-1"), re.DOTALL).match for pattern in patterns]
+    return _Lexer(rules, *cast("list[Callable[[bytes, int], re.Match[bytes]]]", matchers))

@@ -7,6 +7,7 @@ both tools run files of one number in the same order: `_` sorts before `.`, and 
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import re
@@ -24,13 +25,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Folder", "create", "number_of", "read", "sort_key"]
+__all__ = ["Folder", "create", "migration_of", "number_of", "read", "sort_key"]
 
 MAX_NAME = 255
 """Characters that `migration_name VARCHAR(255)` holds."""
 
 _DOWN = ".down.sql"
-_BOMS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_CHUNK = 2**20
+_BOMS = {  # that of UTF-32 begins with that of UTF-16
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 # CLDR root collation of ASCII: white space, punctuation and symbols in this order, then digits, then letters.
 _RANK = {
     character: rank for rank, character in enumerate("\t\n _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$0123456789")
@@ -58,6 +65,11 @@ def number_of(name: str) -> int | None:
     return int(digits[0]) if digits else None
 
 
+def migration_of(name: str) -> str:
+    """The file name of the migration that a script belongs to, be it a down script or the migration."""
+    return name.removesuffix(_DOWN) + ".sql" if name.endswith(_DOWN) else name
+
+
 def sort_key(name: str) -> tuple[object, ...]:
     """What file names are ordered by: a total order, since the name itself comes last."""
     number = number_of(name)
@@ -77,32 +89,33 @@ def read(folder: Path) -> Folder:
     """Reads and checks every migration of a folder.
 
     Hidden files (a name that begins with a dot: editors' locks, macOS's `._` files) and names that do not
-    end in `.sql` are left alone.
+    end in `.sql`, or in what may be meant for it, are left alone.
 
     Raises:
         ConfigError: There is no such folder.
         MigrationFileError: Something looks like a migration and cannot be read as one; all such are named.
     """
     problems: list[FileProblem] = []
-    texts: dict[str, tuple[str, str]] = {}
+    files: dict[str, tuple[bytes, str]] = {}
     for name in _names(folder):
         read_or_problem = _read_file(folder / name)
         if isinstance(read_or_problem, FileProblem):
             problems.append(read_or_problem)
         else:
-            texts[name] = read_or_problem
+            files[name] = read_or_problem
     if problems:
         raise MigrationFileError(sorted(problems, key=lambda problem: sort_key(problem.path.name)))
     ups = {
-        name: Migration(name, number_of(name), folder / name, checksum, sql)
-        for name, (sql, checksum) in texts.items()
+        name: Migration(name, number_of(name), folder / name, checksum, source)
+        for name, (source, checksum) in files.items()
         if not name.endswith(_DOWN)
     }
     findings = []
-    for name in sorted(texts.keys() - ups.keys(), key=sort_key):
-        up = name.removesuffix(_DOWN) + ".sql"
+    for name in sorted(files.keys() - ups.keys(), key=sort_key):
+        up = migration_of(name)
         if up in ups:
-            ups[up] = replace(ups[up], down=DownScript(name, folder / name, texts[name][0]))
+            source, checksum = files[name]
+            ups[up] = replace(ups[up], down=DownScript(name, folder / name, checksum, source))
         else:
             findings.append(
                 Finding(
@@ -122,14 +135,19 @@ def _names(folder: Path) -> list[str]:
         ) from None
     except OSError as error:
         raise ConfigError(f"cannot read the folder {folder}: {error.strerror}") from error
-    return [name for name in names if name.lower().endswith(".sql") and not name.startswith(".")]
+    return [name for name in names if _seen(name).lower().endswith(".sql") and not name.startswith(".")]
 
 
-def _read_file(path: Path) -> tuple[str, str] | FileProblem:
-    """The text without a byte order mark and the checksum of the bytes, or why there is none."""
-    if problem := _name_problem(path.name):
+def _seen(name: str) -> str:
+    """The name without the spaces and dots at its end, which hardly show."""
+    return re.sub(r"[\s.]+\Z", "", name)
+
+
+def _read_file(path: Path) -> tuple[bytes, str] | FileProblem:
+    """The bytes without a byte order mark and the checksum of all of them, or why there are none."""
+    if unfit := _name_problem(path.name):
         printable = path.with_name(repr(path.name)[1:-1])
-        return FileProblem(printable, problem[0], remedy=problem[1])
+        return FileProblem(printable, unfit[0], remedy=unfit[1])
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -138,12 +156,21 @@ def _read_file(path: Path) -> tuple[str, str] | FileProblem:
             )
         if not stat.S_ISREG(mode):
             return FileProblem(path, "is not a regular file", remedy="put a regular file in its place")
-        content = path.read_bytes()
+        with path.open("rb", buffering=0) as file:  # a buffer would have it twice
+            head = file.read(len(codecs.BOM_UTF8))
+            if head != codecs.BOM_UTF8:
+                file.seek(0)
+                head = b""
+            source = file.read()
     except FileNotFoundError:
         return FileProblem(path, "is a link to nothing", remedy="mend the link or remove it")
     except OSError as error:
         return FileProblem(path, f"cannot be read: {error.strerror or error}")
-    return _decode(path, content)
+    if problem := _encoding_problem(path, source):
+        return problem
+    checksum = hashlib.sha256(head)
+    checksum.update(source)
+    return source, checksum.hexdigest()
 
 
 def _name_problem(name: str) -> tuple[str, str] | None:
@@ -157,29 +184,34 @@ def _name_problem(name: str) -> tuple[str, str] | None:
     if any(unicodedata.category(character) == "Cc" for character in name):
         return "the name holds a control character", "rename the file"
     if not name.endswith(".sql"):
-        return "ends in something like .sql, but not in .sql", f"rename it to {name[:-4]}.sql"
+        return "ends in something like .sql, but not in .sql", f"rename it to {_seen(name)[:-4]}.sql"
     return None
 
 
-def _decode(path: Path, content: bytes) -> tuple[str, str] | FileProblem:
-    if encoding := _BOMS.get(content[:2]):
+def _encoding_problem(path: Path, source: bytes) -> FileProblem | None:
+    if encoding := next((name for mark, name in _BOMS.items() if source.startswith(mark)), None):
         return FileProblem(path, f"is {encoding}, not UTF-8", remedy="save it as UTF-8")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # `utf-8-sig` counts from behind the mark; the bytes before the fault are sound.
-        good = content.removeprefix(b"\xef\xbb\xbf")[: error.start].decode("utf-8")
-        line, column = _position(good)
-        byte = error.object[error.start]
-        return FileProblem(path, f"is not UTF-8: byte 0x{byte:02x}", line, column, remedy="save it as UTF-8")
-    if (nul := text.find("\0")) >= 0:
-        line, column = _position(text[:nul])
-        return FileProblem(path, "holds a NUL byte", line, column, remedy="is it a binary file, or UTF-16?")
-    return text, hashlib.sha256(content).hexdigest()
+    if (fault := _fault(source)) is not None:
+        message, remedy = f"is not UTF-8: byte 0x{source[fault]:02x}", "save it as UTF-8"
+    elif (fault := source.find(b"\0")) >= 0:
+        message, remedy = "holds a NUL byte", "is it a binary file, or UTF-16?"
+    else:
+        return None
+    line_start = source.rfind(b"\n", 0, fault) + 1
+    line, column = source.count(b"\n", 0, fault) + 1, len(source[line_start:fault].decode()) + 1
+    return FileProblem(path, message, line, column, remedy=remedy)
 
 
-def _position(before: str) -> tuple[int, int]:
-    return before.count("\n") + 1, len(before) - before.rfind("\n")
+def _fault(source: bytes) -> int | None:
+    """The offset of the first byte that is no UTF-8, found without holding the text beside the bytes."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(source), _CHUNK):
+        carried = len(decoder.getstate()[0])  # of a character that the chunk before had begun
+        try:
+            decoder.decode(source[start : start + _CHUNK], final=start + _CHUNK >= len(source))
+        except UnicodeDecodeError as error:
+            return start - carried + error.start
+    return None
 
 
 # --- creating ---------------------------------------------------------------------------------------------

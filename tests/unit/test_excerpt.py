@@ -9,7 +9,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fluxmig.excerpt import excerpt
+from fluxmig import excerpt as module
+
+
+def excerpt(text: str, line: int, column: int | None) -> str:
+    lines = text.split("\n")
+    before = "".join(f"{content}\n" for content in lines[: line - 1])
+    at = before + lines[line - 1][: (column or 1) - 1]
+    return module.excerpt(text.encode(), len(at.encode()), caret=column is not None)
+
 
 FIVE = "one\ntwo\nthree\nfour\nfive"
 LONG = "".join(chr(ord("a") + index % 26) for index in range(400))
@@ -25,7 +33,6 @@ GOLDEN: dict[str, tuple[str, int, int | None, list[str]]] = {
     "last line with its line end": ("a\nb\n", 2, 1, ["  1 | a", "  2 | b", "    | ^"]),
     "behind the last character": ("a\nbc", 2, 3, ["  1 | a", "  2 | bc", "    |   ^"]),
     "behind the last line end": ("a\n", 2, 1, ["  1 | a", "  2 |", "    | ^"]),
-    "behind the end of a line": ("ab", 1, 9, ["  1 | ab", "    |   ^"]),
     "an empty text": ("", 1, 1, ["  1 |", "    | ^"]),
     "numbers grow wider": (
         "\n" * 7 + "eight\nnine\nten",

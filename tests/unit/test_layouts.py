@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, chdir
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given
@@ -163,15 +163,20 @@ def test_a_folder(folder: Path, write: Write) -> None:
                 1,
                 folder / "001_a.sql",
                 hashlib.sha256(up.encode()).hexdigest(),
-                up,
-                DownScript("001_a.down.sql", folder / "001_a.down.sql", down),
+                up.encode(),
+                DownScript(
+                    "001_a.down.sql",
+                    folder / "001_a.down.sql",
+                    hashlib.sha256(down.encode()).hexdigest(),
+                    down.encode(),
+                ),
             ),
             Migration(
                 "002_b.sql",
                 2,
                 folder / "002_b.sql",
                 hashlib.sha256(other.encode()).hexdigest(),
-                other,
+                other.encode(),
             ),
         ),
     )
@@ -396,15 +401,15 @@ def test_what_is_no_file(
 
 def test_a_file_without_permission(folder: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     write({"001_a.sql": "SELECT 1;", "002_b.sql": "SELECT 1;"})
-    monkeypatch.setattr(Path, "read_bytes", _refuse(Path.read_bytes, "001_a.sql"))  # root reads everything
+    monkeypatch.setattr(Path, "open", _refuse(Path.open, "001_a.sql"))  # root reads everything
     assert problems(folder) == (FileProblem(folder / "001_a.sql", "cannot be read: Permission denied"),)
 
 
-def _refuse(read_bytes: Callable[[Path], bytes], name: str) -> Callable[[Path], bytes]:
-    def refusing(path: Path) -> bytes:
+def _refuse(open_file: Callable[..., IO[bytes]], name: str) -> Callable[..., IO[bytes]]:
+    def refusing(path: Path, *args: str, **options: int) -> IO[bytes]:
         if path.name == name:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        return read_bytes(path)
+        return open_file(path, *args, **options)
 
     return refusing
 

@@ -11,23 +11,27 @@ from __future__ import annotations
 import runpy
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from pglast import parser
 
-from fluxmig.sql import POSTGRESQL, SQLITE, UnclosedError, split
+from fluxmig.sql import POSTGRESQL, SQLITE, SplitError, UnclosedError, split
 
 CASES = runpy.run_path(str(Path(__file__).with_name("test_sql.py")))
+
+SERVER = replace(POSTGRESQL, psql=False)
+"""To the server, a backslash is a character like any other."""
 
 enough = settings(deadline=None, max_examples=500)
 
 
 def texts(sql: str) -> list[str]:
-    return [statement.sql for statement in split(sql, POSTGRESQL)]
+    return [statement.sql for statement in split(sql.encode(), POSTGRESQL)]
 
 
 # --- PostgreSQL -------------------------------------------------------------------------------------------
@@ -57,16 +61,20 @@ def bare(sql: str) -> str:
     return sql[tokens[0].start : tokens[-1].end + 1]
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        pytest.param(sql, id=case)
-        for case, sql, _ in CASES["COMMON"] + CASES["POSTGRESQL_CASES"]
-        if "body" not in case and case != "two functions"
-    ],
-)
+TABLE = [
+    (case, sql)
+    for case, sql, _ in CASES["COMMON"] + CASES["POSTGRESQL_CASES"]
+    if "body" not in case and case != "two functions"
+]
+
+
+@pytest.mark.parametrize("sql", [pytest.param(sql, id=case) for case, sql in TABLE])
 def test_table_by_the_scanner(sql: str) -> None:
     assert texts(sql) == cut_by_scanner(sql)
+
+
+def test_the_table_is_long_enough() -> None:
+    assert len(TABLE) == len({sql for _, sql in TABLE}) >= 200
 
 
 SOUP = st.lists(
@@ -167,8 +175,15 @@ UNTERMINATED: Final = {
 }
 
 
+def first_backslash(sql: str) -> int | None:
+    """The offset in bytes of the first backslash that is a token, which it is for psql only."""
+    places = (token.start for token in parser.scan(sql) if token.name == "ASCII_92")
+    return next((len(sql[:place].encode()) for place in places), None)
+
+
 @enough
 @given(SOUP)
+@example("é \\'a")
 def test_soup_by_the_scanner(sql: str) -> None:
     try:
         expected = cut_by_scanner(sql)
@@ -176,13 +191,19 @@ def test_soup_by_the_scanner(sql: str) -> None:
         message, location = error.args
         what = UNTERMINATED.get(message.partition(" at or near ")[0])
         assume(what)  # the rest is not lexical: bad escapes, numbers with junk behind, empty identifiers
-        with pytest.raises(UnclosedError, match=f"^{what}") as caught:
-            split(sql, POSTGRESQL)
+        with pytest.raises(UnclosedError, match=f": this {what}.* is not closed$") as caught:
+            split(sql.encode(), SERVER)
         # The scanner names the prefix of U&'...', and the first of strings that continue one another.
-        assert location <= caught.value.offset
-        assert cut_by_scanner(sql[: caught.value.offset]) is not None
+        assert len(sql[:location].encode()) <= caught.value.offset
+        assert cut_by_scanner(sql.encode()[: caught.value.offset].decode()) is not None
     else:
-        assert texts(sql) == expected
+        assert [statement.sql for statement in split(sql.encode(), SERVER)] == expected
+        if (backslash := first_backslash(sql)) is None:
+            assert texts(sql) == expected
+        else:
+            with pytest.raises(SplitError) as refused:
+                split(sql.encode(), POSTGRESQL)
+            assert refused.value.offset == backslash
 
 
 VALID = [
@@ -297,7 +318,7 @@ SQLITE_SOUP = st.lists(
 def ends_behind(sql: str) -> bool:
     """Whether a script's last character ends a statement, or an empty one."""
     try:
-        statements = split(f"{sql}\nx", SQLITE)
+        statements = split(f"{sql}\nx".encode(), SQLITE)
     except UnclosedError:
         return False
     return bool(statements) and statements[-1].sql == "x"
@@ -343,7 +364,7 @@ SELECT * FROM t /* unclosed; comment"""
 
 def test_sqlite_runs_each_statement_alone() -> None:
     """Python's `execute` takes one statement, whole; a text cut elsewhere fails."""
-    statements = split(SQLITE_VALID, SQLITE)
+    statements = split(SQLITE_VALID.encode(), SQLITE)
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         for statement in statements:
             connection.execute(statement.sql).fetchall()
