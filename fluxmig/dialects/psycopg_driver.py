@@ -1,0 +1,146 @@
+"""What SQLAlchemy does not pass through of psycopg 3: COPY, notices, and how far a message has come."""
+
+from __future__ import annotations
+
+import codecs
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.util import await_only
+
+from fluxmig.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sqlalchemy import Connection
+
+    from fluxmig.dialects.base import Heard
+
+__all__ = ["copy", "counting", "is_in_transaction", "listening", "refuse_backslashes", "unprepared"]
+
+_CHUNK = 2**18
+"""Bytes that are given to psycopg at a time."""
+
+
+def is_in_transaction(connection: Connection) -> bool:
+    """Whether a transaction is open, be it a failed one."""
+    driver = _driver(connection)
+    return driver.info.transaction_status.name in {"INTRANS", "INERROR"}
+
+
+def refuse_backslashes(connection: Connection) -> None:
+    """Raises `ConfigError` where backslashes escape in every string: files would be taken apart wrongly.
+
+    A file may set it for itself; here it is the URL's doing, or the role's or the database's.
+    """
+    if _driver(connection).info.parameter_status("standard_conforming_strings") == "off":
+        raise ConfigError(
+            "standard_conforming_strings is off for this connection",
+            remedy="end the URL with ?options=-c%20standard_conforming_strings=on; a file that needs it off"
+            " begins with SET standard_conforming_strings = off;",
+        )
+
+
+def copy(connection: Connection, statement: str, rows: memoryview) -> None:
+    """Runs a COPY ... FROM stdin and streams its rows, which are UTF-8, from where they are.
+
+    Raises:
+        DBAPIError: As for every other statement.
+        UnicodeEncodeError: A row has a character that the client's encoding has not.
+    """
+    driver = _driver(connection)
+    errors: Any = connection.dialect.dbapi
+    chunks: Iterator[Any] = (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
+    try:
+        if driver.info.encoding != "utf-8":  # the script has set it, and psycopg encodes to that
+            chunks = codecs.iterdecode(map(bytes, chunks), "utf-8")
+        if connection.dialect.is_async:
+            await_only(_stream(driver, statement, chunks))
+        else:
+            with driver.cursor() as cursor, cursor.copy(statement) as stream:
+                for chunk in chunks:
+                    stream.write(chunk)
+    except errors.Error as error:
+        lost = connection.dialect.is_disconnect(error, driver, None)
+        if lost:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            statement, None, error, errors.Error, connection_invalidated=lost, dialect=connection.dialect
+        ) from error
+
+
+async def _stream(driver: Any, statement: str, chunks: Iterator[Any]) -> None:
+    async with driver.cursor() as cursor, cursor.copy(statement) as stream:
+        for chunk in chunks:
+            await stream.write(chunk)
+
+
+@contextmanager
+def listening(connection: Connection, hear: Callable[[Heard], None]) -> Iterator[None]:
+    """Has `hear` called with what the server says beside its results, as it comes."""
+    driver = _driver(connection)
+
+    def handle(diagnostic: Any) -> None:
+        hear(
+            {
+                "severity": diagnostic.severity_nonlocalized or diagnostic.severity,
+                "message": diagnostic.message_primary,
+                "code": diagnostic.sqlstate,
+                "detail": diagnostic.message_detail,
+                "hint": diagnostic.message_hint,
+            }
+        )
+
+    driver.add_notice_handler(handle)
+    try:
+        yield
+    finally:
+        driver.remove_notice_handler(handle)
+
+
+@contextmanager
+def unprepared(connection: Connection) -> Iterator[None]:
+    """Keeps psycopg from using statements that it has prepared: a script's DISCARD ALL takes them away.
+
+    psycopg before 3.3.9 does not notice, and none does within a DO block.
+    """
+    driver = _driver(connection)
+    threshold, driver.prepare_threshold = driver.prepare_threshold, None
+    try:
+        yield
+    finally:
+        driver.prepare_threshold = threshold
+
+
+@contextmanager
+def counting(connection: Connection) -> Iterator[None]:
+    """Has psycopg say, in an error's `completed`, how many statements of the message were done before it.
+
+    libpq hands out one result a statement, the error last. psycopg checks them in `Cursor._check_results`
+    and keeps only the error, so that method is where they are counted. It is no public name: were it gone,
+    errors without a position would no longer name their statement, and nothing else would change.
+    """
+    driver = _driver(connection)
+    factory = driver.cursor_factory
+
+    class Counting(factory):  # type: ignore[misc, valid-type]
+        def _check_results(self, results: Sequence[object]) -> None:
+            try:
+                super()._check_results(results)
+            except Exception as error:
+                error.completed = len(results) - 1  # type: ignore[attr-defined]
+                raise
+
+    driver.cursor_factory = Counting
+    try:
+        yield
+    finally:
+        driver.cursor_factory = factory
+
+
+def _driver(connection: Connection) -> Any:
+    """Psycopg's own connection; also where SQLAlchemy has detached it from its pool."""
+    dbapi_connection: Any = connection.connection.dbapi_connection
+    return connection.dialect.get_driver_connection(dbapi_connection)
