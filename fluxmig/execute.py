@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
-import re
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from fluxmig import sql
-from fluxmig.errors import DatabaseConnectionError, LockTimeoutError
-from fluxmig.excerpt import excerpt
-from fluxmig.model import Event, Failure, LogEntry, Mode, OnDuplicate, Outcome, StepResult
+from fluxmig.dialects.base import Dialect, ServerError
+from fluxmig.errors import LedgerError
+from fluxmig.model import (
+    Event,
+    Failure,
+    Finding,
+    LogEntry,
+    Mode,
+    Notice,
+    OnDuplicate,
+    Outcome,
+    StepResult,
+)
+from fluxmig.script import resume, session_statements
+from fluxmig.sending import RefusedError, failure, raise_if_lost, send_script, send_statement
+from fluxmig.stepwise import AlreadyThereError, Stepwise, half_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection
 
-    from fluxmig.dialects import Dialect
-    from fluxmig.dialects.base import ServerError
+    from fluxmig.dialects.base import Heard
     from fluxmig.ledger import Ledger
-    from fluxmig.model import Script, Statement
+    from fluxmig.lock import Lock
+    from fluxmig.model import Script
 
 __all__ = ["Executor"]
-
-_PAUSE_S = 0.1
-"""Between two tries at the lock."""
-
-
-class _RefusedError(Exception):
-    """The database refused a script; everything of it that could be rolled back is."""
-
-    def __init__(self, failure: Failure, *, is_duplicate: bool) -> None:
-        super().__init__(failure.headline)
-        self.failure = failure
-        self.is_duplicate = is_duplicate
-
-
-class _AlreadyThereError(Exception):
-    """The ledger got or lost the row while we waited for the lock: another runner was faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +48,23 @@ class Executor:
         bind: An Engine; or the caller's Connection, which is used and never closed.
         dialect: What its database can do.
         ledger: Where to record.
+        lock: What keeps other runners out.
         on_duplicate: What to do when an object is already there.
-        wait_lock_s: How long to wait for another runner; 0 is at once.
-        failed_before: The migrations whose last attempt failed. Without a transaction, what such a one finds
+        attempted: The scripts that an earlier attempt has begun without a transaction. What such a one finds
             there already is its own leftover, and no duplicate.
+        on_notice: Called with what the server says while a script runs.
         causes: The driver's errors behind the failures so far, by migration.
     """
 
     bind: Engine | Connection
     dialect: Dialect
     ledger: Ledger
+    lock: Lock
     on_duplicate: OnDuplicate = OnDuplicate.MARK
-    wait_lock_s: float = 300.0
-    failed_before: frozenset[str] = frozenset()
+    attempted: frozenset[str] = frozenset()
+    on_notice: Callable[[Notice], None] | None = None
     causes: dict[str, BaseException | None] = field(default_factory=dict)
+    _notices: list[Notice] = field(default_factory=list)
 
     # --- what a migrator asks for -------------------------------------------------------------------------
 
@@ -76,68 +74,59 @@ class Executor:
         Raises:
             DatabaseConnectionError: The connection was lost; what was in a transaction is rolled back,
                 unless it was lost at the commit itself, and then the message says so.
+            LedgerError: What an earlier attempt has done changed while we waited for the lock.
             LockTimeoutError: Another runner had the lock for too long; nothing was run.
         """
         started = time.perf_counter()
+        message = f"no transaction: {script.reason}" if script.reason else None
 
         def record(connection: Connection) -> None:
             self.ledger.record(
                 connection,
-                Event.APPLIED,
-                name=script.name,
+                LogEntry(Event.APPLIED, script.name, message),
                 checksum=script.checksum,
                 duration_ms=_ms_since(started),
             )
 
-        try:
-            self._run(script, record, present=False)
-        except _AlreadyThereError:
-            return self._result(script, Outcome.SKIPPED, started)
-        except _RefusedError as refused:
-            failure = refused.failure
-            if refused.is_duplicate and self.on_duplicate is OnDuplicate.MARK:
-                return self._mark(script, failure, started)
-            self._log_failure(script, failure, started)
-            self.causes[script.name] = refused.__cause__
-            return replace(self._result(script, Outcome.FAILED, started), failure=failure)
-        return self._result(script, Outcome.APPLIED, started)
+        return self._step(script, record, started, present=False)
 
     def reverse(self, script: Script) -> StepResult:
         """Runs a down script and removes its migration's record; raises as `apply` does."""
         started = time.perf_counter()
 
         def remove(connection: Connection) -> None:
-            self.ledger.remove(
-                connection, Event.ROLLED_BACK, name=script.name, duration_ms=_ms_since(started)
-            )
+            duration_ms = _ms_since(started)
+            self.ledger.remove(connection, LogEntry(Event.ROLLED_BACK, script.name), duration_ms=duration_ms)
+            if script.mode is Mode.NO_TRANSACTION:  # so that its progress is not taken for that of the next
+                self.ledger.log(connection, LogEntry(Event.ROLLED_BACK, script.path.name))
 
-        try:
-            self._run(script, remove, present=True)
-        except _AlreadyThereError:
-            return self._result(script, Outcome.SKIPPED, started)
-        except _RefusedError as refused:
-            self.causes[script.name] = refused.__cause__
-            return replace(self._result(script, Outcome.FAILED, started), failure=refused.failure)
-        return self._result(script, Outcome.APPLIED, started)
+        return self._step(script, remove, started, present=True)
 
     def unrecord(self, name: str) -> bool:
         """Removes a record and touches nothing else; False where it was gone already."""
-        with self.claimed() as connection:
+        with self.lock.transaction() as connection:
             if not self.ledger.has(connection, name):
                 return False
-            self.ledger.remove(connection, Event.UNRECORDED, name=name, duration_ms=0)
+            self.ledger.remove(connection, LogEntry(Event.UNRECORDED, name), duration_ms=0)
         return True
 
+    def restart(self, name: str) -> None:
+        """Keeps in the log that what a script has done is not to be built upon."""
+        with self.lock.transaction() as connection:
+            self.ledger.log(connection, LogEntry(Event.RESTARTED, name))
+
     def prepare(self) -> str | None:
-        """Creates the ledger and the log where they are missing.
+        """Creates the ledger and the log where they are missing, unless a script brings them.
 
         Returns:
             Why there is no log, where the ledger could be had and the log could not; or None.
         """
-        with self.claimed() as connection:
+        if self.ledger.is_brought:
+            return None
+        with self.lock.transaction() as connection:
             self.ledger.create(connection)
         try:
-            with self.claimed() as connection:
+            with self.lock.transaction() as connection:
                 self.ledger.create_log(connection)
         except DBAPIError as error:
             if error.connection_invalidated:
@@ -146,276 +135,236 @@ class Executor:
             return self.dialect.explain(error).message
         return None
 
-    @contextmanager
-    def claimed(self) -> Iterator[Connection]:
-        """A transaction that holds the runner's lock, asked for again and again, never waited for inside.
+    # --- one step -----------------------------------------------------------------------------------------
 
-        Raises:
-            LockTimeoutError: Another runner kept it for longer than `wait_lock_s`.
-        """
-        deadline = time.monotonic() + self.wait_lock_s
-        while True:
-            with self.dialect.transaction(self.bind) as connection:
-                if self.dialect.claim(connection, self._key):
-                    yield connection
-                    return
-                holder = self._holder_if_late(connection, deadline)
-            self._pause(deadline, holder)
-
-    # --- running ------------------------------------------------------------------------------------------
-
-    def _run(self, script: Script, finish: Callable[[Connection], None], *, present: bool) -> None:
+    def _step(
+        self, script: Script, finish: Callable[[Connection], None], started: float, *, present: bool
+    ) -> StepResult:
         """Runs a script, then `finish` for its ledger row; in one transaction where its mode allows it.
 
         Args:
             script: What to run.
             finish: Writes the ledger row.
+            started: When the step began.
             present: Whether the ledger must have the migration now; if not so, nothing is run.
         """
-        if script.mode is Mode.TRANSACTION:
-            self._run_in_transaction(script, finish, present=present)
-        else:
-            self._run_without(script, finish, present=present)
+        self._notices.clear()
+        run = self._run_in_transaction if script.mode is Mode.TRANSACTION else self._run_without
+        try:
+            run(script, finish, present=present)
+        except AlreadyThereError:
+            return self._result(script, Outcome.SKIPPED, started)
+        except RefusedError as refused:
+            why = self._with_remedy(refused)
+            if not present and self._is_duplicate(script, refused):
+                marked = self._mark(script, why, started)
+                if isinstance(marked, StepResult):
+                    return marked
+                why = replace(why, remedy=marked)
+            self._log_failure(script, why, started)
+            self.causes[script.name] = refused.__cause__
+            return replace(self._result(script, Outcome.FAILED, started), failure=why)
+        return self._result(script, Outcome.APPLIED, started)
 
     def _run_in_transaction(
         self, script: Script, finish: Callable[[Connection], None], *, present: bool
     ) -> None:
-        phase = "before the script"
+        phase, state = "before the script", None
         try:
-            with self.claimed() as connection:
+            with self.lock.transaction(script.characteristics) as connection:
                 if self.ledger.has(connection, script.name) is not present:
-                    raise _AlreadyThereError
+                    raise AlreadyThereError
+                if script.done:
+                    script = self._fresh(connection, script)
                 phase = "script"
-                with self._same_session(connection, script):
-                    self._send(connection, script)
-                phase = "when its ledger row was written"
-                finish(connection)
                 if isinstance(self.bind, Engine) and self.dialect.leaves_traces(script):
                     connection.detach()  # so that no later user of the pool sees what the script has set
+                with self._listening(connection, script), self._same_session(connection, script) as state:
+                    self._set_session_again(connection, script)
+                    send_script(self.dialect, connection, script)
+                    self._check(connection, script)
+                phase = "when its ledger row was written"
+                finish(connection)
                 phase = "at the commit"
+        except RefusedError as refused:
+            if state is not None and not isinstance(self.bind, Engine):  # what a rollback does not undo
+                with suppress(SQLAlchemyError), self.dialect.transaction(self.bind) as connection:
+                    self.dialect.restore_session(connection, state)
+            raise half_way(script, refused, script.done, self.ledger) from refused.__cause__
         except DBAPIError as error:
-            self._raise_if_lost(error, script, in_doubt=phase == "at the commit")
+            raise_if_lost(self.dialect, error, script, at_commit=phase == "at the commit")
+            if phase.startswith("when") and self._has(script.name) is not present:
+                raise AlreadyThereError from error  # under a snapshot older than the other runner's commit
             server = self.dialect.explain(error)
-            remedy = f"This came {phase}, after every statement had run. Everything is rolled back."
-            failure = _failure(script, server, None, None, remedy=remedy)
-            raise _RefusedError(failure, is_duplicate=False) from error
+            ran = "" if phase == "before the script" else ", after every statement had run"
+            remedy = f"This came {phase}{ran}. Everything is rolled back."
+            why = failure(self.dialect, script, server, None, remedy=remedy)
+            raise RefusedError(why, server) from error
 
     def _run_without(self, script: Script, finish: Callable[[Connection], None], *, present: bool) -> None:
         with self.dialect.autocommit(self.bind) as connection:
-            self._wait_for_session_lock(connection)
+            self.lock.take_session(connection)
             try:
-                if self.ledger.has(connection, script.name) is not present:
-                    raise _AlreadyThereError
-                with self._same_session(connection, script):
-                    for statement in script.statements:
-                        self._send_one(connection, script, statement, done=statement.number - 1)
-                finish(connection)
+                with self.dialect.atomic(connection):
+                    if self.ledger.has(connection, script.name) is not present:
+                        raise AlreadyThereError
+                    script = self._fresh(connection, script)
+                    first = script.done + 1
+                    message = f"no transaction: {script.reason}"
+                    started = LogEntry(Event.STARTED, script.path.name, message, statement_number=first)
+                    self.ledger.log(connection, started, checksum=script.checksum)
+                with self._listening(connection, script), self._same_session(connection, script) as state:
+                    try:
+                        self._set_session_again(connection, script)
+                    except RefusedError as refused:
+                        raise half_way(script, refused, script.done, self.ledger) from refused.__cause__
+                    steps = Stepwise(self.dialect, self.ledger, connection, script, state, self._tell)
+                    while not steps.run():
+                        steps = replace(steps, script=self._fresh(connection, script))
+                with self.dialect.atomic(connection):
+                    if self.ledger.has(connection, script.name) is not present:
+                        raise AlreadyThereError
+                    finish(connection)
             except DBAPIError as error:
-                self._raise_if_lost(error, script, in_doubt=False)
+                raise_if_lost(self.dialect, error, script)
                 raise
             finally:
-                with suppress(SQLAlchemyError):  # the server frees the lock of a session that is gone
-                    self.dialect.release_session(connection, self._key)
+                self.lock.release_session(connection)
                 if isinstance(self.bind, Engine) and self.dialect.leaves_traces(script):
                     connection.invalidate()
 
+    # --- the session --------------------------------------------------------------------------------------
+
     @contextmanager
-    def _same_session(self, connection: Connection, script: Script) -> Iterator[None]:
+    def _same_session(self, connection: Connection, script: Script) -> Iterator[Any]:
         """Keeps what a script sets from the ledger's row, the next script, and the caller.
 
-        In a transaction that fails, the rollback does it.
+        In a transaction that fails, the rollback does it, but for PREPARE and its like.
         """
         if not self.dialect.may_change_session(script):
-            yield
+            yield None
             return
-        state = self.dialect.session_state(connection)
+        state = self.dialect.session_state(connection, script)
         try:
-            yield
-        except _RefusedError:
+            yield state
+        except RefusedError:
             if script.mode is Mode.NO_TRANSACTION:
                 with suppress(SQLAlchemyError):
                     self.dialect.restore_session(connection, state)
             raise
         self.dialect.restore_session(connection, state)
 
-    def _send(self, connection: Connection, script: Script) -> None:
-        """The whole file in one message where the driver can, else one statement after the other."""
-        if not script.statements:
-            return
-        if not self.dialect.whole_file(connection):
-            for statement in script.statements:
-                self._send_one(connection, script, statement, done=0)
-            return
-        try:
-            self.dialect.send(connection, script.sql)
-        except DBAPIError as error:
-            self._raise_if_lost(error, script, in_doubt=False)
-            server = self.dialect.explain(error, script.sql)
-            failing = _statement_at(script, server)
-            raise self._refused(connection, script, server, failing, server.offset, done=0) from error
+    def _set_session_again(self, connection: Connection, script: Script) -> None:
+        """Sends what an earlier attempt had set in its session, which is gone."""
+        for statement in session_statements(script, script.done):
+            if self.dialect.repeatable(statement.sql):
+                send_statement(self.dialect, connection, script, statement)
 
-    def _send_one(self, connection: Connection, script: Script, statement: Statement, *, done: int) -> None:
-        try:
-            self.dialect.send(connection, statement.sql)
-        except DBAPIError as error:
-            self._raise_if_lost(error, script, in_doubt=False)
-            server = self.dialect.explain(error, statement.sql)
-            offset = None if server.offset is None else statement.start + server.offset
-            raise self._refused(connection, script, server, statement, offset, done=done) from error
+    @contextmanager
+    def _listening(self, connection: Connection, script: Script) -> Iterator[None]:
+        def hear(said: Heard) -> None:
+            self._notice(Notice(script.name, **said))
 
-    def _refused(
-        self,
-        connection: Connection,
-        script: Script,
-        server: ServerError,
-        statement: Statement | None,
-        offset: int | None,
-        *,
-        done: int,
-    ) -> _RefusedError:
-        """What to raise for a statement that the database refused."""
-        remedy = None
-        is_duplicate = self.dialect.is_duplicate(server)
-        if is_duplicate and script.mode is Mode.NO_TRANSACTION:
-            remedy = self.dialect.broken_duplicate(connection, server)
-            if remedy is None and script.name in self.failed_before:
-                remedy = (
-                    "An earlier attempt stopped half-way and left this behind. Undo what it did, or let its"
-                    " statements bear repeating (IF NOT EXISTS), and run again."
-                )
-            is_duplicate = remedy is None
-        if done and not remedy:
+        with self.dialect.listening(connection, hear):
+            yield
+
+    def _tell(self, name: str, text: str) -> None:
+        self._notice(Notice(name, "NOTE", text))
+
+    def _notice(self, notice: Notice) -> None:
+        self._notices.append(notice)
+        if self.on_notice:
+            with suppress(Exception):  # as the driver has it for what the server says
+                self.on_notice(notice)
+
+    def _check(self, connection: Connection, script: Script) -> None:
+        """Refuses what a script has left that its ledger row must not stand for."""
+        if self.dialect.is_in_transaction(connection) is False:
+            server = ServerError("the script ended the transaction it ran in")
             remedy = (
-                f"Statements 1 to {done} of {len(script.statements)} are done and stay done: the script ran"
-                f" without a transaction ({script.reason}). The next run begins with statement 1 again."
+                "What it had done until then is committed, and not recorded. Undo it, take out what ends the"
+                " transaction, or begin the file with `-- fluxmig: no-transaction`."
             )
-        return _RefusedError(
-            _failure(script, server, statement, offset, done=done, remedy=remedy), is_duplicate=is_duplicate
-        )
-
-    def _raise_if_lost(self, error: DBAPIError, script: Script, *, in_doubt: bool) -> None:
-        if not error.connection_invalidated:
-            return
-        message = f"the connection was lost in {script.path}: {self.dialect.explain(error).message}"
-        if in_doubt:
-            remedy = "It was lost at the commit: `fluxmig status` tells whether the migration is applied."
-        elif script.mode is Mode.TRANSACTION:
-            remedy = "The server rolls the migration back; run again when it is there."
-        else:
-            remedy = "The script ran without a transaction: some of its statements may be done."
-        raise DatabaseConnectionError(message, remedy=remedy) from error
+            raise RefusedError(failure(self.dialect, script, server, None, remedy=remedy), server)
+        if found := self.dialect.check(connection, script):
+            statement, error = found
+            server = ServerError(error.message)
+            raise RefusedError(failure(self.dialect, script, server, statement, remedy=error.remedy), server)
 
     # --- recording ----------------------------------------------------------------------------------------
 
-    def _mark(self, script: Script, failure: Failure, started: float) -> StepResult:
-        """Records a migration whose object was there already, and keeps in the log what was lost."""
-        failing = failure.statement.number if failure.statement else None
-        lost = tuple(
-            statement for statement in script.statements if failure.done < statement.number != failing
+    def _is_duplicate(self, script: Script, refused: RefusedError) -> bool:
+        """Whether to mark the migration for what was refused."""
+        return (
+            self.on_duplicate is OnDuplicate.MARK
+            and self.dialect.is_duplicate(refused.server)
+            and script.path.name not in self.attempted
+            and refused.server.object not in self._own_tables
         )
-        result = replace(self._result(script, Outcome.MARKED, started), failure=failure, lost=lost)
-        message = f"{failure.message}; {result.loss}"
-        entry = LogEntry(Event.MARKED, script.name, message, failure.code, failing, failure.line)
-        with self.claimed() as connection:
+
+    def _with_remedy(self, refused: RefusedError) -> Failure:
+        """The failure; of a dump that makes a ledger where there is one, with the way out."""
+        table = self.ledger.table.name
+        if not self.dialect.is_duplicate(refused.server) or refused.server.object not in self._own_tables:
+            return refused.failure
+        remedy = f"it is fluxmig's own: dump without it, by pg_dump --exclude-table '{table}*'"
+        return replace(refused.failure, remedy=remedy)
+
+    @property
+    def _own_tables(self) -> frozenset[str]:
+        return frozenset({self.ledger.table.name, self.ledger.log_table.name})
+
+    def _mark(self, script: Script, why: Failure, started: float) -> StepResult | str:
+        """Records a migration whose object was there already, and keeps in the log what was lost.
+
+        Returns:
+            The result; or, where the object that is there does not work, the way out.
+        """
+        failing = why.statement.number if why.statement else None
+        lost = tuple(statement for statement in script.statements if why.done < statement.number != failing)
+        result = replace(self._result(script, Outcome.MARKED, started), failure=why, lost=lost)
+        message = f"{why.message}; {result.loss}"
+        entry = LogEntry(Event.MARKED, script.name, message, why.code, failing, why.line)
+        with self.lock.transaction() as connection:
             if self.ledger.has(connection, script.name):
                 return self._result(script, Outcome.SKIPPED, started)
-            self.ledger.record(
-                connection,
-                Event.MARKED,
-                name=script.name,
-                checksum=script.checksum,
-                duration_ms=result.duration_ms,
-                entry=entry,
-            )
+            broken = self.dialect.broken_duplicate(connection, why.statement.sql) if why.statement else None
+            if broken:
+                return broken
+            self.ledger.record(connection, entry, checksum=script.checksum, duration_ms=result.duration_ms)
         return result
 
-    def _log_failure(self, script: Script, failure: Failure, started: float) -> None:
+    def _log_failure(self, script: Script, why: Failure, started: float) -> None:
         """Keeps the failure in the log; an error on the way never hides the failure itself."""
-        number = failure.statement.number if failure.statement else None
-        entry = LogEntry(Event.FAILED, script.name, failure.message, failure.code, number, failure.line)
+        number = why.statement.number if why.statement else None
+        entry = LogEntry(Event.FAILED, script.path.name, why.message, why.code, number, why.line)
         with suppress(SQLAlchemyError), self.dialect.transaction(self.bind) as connection:
             self.ledger.log(connection, entry, checksum=script.checksum, duration_ms=_ms_since(started))
 
+    def _has(self, name: str) -> bool:
+        with self.dialect.transaction(self.bind) as connection:
+            return self.ledger.has(connection, name)
+
+    def _fresh(self, connection: Connection, script: Script) -> Script:
+        """The script, with what is done of it as the log tells now that we have the lock."""
+        name = script.path.name
+        now = self.ledger.progress(connection, name).get(name)
+        found = resume(script, now, self.dialect.repeatable)
+        if isinstance(found, Finding):
+            raise LedgerError(found.message, remedy=found.remedy, names=found.names)
+        return found
+
     def _result(self, script: Script, outcome: Outcome, started: float) -> StepResult:
-        return StepResult(script.name, outcome, _ms_since(started), script.mode, len(script.statements))
-
-    # --- the lock -----------------------------------------------------------------------------------------
-
-    @property
-    def _key(self) -> str:
-        """One lock a ledger: runners of different ledgers in one database do not wait for each other."""
-        return f"fluxmig:{self.ledger.table.fullname}"
-
-    def _wait_for_session_lock(self, connection: Connection) -> None:
-        deadline = time.monotonic() + self.wait_lock_s
-        while not self.dialect.claim_session(connection, self._key):
-            self._pause(deadline, self._holder_if_late(connection, deadline))
-
-    def _holder_if_late(self, connection: Connection, deadline: float) -> str | None:
-        return self.dialect.lock_holder(connection, self._key) if time.monotonic() >= deadline else None
-
-    def _pause(self, deadline: float, holder: str | None) -> None:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise LockTimeoutError(
-                f"another runner holds the lock: {holder or 'it is not known which'}",
-                remedy="wait for it to finish, or give --wait-lock more seconds",
-            )
-        time.sleep(min(_PAUSE_S, left))
-
-
-def _failure(
-    script: Script,
-    server: ServerError,
-    statement: Statement | None,
-    offset: int | None,
-    *,
-    done: int = 0,
-    remedy: str | None = None,
-) -> Failure:
-    """The server's error with its place in the file: the error's own, else where its object is named."""
-    line = column = None
-    if offset is None and statement is not None and server.object:
-        offset = _only_mention(statement, server.object)
-    if offset is not None:
-        line, column = sql.line_column(script.sql, offset)
-    elif statement is not None:
-        line, column = statement.line, statement.column
-    return Failure(
-        path=script.path,
-        message=server.message,
-        code=server.code,
-        line=line,
-        column=column,
-        statement=statement,
-        statements=len(script.statements),
-        done=done,
-        object=server.object,
-        detail=server.detail,
-        hint=server.hint,
-        context=server.context,
-        excerpt=excerpt(script.sql, line, column) if line else "",
-        remedy=remedy,
-    )
-
-
-def _only_mention(statement: Statement, name: str) -> int | None:
-    """The offset of the one place where a statement has the name that the server's message quotes.
-
-    For many errors PostgreSQL sends no position: a missing table behind REFERENCES, a duplicate.
-    """
-    found = list(re.finditer(rf"(?<![\w$]){re.escape(name)}(?![\w$])", statement.sql, re.IGNORECASE))
-    return statement.start + found[0].start() if len(found) == 1 else None
-
-
-def _statement_at(script: Script, server: ServerError) -> Statement | None:
-    """The statement that failed in a message of many: by the place, by what was done, or the only one."""
-    if server.offset is not None:
-        found = [statement for statement in script.statements if statement.start <= server.offset]
-        return found[-1] if found else script.statements[0]
-    if server.completed is not None and server.completed < len(script.statements):
-        return script.statements[server.completed]
-    return script.statements[0] if len(script.statements) == 1 else None
+        return StepResult(
+            script.name,
+            outcome,
+            _ms_since(started),
+            script.mode,
+            len(script.statements),
+            reason=script.reason,
+            resumed_at=script.done + 1,
+            notices=tuple(self._notices),
+        )
 
 
 def _ms_since(started: float) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     TIMESTAMP,
@@ -19,22 +19,29 @@ from sqlalchemy import (
     Table,
     Text,
     delete,
+    false,
     func,
     insert,
     inspect,
     select,
 )
+from sqlalchemy.exc import DBAPIError
 
 from fluxmig.errors import LedgerError
-from fluxmig.model import Event, LogEntry, Record
+from fluxmig.layouts.numbered import migration_of
+from fluxmig.model import Event, LogEntry, Progress, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Insert, Row
     from sqlalchemy.sql.functions import FunctionElement
 
 __all__ = ["Ledger", "Snapshot"]
+
+_ENDS = frozenset({Event.APPLIED, Event.MARKED, Event.ROLLED_BACK, Event.UNRECORDED, Event.RESTARTED})
+"""Behind one of these, earlier progress says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +53,14 @@ class Snapshot:
         log_exists: Whether the log is there.
         records: The ledger's rows in the order of application.
         last_events: The newest row of the log for each migration.
+        progress: How far each script has come that runs without a transaction and has not come to its end.
     """
 
     exists: bool = False
     log_exists: bool = False
     records: tuple[Record, ...] = ()
     last_events: Mapping[str, LogEntry] = field(default_factory=dict)
+    progress: Mapping[str, Progress] = field(default_factory=dict)
 
 
 class Ledger:
@@ -61,6 +70,8 @@ class Ledger:
         table: The ledger.
         log_table: The log.
         writes_log: Whether events are written to the log; set to False where it cannot be made.
+        is_brought: Whether the tables are not there yet, and a script that is about to run makes them itself:
+            the dump of a database that had them.
     """
 
     def __init__(
@@ -84,7 +95,7 @@ class Ledger:
         """
         self._client, self._version = client, version
         self._has_users = current_user is not None
-        self.writes_log = True
+        self.writes_log, self.is_brought = True, False
         metadata = MetaData()
         self.table = Table(
             name,
@@ -116,6 +127,11 @@ class Ledger:
             schema=schema,
         )
 
+    @property
+    def keeps_log(self) -> bool:
+        """Whether events are written: there is a log, or none is brought yet."""
+        return self.writes_log and not self.is_brought
+
     # --- reading ------------------------------------------------------------------------------------------
 
     def read(self, connection: Connection, *, may_read: Callable[[Connection, Table], bool]) -> Snapshot:
@@ -127,13 +143,58 @@ class Ledger:
         """
         exists = self.exists(connection)
         log_exists = self.log_exists(connection)
-        log_readable = log_exists and may_read(connection, self.log_table)
-        return Snapshot(
-            exists,
-            log_exists,
-            self._records(connection) if exists else (),
-            self._last_events(connection) if log_readable else {},
+        records = self._records(connection) if exists else ()
+        if not log_exists or not may_read(connection, self.log_table):
+            return Snapshot(exists, log_exists, records)
+        try:
+            with connection.begin_nested():
+                last_events, progress = self._last_events(connection), self.progress(connection)
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise
+            return Snapshot(exists, log_exists, records)  # another's table
+        return Snapshot(exists, log_exists, records, last_events, progress)
+
+    def entries(self, connection: Connection, name: str | None = None) -> tuple[LogEntry, ...]:
+        """The rows of the log in the order of writing; of one migration where its name is given."""
+        query = select(self.log_table).order_by(self.log_table.c.id)
+        if name is not None:
+            query = query.where(self.log_table.c.migration_name == name)
+        return tuple(_entry(row) for row in connection.execute(query))
+
+    def progress(self, connection: Connection, name: str | None = None) -> dict[str, Progress]:
+        """How far each script has come that was started and has not come to its end.
+
+        Args:
+            connection: Where to read.
+            name: Only this one's, where it is given.
+        """
+        if not self.keeps_log:
+            return {}
+        log = self.log_table.c
+        query = select(log.migration_name, log.event, func.max(log.id)).group_by(
+            log.migration_name, log.event
         )
+        if name is not None:
+            query = query.where(log.migration_name.in_({name, migration_of(name)}))
+        newest: dict[str, dict[str, int]] = {}
+        for script, event, number in connection.execute(query):
+            newest.setdefault(script, {})[event] = number
+        found = {}
+        for script, events in newest.items():
+            of_migration = newest.get(migration_of(script), events)
+            end = max(max(of.get(event, 0) for of in (events, of_migration)) for event in _ENDS)
+            started, done = events.get(Event.STARTED, 0), events.get(Event.PROGRESS, 0)
+            if started < end or not started:
+                continue
+            row = None
+            if done > end:
+                row = connection.execute(
+                    select(log.statement_number, log.checksum).where(log.id == done)
+                ).one()
+            interrupted = events.get(Event.FAILED, 0) < max(started, done)
+            found[script] = Progress(row[0], row[1], interrupted) if row else Progress(0, "", interrupted)
+        return found
 
     def exists(self, connection: Connection) -> bool:
         """Whether the ledger is there."""
@@ -145,6 +206,8 @@ class Ledger:
 
     def has(self, connection: Connection, name: str) -> bool:
         """Whether the ledger has the migration; asked again under the lock."""
+        if self.is_brought and not self.exists(connection):
+            return False
         column = self.table.c.migration_name
         return connection.execute(select(column).where(column == name)).first() is not None
 
@@ -152,17 +215,14 @@ class Ledger:
         records = []
         for row in connection.execute(select(self.table).order_by(self.table.c.id)):
             number, name, applied_at, execution_time_ms, checksum, applied_by = row
-            if applied_at is not None and applied_at.tzinfo is None:  # SQLite keeps UTC, without saying so
-                applied_at = applied_at.replace(tzinfo=UTC)
-            records.append(Record(number, name, applied_at, execution_time_ms, checksum, applied_by))
+            records.append(Record(number, name, _aware(applied_at), execution_time_ms, checksum, applied_by))
         return tuple(records)
 
     def _last_events(self, connection: Connection) -> dict[str, LogEntry]:
         log = self.log_table.c
         newest = select(func.max(log.id)).group_by(log.migration_name)
-        columns = (log.event, log.migration_name, log.message, log.error_code, log.statement_number, log.line)
-        rows = connection.execute(select(*columns).where(log.id.in_(newest)))
-        return {row.migration_name: LogEntry(Event(row[0]), *row[1:]) for row in rows if row[0] in set(Event)}
+        rows = connection.execute(select(self.log_table).where(log.id.in_(newest)))
+        return {row.migration_name: _entry(row) for row in rows}
 
     # --- writing ------------------------------------------------------------------------------------------
 
@@ -172,43 +232,45 @@ class Ledger:
             self.table.create(connection)
 
     def create_log(self, connection: Connection) -> None:
-        """Creates the log, if it is not there."""
+        """Creates the log; where there is one, tries it, and leaves nothing in it."""
         if not self.log_exists(connection):
             self.log_table.create(connection)
+            return
+        with connection.begin_nested() as trial:
+            connection.execute(select(self.log_table).where(false()))
+            connection.execute(self.log_statement(LogEntry(Event.STARTED, self.log_table.name)))
+            trial.rollback()
 
-    def record(
-        self,
-        connection: Connection,
-        event: Event,
-        *,
-        name: str,
-        checksum: str,
-        duration_ms: int,
-        entry: LogEntry | None = None,
-    ) -> None:
+    def record(self, connection: Connection, entry: LogEntry, *, checksum: str, duration_ms: int) -> None:
         """Adds the migration to the ledger and the event to the log.
 
         Args:
             connection: In the transaction that shall hold both rows.
-            event: Applied or marked.
-            name: The migration.
+            entry: Applied or marked, and what the log shall tell beside.
             checksum: All 64 digits.
             duration_ms: The script.
-            entry: What the log shall tell beside.
         """
+        if self.is_brought:
+            self.create(connection)
+            self.create_log(connection)
+            self.is_brought = False
+        statement = self.record_statement(entry.name, checksum, duration_ms)
+        written = connection.execute(statement, execution_options={"preserve_rowcount": True})
+        _expect_one(written.rowcount, self.table, entry.name)
+        self.log(connection, entry, checksum=checksum, duration_ms=duration_ms)
+
+    def record_statement(self, name: str, checksum: str, duration_ms: int | None) -> Insert:
+        """What adds a row to the ledger."""
         values = {"migration_name": name, "checksum": checksum, "execution_time_ms": duration_ms}
         if not self._has_users:
             values["applied_by"] = self._client
-        statement = insert(self.table).values(values).inline()
-        written = connection.execute(statement, execution_options={"preserve_rowcount": True})
-        _expect_one(written.rowcount, self.table, name)
-        self.log(connection, entry or LogEntry(event, name), checksum=checksum, duration_ms=duration_ms)
+        return insert(self.table).values(values).inline()
 
-    def remove(self, connection: Connection, event: Event, *, name: str, duration_ms: int) -> None:
+    def remove(self, connection: Connection, entry: LogEntry, *, duration_ms: int) -> None:
         """Removes the migration from the ledger and adds the event to the log."""
-        found = connection.execute(delete(self.table).where(self.table.c.migration_name == name))
-        _expect_one(found.rowcount, self.table, name)
-        self.log(connection, LogEntry(event, name), duration_ms=duration_ms)
+        found = connection.execute(delete(self.table).where(self.table.c.migration_name == entry.name))
+        _expect_one(found.rowcount, self.table, entry.name)
+        self.log(connection, entry, duration_ms=duration_ms)
 
     def log(
         self,
@@ -219,10 +281,15 @@ class Ledger:
         duration_ms: int | None = None,
     ) -> None:
         """Adds a row to the log, unless there is none."""
-        if not self.writes_log:
-            return
+        if self.keeps_log:
+            connection.execute(self.log_statement(entry, checksum=checksum, duration_ms=duration_ms))
+
+    def log_statement(
+        self, entry: LogEntry, *, checksum: str | None = None, duration_ms: int | None = None
+    ) -> Insert:
+        """What adds a row to the log."""
         values = {
-            "event": entry.event.value,
+            "event": str(entry.event),
             "migration_name": entry.name,
             "message": entry.message,
             "error_code": entry.error_code,
@@ -235,9 +302,32 @@ class Ledger:
         }
         if not self._has_users:
             values["database_user"] = self._client
-        connection.execute(insert(self.log_table).values(values).inline())
+        return insert(self.log_table).values(values).inline()
 
 
 def _expect_one(count: int, table: Table, name: str) -> None:
     if count not in {1, -1}:  # -1: the driver cannot tell (PEP 249)
         raise LedgerError(f"{table.fullname}: {count} rows were written for {name}, and not 1", names=[name])
+
+
+def _entry(row: Row[Any]) -> LogEntry:
+    return LogEntry(
+        Event(row.event) if row.event in set(Event) else row.event,
+        row.migration_name,
+        row.message,
+        row.error_code,
+        row.statement_number,
+        row.line,
+        row.id,
+        _aware(row.logged_at),
+        row.duration_ms,
+        row.checksum,
+        row.database_user,
+        row.client,
+        row.fluxmig_version,
+    )
+
+
+def _aware(time: datetime | None) -> datetime | None:
+    """SQLite keeps UTC, without saying so."""
+    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time

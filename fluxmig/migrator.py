@@ -11,6 +11,7 @@ import socket
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 import fluxmig
-from fluxmig import layouts, planner, script
+from fluxmig import layouts, planner, script, sql
 from fluxmig.dialects import dialect_of
 from fluxmig.errors import (
     ConfigError,
@@ -31,10 +32,11 @@ from fluxmig.errors import (
 )
 from fluxmig.execute import Executor
 from fluxmig.ledger import Ledger, Snapshot
+from fluxmig.lock import Lock
 from fluxmig.model import (
-    Event,
     FileProblem,
     Finding,
+    Mode,
     OnDuplicate,
     Outcome,
     Plan,
@@ -44,12 +46,24 @@ from fluxmig.model import (
     Script,
     Verification,
 )
+from fluxmig.objects import foreseen
+from fluxmig.transcript import transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from fluxmig.layouts.numbered import Folder
-    from fluxmig.model import Migration, MigrationStatus, Record, StepResult
+    from fluxmig.model import (
+        DownScript,
+        LogEntry,
+        Migration,
+        MigrationStatus,
+        Notice,
+        Progress,
+        Record,
+        StepResult,
+    )
+    from fluxmig.objects import Duplicate
 
 __all__ = ["Migrator", "get_applied_migrations", "run_migration"]
 
@@ -148,15 +162,52 @@ class Migrator:
         folder = layouts.read(self._folder)
         with self._errors():
             _, snapshot = self._read()
-        return planner.statuses(folder.migrations, snapshot.records, snapshot.last_events)
+        return _statuses(folder, snapshot)
 
-    def plan(self, *, to: str | None = None, steps: int | None = None, only: str | None = None) -> Plan:
+    def plan(
+        self,
+        *,
+        to: str | None = None,
+        steps: int | None = None,
+        only: str | None = None,
+        restart: str | None = None,
+    ) -> Plan:
         """What `run` would do with the same arguments, and everything it would refuse. Only reads."""
         folder = layouts.read(self._folder)
         with self._errors():
             _, snapshot = self._read()
-        plan, _ = self._plan(folder, snapshot, planner.Selection(to, steps, only))
-        return plan
+            plan, _ = self._plan(folder, snapshot, planner.Selection(to, steps, only, restart))
+            return replace(plan, findings=(*plan.findings, *self._duplicates(plan, snapshot.progress)))
+
+    def plan_sql(
+        self,
+        *,
+        to: str | None = None,
+        steps: int | None = None,
+        only: str | None = None,
+        restart: str | None = None,
+    ) -> Iterator[str]:
+        """The SQL that `run` would send, in pieces, for psql or the sqlite3 shell. Only reads."""
+        folder = layouts.read(self._folder)
+        with self._errors():
+            ledger, snapshot = self._read()
+        plan, _ = self._plan(folder, snapshot, planner.Selection(to, steps, only, restart))
+        ledger.is_brought = self._is_brought(plan, ledger, snapshot)
+        key = self._executor(ledger, snapshot).lock.key
+        return transcript(plan, ledger, snapshot, self._dialect, self._bind.dialect, key)
+
+    def log(self, name: str | None = None) -> tuple[LogEntry, ...]:
+        """The rows of the log in the order of writing. Only reads.
+
+        Args:
+            name: Of this migration alone, where it is given; its `.sql` may be left out.
+        """
+        with self._errors(), self._dialect.reading(self._bind) as connection:
+            ledger = self._ledger(connection)
+            if not ledger.log_exists(connection):
+                return ()
+            entries = ledger.entries(connection, name)
+            return entries or (ledger.entries(connection, f"{name}.sql") if name else ())
 
     def verify(self) -> Verification:
         """Whether the database and the folder are fit for a run. Only reads, and changes nothing."""
@@ -170,7 +221,7 @@ class Migrator:
         statuses: tuple[MigrationStatus, ...] = ()
         try:
             folder = layouts.read(self._folder)
-            statuses = planner.statuses(folder.migrations, snapshot.records, snapshot.last_events)
+            statuses = _statuses(folder, snapshot)
             findings += folder.findings
             findings += planner.findings(statuses, ())
             findings += planner.unsettled(statuses)
@@ -209,9 +260,11 @@ class Migrator:
         to: str | None = None,
         steps: int | None = None,
         only: str | None = None,
+        restart: str | None = None,
         keep_going: bool = False,
         on_start: Callable[[Script], None] | None = None,
         on_step: Callable[[StepResult], None] | None = None,
+        on_notice: Callable[[Notice], None] | None = None,
     ) -> Report:
         """Applies the pending migrations in order. Writes.
 
@@ -219,9 +272,12 @@ class Migrator:
             to: Up to and including this file name or number.
             steps: At most so many.
             only: This file name or number alone.
+            restart: Of this partial migration, what an earlier attempt has done is done again.
             keep_going: Whether to go on after a failure; the error comes at the end then.
             on_start: Called before each migration, on the calling thread.
             on_step: Called after each migration, likewise.
+            on_notice: Called with what the server says while a migration runs, likewise. An error of its own
+                is lost.
 
         Raises:
             MigrationFileError: A file cannot be read as a migration. Nothing was run.
@@ -246,17 +302,20 @@ class Migrator:
         try:
             with self._errors():
                 ledger, snapshot = self._read()
-                plan, statuses = self._plan(folder, snapshot, planner.Selection(to, steps, only))
+                plan, statuses = self._plan(folder, snapshot, planner.Selection(to, steps, only, restart))
                 todo = tuple(migration.name for migration in planner.pending(statuses))
                 findings += plan.findings
                 if not plan.scripts:
                     return report()
-                executor = self._executor(ledger, snapshot)
+                executor = self._executor(ledger, snapshot, on_notice)
+                ledger.is_brought = self._is_brought(plan, ledger, snapshot)
                 if without_log := executor.prepare():
                     findings.append(_no_log(ledger, without_log))
                 for planned in plan.scripts:
                     if on_start:
                         on_start(planned)
+                    if planned.name in plan.restarts:
+                        executor.restart(planned.name)
                     result = executor.apply(planned)
                     results.append(result)
                     if on_step:
@@ -295,7 +354,7 @@ class Migrator:
                         executor.unrecord(record.name)
                     elif failure := executor.reverse(down).failure:
                         cause = executor.causes[record.name]
-                        nothing = "" if failure.done else ", and changed nothing"
+                        nothing = "" if down.mode is Mode.NO_TRANSACTION else ", and changed nothing"
                         text = f"the down script of {record.name} failed{nothing}\n{failure}"
                         raise RollbackError(text) from cause
                     elapsed_ms = round((time.perf_counter() - started) * 1000)
@@ -322,17 +381,18 @@ class Migrator:
             version=fluxmig.__version__,
         )
 
-    def _executor(self, ledger: Ledger, snapshot: Snapshot) -> Executor:
-        failed = {name for name, entry in snapshot.last_events.items() if entry.event is Event.FAILED}
-        return Executor(
-            self._bind, self._dialect, ledger, self._on_duplicate, self._wait_lock_s, frozenset(failed)
-        )
+    def _executor(
+        self, ledger: Ledger, snapshot: Snapshot, on_notice: Callable[[Notice], None] | None = None
+    ) -> Executor:
+        lock = Lock(self._bind, self._dialect, f"fluxmig:{ledger.table.fullname}", self._wait_lock_s)
+        attempted = frozenset(snapshot.progress)
+        return Executor(self._bind, self._dialect, ledger, lock, self._on_duplicate, attempted, on_notice)
 
     def _plan(
         self, folder: Folder, snapshot: Snapshot, selection: planner.Selection
     ) -> tuple[Plan, tuple[MigrationStatus, ...]]:
         """What to run, everything split and checked; raises for what must stop a run."""
-        statuses = planner.statuses(folder.migrations, snapshot.records, snapshot.last_events)
+        statuses = _statuses(folder, snapshot)
         todo = planner.select(statuses, selection)
         found = planner.findings(statuses, todo)
         refused = {"modified"} if self._strict else set()
@@ -343,18 +403,53 @@ class Migrator:
         scripts = self._scripts(todo)
         if problems := [item for item in scripts if isinstance(item, FileProblem)]:
             raise MigrationFileError(problems)
-        ready = tuple(item for item in scripts if isinstance(item, Script))
-        return Plan(ready, (*folder.findings, *found, *_empty(ready))), statuses
+        restart = planner.to_restart(statuses, todo, selection)
+        ready = []
+        for item in scripts:
+            if isinstance(item, Script):
+                progress = None if item.name == restart else snapshot.progress.get(item.name)
+                ready.append(self._resumed(item, progress))
+        restarts = frozenset({restart} if restart else ())
+        return Plan(tuple(ready), (*folder.findings, *found, *_of_files(ready)), restarts), statuses
+
+    def _duplicates(self, plan: Plan, attempted: Container[str]) -> list[Finding]:
+        """What the plan would hit that is there already, where that can be seen without writing.
+
+        What an earlier attempt has begun is not marked for what it finds.
+        """
+        with self._dialect.reading(self._bind) as connection:
+            ask = partial(self._dialect.existing, connection)
+            duplicates = foreseen(plan.scripts, self._dialect.rules, ask)
+        marks = self._on_duplicate is OnDuplicate.MARK
+        return [_foreseen(found, marks=marks and found.script not in attempted) for found in duplicates]
+
+    def _is_brought(self, plan: Plan, ledger: Ledger, snapshot: Snapshot) -> bool:
+        """Whether the first script makes the ledger itself: the dump of a database that had one."""
+        if snapshot.exists or not plan.scripts:
+            return False
+        schema, name = ledger.table.schema, ledger.table.name
+        first = plan.scripts[0]
+        for place in range(len(first.statements)):
+            if sql.first_word(first.source, first.statements.start(place)) == b"CREATE":
+                words = sql.tokens(first.statements[place].sql, self._dialect.rules, 6)
+                names = [sql.unquoted(word) for word in words[2:]]
+                if words[1].upper() == "TABLE" and (names[0] == name or names[:3] == [schema, None, name]):
+                    return True
+        return False
+
+    def _resumed(self, item: Script, progress: Progress | None) -> Script:
+        """The script, to go on where an earlier attempt has stopped; raises `LedgerError` where it cannot."""
+        found = script.resume(item, progress, self._dialect.repeatable)
+        if isinstance(found, Finding):
+            raise LedgerError(found.message, remedy=found.remedy, names=found.names)
+        return found
 
     def _scripts(self, migrations: Iterable[Migration]) -> list[Script | FileProblem]:
-        return [
-            self._script(migration.name, migration.path, migration.checksum, migration.sql)
-            for migration in migrations
-        ]
+        return [self._script(migration.name, migration) for migration in migrations]
 
-    def _script(self, name: str, path: Path, checksum: str, text: str) -> Script | FileProblem:
+    def _script(self, name: str, file: Migration | DownScript) -> Script | FileProblem:
         rules, reason = self._dialect.rules, self._dialect.no_transaction_reason
-        return script.prepare(name, path, checksum, text, rules, reason)
+        return script.prepare(name, file.path, file.checksum, file.source, rules, reason)
 
     def _last(
         self, snapshot: Snapshot, steps: int, *, record_only: bool
@@ -369,9 +464,11 @@ class Migrator:
         chosen: list[tuple[Record, Script | None]] = []
         for record in snapshot.records[: -steps - 1 : -1]:
             down = downs.get(record.name)
-            ready = self._script(record.name, down.path, "", down.sql) if down else None
+            ready = self._script(record.name, down) if down else None
             if isinstance(ready, FileProblem):
                 raise MigrationFileError([ready])
+            if ready:
+                ready = self._resumed(ready, snapshot.progress.get(ready.path.name))
             chosen.append((record, ready))
         return chosen
 
@@ -430,11 +527,33 @@ def _client() -> str:
     return f"{user}@{socket.gethostname()}"[:255]
 
 
-def _empty(scripts: Iterable[Script]) -> list[Finding]:
-    names = tuple(script.name for script in scripts if not script.statements)
-    if not names:
-        return []
-    return [Finding("empty", f"holds no statement: {', '.join(names)}", names, "is the SQL missing?")]
+def _statuses(folder: Folder, snapshot: Snapshot) -> tuple[MigrationStatus, ...]:
+    return planner.statuses(folder.migrations, snapshot.records, snapshot.last_events, snapshot.progress)
+
+
+def _of_files(scripts: Iterable[Script]) -> list[Finding]:
+    """What is odd about files that are about to run."""
+    scripts = tuple(scripts)
+    names = tuple(item.name for item in scripts if not item.statements)
+    found = []
+    if names:
+        found.append(
+            Finding("empty", f"holds no statement: {', '.join(names)}", names, "is the SQL missing?")
+        )
+    for item in scripts:
+        found += [Finding("directive", f"{item.name}: {text}", (item.name,)) for text in item.warnings]
+    return found
+
+
+def _foreseen(found: Duplicate, *, marks: bool) -> Finding:
+    where = f"{found.script}:{found.statement.line}: {found.created}"
+    if found.made_by:
+        maker, statement = found.made_by
+        message = f"{where} is made before, by {maker}:{statement.line}"
+    else:
+        message = f"{where} is there already"
+    remedy = "the file would be rolled back and marked as applied" if marks else "the file would fail"
+    return Finding("duplicate", message, (found.script,), remedy)
 
 
 def _no_log(ledger: Ledger, why: str) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fluxmig.errors import ConfigError, LedgerError
@@ -12,9 +13,18 @@ from fluxmig.model import Condition, Event, Finding, MigrationStatus, State
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from fluxmig.model import LogEntry, Migration, Record
+    from fluxmig.model import LogEntry, Migration, Progress, Record
 
-__all__ = ["Selection", "findings", "pending", "same_checksum", "select", "statuses", "unsettled"]
+__all__ = [
+    "Selection",
+    "findings",
+    "pending",
+    "same_checksum",
+    "select",
+    "statuses",
+    "to_restart",
+    "unsettled",
+]
 
 _SHORTEST_PREFIX = 16
 """Digits of a checksum that the Node runner stores."""
@@ -28,11 +38,13 @@ class Selection:
         to: Up to and including this file name or number.
         steps: At most so many.
         only: This one file name, or number, alone.
+        restart: This partial one begins with its statement 1 again.
     """
 
     to: str | None = None
     steps: int | None = None
     only: str | None = None
+    restart: str | None = None
 
 
 def same_checksum(stored: str | None, actual: str) -> bool:
@@ -44,7 +56,10 @@ def same_checksum(stored: str | None, actual: str) -> bool:
 
 
 def statuses(
-    migrations: Iterable[Migration], records: Iterable[Record], last_events: Mapping[str, LogEntry]
+    migrations: Iterable[Migration],
+    records: Iterable[Record],
+    last_events: Mapping[str, LogEntry],
+    progress: Mapping[str, Progress] = MappingProxyType({}),
 ) -> tuple[MigrationStatus, ...]:
     """The status of every migration on disk or in the ledger, in the order of the files."""
     on_disk = {migration.name: migration for migration in migrations}
@@ -53,6 +68,7 @@ def statuses(
     found = []
     for name in sorted(on_disk.keys() | recorded.keys(), key=sort_key):
         migration, record, event = on_disk.get(name), recorded.get(name), last_events.get(name)
+        halfway = None if record else progress.get(name)
         conditions = []
         if record:
             if event and event.event is Event.MARKED:
@@ -64,10 +80,12 @@ def statuses(
         else:
             if event and event.event is Event.FAILED:
                 conditions.append(Condition.FAILED)
+            if halfway and (halfway.done or halfway.interrupted):
+                conditions.append(Condition.PARTIAL)
             if last_applied is not None and sort_key(name) < last_applied:
                 conditions.append(Condition.OUT_OF_ORDER)
         state = State.APPLIED if record else State.PENDING
-        found.append(MigrationStatus(name, state, tuple(conditions), migration, record, event))
+        found.append(MigrationStatus(name, state, tuple(conditions), migration, record, event, halfway))
     return tuple(found)
 
 
@@ -101,6 +119,33 @@ def select(all_statuses: Sequence[MigrationStatus], selection: Selection) -> tup
         last = max(sort_key(status.name) for status in _named(all_statuses, selection.to, "--to"))
         todo = tuple(migration for migration in todo if sort_key(migration.name) <= last)
     return todo if selection.steps is None else todo[: selection.steps]
+
+
+def to_restart(
+    all_statuses: Sequence[MigrationStatus], todo: Iterable[Migration], selection: Selection
+) -> str | None:
+    """The name of the migration that begins with its statement 1 again, or None.
+
+    Raises:
+        ConfigError: `restart` names nothing, or several, or one that is not about to run or not partial.
+    """
+    if selection.restart is None:
+        return None
+    chosen = _named(all_statuses, selection.restart, "--restart")
+    if len(chosen) > 1:
+        names = " and ".join(status.name for status in chosen)
+        raise ConfigError(
+            f"--restart {selection.restart} is ambiguous: {names}", remedy="give the file's name"
+        )
+    (status,) = chosen
+    if Condition.PARTIAL not in status.conditions:
+        why = (
+            "is applied" if status.state is State.APPLIED else "has done nothing yet that could be done again"
+        )
+        raise ConfigError(f"--restart {status.name}: it {why}")
+    if status.name not in {migration.name for migration in todo}:
+        raise ConfigError(f"--restart {status.name}: it is not among those that would run")
+    return status.name
 
 
 def _named(all_statuses: Sequence[MigrationStatus], word: str, option: str) -> tuple[MigrationStatus, ...]:
@@ -161,15 +206,26 @@ def unsettled(all_statuses: Iterable[MigrationStatus]) -> tuple[Finding, ...]:
     """What the log says of migrations that failed, or were marked without having run to the end."""
     found = []
     for status in all_statuses:
-        event = status.last_event
+        event, name = status.last_event, status.name
         if event and Condition.FAILED in status.conditions:
             place = f" (line {event.line})" if event.line else ""
-            message = f"{status.name} failed at its last attempt{place}: {event.message}"
-            found.append(Finding("failed", message, (status.name,), "mend it, and `fluxmig run`"))
+            message = f"{name} failed at its last attempt{place}: {event.message}"
+            remedy = "mend it, and `fluxmig run`"
+            if status.progress and status.progress.done:
+                done = status.progress.done
+                message += f"; {done} of its statements {'are' if done > 1 else 'is'} done"
+                remedy += f", which goes on with statement {done + 1}"
+            found.append(Finding("failed", message, (name,), remedy))
+        elif status.progress and Condition.PARTIAL in status.conditions:
+            done = status.progress.done
+            known = "1 of its statements is" if done == 1 else f"{done or 'none'} of its statements are"
+            message = f"{name} is under way, or was cut off: {known} known to be done"
+            remedy = f"unless a run is at work on it, `fluxmig run` goes on with statement {done + 1}"
+            found.append(Finding("partial", message, (name,), remedy))
         elif event and Condition.MARKED in status.conditions:
-            message = f"{status.name} is recorded without having run to the end: {event.message}"
+            message = f"{name} is recorded without having run to the end: {event.message}"
             remedy = "check what it should have made, and add what is missing in a new migration"
-            found.append(Finding("marked", message, (status.name,), remedy))
+            found.append(Finding("marked", message, (name,), remedy))
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""One file + its database's rules -> a Script that can run, or the problems that refuse it. Pure.
+"""One file + its database's rules -> a Script that can run, or the problem that refuses it. Pure.
 
 Everything that can be known to go wrong is said here, before the first statement of the first migration.
 """
@@ -6,201 +6,154 @@ Everything that can be known to go wrong is said here, before the first statemen
 from __future__ import annotations
 
 import difflib
-import itertools
+import hashlib
 import re
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from fluxmig import sql
 from fluxmig.excerpt import excerpt
-from fluxmig.model import FileProblem, Mode, Script
+from fluxmig.model import FileProblem, Finding, Mode, Script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from fluxmig.model import Statement
+    from fluxmig.model import Progress, Statement, Statements
 
-__all__ = ["prepare"]
+__all__ = ["Digest", "Message", "Unit", "messages", "prepare", "resume", "session_statements", "units"]
 
 _LOOK = 64
 """Words of a statement that tell what it is."""
 
-# Statements that no rule here is about. Files of data hold 100,000 of them, so they share what is known.
-_PLAIN = {verb: (verb,) for verb in ("INSERT", "UPDATE", "DELETE", "SELECT", "WITH", "VALUES", "SET")}
+# Statements that no rule here is about. Files of data hold millions of them.
+_PLAIN = frozenset({b"INSERT", b"UPDATE", b"DELETE", b"SELECT", b"WITH", b"VALUES"})
 
-_DIRECTIVE = re.compile(r"[ \t]*--[ \t]*fluxmig:[ \t]*(?P<text>[^\r\n]*)", re.IGNORECASE)
+_NO_SESSION_VERBS = frozenset({b"INSERT", b"UPDATE", b"DELETE", b"COPY", b"COMMENT", b"GRANT", b"REVOKE"})
+
+_DIRECTIVE = re.compile(rb"--[ \t]*(?i:fluxmig:)[ \t]*(?P<text>[^\r\n]*)")
 _DIRECTIVES = tuple(mode.value for mode in Mode)
-_BEGIN = frozenset({("BEGIN",), ("BEGIN", "WORK"), ("BEGIN", "TRANSACTION"), ("START", "TRANSACTION")})
-_COMMIT = frozenset(
-    {(verb, *noise) for verb in ("COMMIT", "END") for noise in ((), ("WORK",), ("TRANSACTION",))}
+_NOISE = frozenset({"WORK", "TRANSACTION"})
+_KINDS = frozenset({"DEFERRED", "IMMEDIATE", "EXCLUSIVE"})
+"""SQLite: lang_transaction.html. Ours is an immediate one in any case."""
+# PostgreSQL: BEGIN, transaction_mode; READ ONLY is not among them, since the ledger's row is written.
+_CHARACTERISTICS = re.compile(
+    r"(?:(?:^| , |(?<=[A-Z]) )(?:ISOLATION LEVEL (?:SERIALIZABLE|REPEATABLE READ|READ (?:UN)?COMMITTED)"
+    r"|READ WRITE|(?:NOT )?DEFERRABLE))*"
 )
+OWN_TRANSACTIONS = "it has transactions of its own"
+
+
+class _Opening(NamedTuple):
+    """The words that tell what a statement is, and its place, from 0."""
+
+    place: int
+    words: tuple[str, ...]
+
+
+class _RefusedError(Exception):
+    """A statement that cannot be run."""
+
+    def __init__(self, place: int, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.place, self.message, self.remedy = place, message, remedy
 
 
 def prepare(
     name: str,
     path: Path,
     checksum: str,
-    text: str,
+    source: bytes,
     rules: sql.Rules,
     no_transaction_reason: Callable[[Sequence[str]], str | None],
 ) -> Script | FileProblem:
     """Splits and classifies one file.
 
-    A file that is wrapped in BEGIN and COMMIT as a whole means one transaction, and gets it, with its ledger
-    row inside: both words are blanked out, so that offsets stay those of the file.
+    - A file that is wrapped in BEGIN and COMMIT as a whole means one transaction, and gets it, with its
+      ledger row inside.
+    - One that has several complete transactions, or statements beside one, runs statement by statement.
+    - One that ends what it has not begun, leaves open what it has, or rolls back, is refused: what would
+      come of it is not what its ledger row says.
 
     Args:
         name: The migration it belongs to.
         path: The file.
-        checksum: The migration's checksum.
-        text: The file's text.
+        checksum: SHA-256 of the file.
+        source: The file's bytes, UTF-8.
         rules: The database's lexical rules.
         no_transaction_reason: Why a statement that begins with these words needs no transaction, or None.
     """
-    statements, unclosed = _split(text, rules)
-    openings = [_opening(statement, rules) for statement in statements]
-    for statement, words in zip(statements, openings, strict=True):
-        if refusal := _refusal(words):
-            return _problem(path, text, statement.line, statement.column, *refusal)
-    if unclosed:
-        return _problem(path, text, unclosed.line, unclosed.column, f"this {unclosed.what} is not closed")
-    directive = _directive(path, text, statements)
+    try:
+        statements = sql.split(source, rules)
+    except sql.SplitError as error:
+        return _problem(path, source, error.offset, error.message, error.remedy)
+    openings = _openings(statements, rules)
+    head_end = statements.start(0) if statements else len(source)
+    directive = _directive(path, source, head_end, rules)
     if isinstance(directive, FileProblem):
         return directive
-    blanked = text
-    if directive is not Mode.NO_TRANSACTION and _is_wrapped(openings):
-        blanked = _blank(_blank(text, statements[0]), statements[-1])
-        statements = [replace(inner, number=inner.number - 1) for inner in statements[1:-1]]
-        openings = openings[1:-1]
-    mode, reason, needing = _mode(directive, statements, openings, no_transaction_reason)
-    if needing and directive is Mode.TRANSACTION:
-        message = f"{reason} cannot run in a transaction"
-        return _problem(path, text, needing.line, needing.column, message, "remove `-- fluxmig: transaction`")
-    if needing and blanked is not text:
-        message = f"{reason} cannot run between BEGIN and COMMIT"
-        return _problem(path, text, needing.line, needing.column, message, "remove BEGIN and COMMIT")
-    by_hand = directive is Mode.NO_TRANSACTION
-    if found := _misplaced_control(statements, openings, own_transactions=by_hand):
-        statement, message, remedy = found
-        return _problem(path, text, statement.line, statement.column, message, remedy)
-    return Script(name, path, checksum, blanked, tuple(statements), mode, reason)
-
-
-def _split(text: str, rules: sql.Rules) -> tuple[list[Statement], sql.UnclosedError | None]:
-    """The statements; where something is not closed, those before it, and that.
-
-    What is not SQL at all, such as the data of a COPY or a command of psql, often holds a lone quote. It is
-    told by the statement before the quote, not by the quote.
-    """
+    script = Script(name, path, checksum, statements, warnings=_late_directives(statements, rules))
     try:
-        return sql.split(text, rules), None
-    except sql.UnclosedError as error:
-        return sql.split(text[: error.offset], rules), error
+        _refuse_output(openings if rules.psql else ())
+        return _classified(script, directive, openings, rules, no_transaction_reason)
+    except _RefusedError as refused:
+        return _problem(path, source, statements.start(refused.place), refused.message, refused.remedy)
 
 
-def _opening(statement: Statement, rules: sql.Rules) -> tuple[str, ...]:
-    """The words that tell what a statement is; COPY can name 1600 columns before it says where from."""
-    words = sql.words(statement.sql, rules, 1)
-    if words[0] in _PLAIN:
-        return _PLAIN[words[0]]
-    words = sql.words(statement.sql, rules, _LOOK)
-    return sql.words(statement.sql, rules, len(statement.sql)) if words[:1] == ("COPY",) else words
-
-
-def _misplaced_control(
-    statements: Sequence[Statement], openings: Sequence[tuple[str, ...]], *, own_transactions: bool
-) -> tuple[Statement, str, str] | None:
-    """The first statement that begins or ends a transaction where it may not, why, and the way out.
-
-    With `own_transactions`, complete transactions of the file's own are fine.
-    """
-    opened: Statement | None = None
-    for statement, words in zip(statements, openings, strict=True):
-        control = _control(words)
-        if control is None:
+def _openings(statements: Statements, rules: sql.Rules) -> list[_Opening]:
+    """What every statement is, those left out that are data."""
+    source = statements.source
+    found = []
+    for place in range(len(statements)):
+        start, end = statements.start(place), statements.end(place)
+        verb = sql.first_word(source, start)
+        if verb in _PLAIN:
             continue
-        if control == "roll back":
-            return statement, f"{words[0]} would undo what the ledger records as done", "remove the statement"
-        if not own_transactions:
-            remedy = (
-                "remove the statement: the whole file is one transaction with its ledger row;"
-                " or begin the file with `-- fluxmig: no-transaction`"
-            )
-            return statement, f"{words[0]} in the middle of a file that fluxmig runs", remedy
-        if control == "open":
-            if opened:
-                return statement, f"{words[0]} inside the transaction of line {opened.line}", "remove one"
-            opened = statement
-        elif opened is None:
-            return (
-                statement,
-                f"{words[0]} ends a transaction that the file did not begin",
-                "remove the statement",
-            )
-        else:
-            opened = None
-    if opened:
-        return opened, "this transaction is never committed", "add COMMIT, or remove the statement"
-    return None
-
-
-def _mode(
-    directive: Mode | None,
-    statements: Sequence[Statement],
-    openings: Sequence[tuple[str, ...]],
-    no_transaction_reason: Callable[[Sequence[str]], str | None],
-) -> tuple[Mode, str | None, Statement | None]:
-    """The mode, why it is without a transaction, and the statement that demands it."""
-    for statement, words in zip(statements, openings, strict=True):
-        if reason := no_transaction_reason(words):
-            return Mode.NO_TRANSACTION, reason, statement
-    if directive is Mode.NO_TRANSACTION:
-        return Mode.NO_TRANSACTION, "the file says so", None
-    return Mode.TRANSACTION, None, None
-
-
-def _directive(path: Path, text: str, statements: Sequence[Statement]) -> Mode | FileProblem | None:
-    """The last `-- fluxmig:` line before the first statement, or what is wrong with one."""
-    head = text[: statements[0].start] if statements else text
-    found: Mode | None = None
-    for number, line in enumerate(head.split("\n"), start=1):
-        if not (match := _DIRECTIVE.match(line)):
-            continue
-        word = match["text"].strip()
-        if word not in _DIRECTIVES:
-            near = difflib.get_close_matches(word, _DIRECTIVES, n=1)
-            remedy = (
-                f"did you mean `-- fluxmig: {near[0]}`?" if near else f"known are {', '.join(_DIRECTIVES)}"
-            )
-            return _problem(
-                path, text, number, match.start("text") + 1, f"unknown directive {word!r}", remedy
-            )
-        if found and found != word:
-            remedy = "keep one of the two"
-            return _problem(
-                path, text, number, match.start("text") + 1, f"{word} contradicts {found}", remedy
-            )
-        found = Mode(word)
+        # COPY can name 1600 columns before it says where to.
+        found.append(_Opening(place, sql.words(source[start:end], rules, end if verb == b"COPY" else _LOOK)))
     return found
 
 
-def _refusal(words: tuple[str, ...]) -> tuple[str, str] | None:
-    """Why a statement cannot be run at all, and the way out."""
-    if words[:1] == ("\\",):
-        return "a command of psql, not SQL", "remove the line, or write it as SQL"
-    if words[:1] == ("COPY",) and any(pair == ("FROM", "STDIN") for pair in itertools.pairwise(words)):
-        return "COPY ... FROM stdin needs data from the client", "write the rows as INSERT"
-    return None
+def _classified(
+    script: Script,
+    directive: Mode | None,
+    openings: Sequence[_Opening],
+    rules: sql.Rules,
+    no_transaction_reason: Callable[[Sequence[str]], str | None],
+) -> Script:
+    """The script with its mode, and why it has it."""
+    statements = script.statements
+    needing = [(place, reason) for place, words in openings if (reason := no_transaction_reason(words))]
+    script = replace(script, end=len(script.source), mode=Mode.TRANSACTION)
+    modes = _wrapped(statements, openings, rules)
+    if modes is not None and directive is not Mode.NO_TRANSACTION:
+        if needing:
+            place, reason = needing[0]
+            raise _RefusedError(
+                place, f"{reason} cannot run between BEGIN and COMMIT", "remove BEGIN and COMMIT"
+            )
+        start = statements.end(0)
+        start += 1 if script.source[start : start + 1] == b";" else 0
+        inner = replace(
+            script, statements=statements.inner(), start=start, end=statements.start(len(statements) - 1)
+        )
+        return replace(inner, characteristics=modes or _set_transaction(openings, 1, rules))
+    transactions = _transactions(statements, openings, directive)
+    inside = [(place, why) for place, why in needing if any(a <= place <= b for a, b in transactions)]
+    if inside:
+        place, reason = inside[0]
+        raise _RefusedError(place, f"{reason} cannot run between BEGIN and COMMIT", "move it out of them")
+    if needing and directive is Mode.TRANSACTION:
+        place, reason = needing[0]
+        remedy = "remove `-- fluxmig: transaction`"
+        raise _RefusedError(place, f"{reason} cannot run in a transaction", remedy)
+    if needing or transactions or directive is Mode.NO_TRANSACTION:
+        reason = needing[0][1] if needing else OWN_TRANSACTIONS if transactions else "the file says so"
+        return replace(script, mode=Mode.NO_TRANSACTION, reason=reason, transactions=transactions)
+    return replace(script, characteristics=_set_transaction(openings, 0, rules))
 
 
-def _is_wrapped(openings: Sequence[tuple[str, ...]]) -> bool:
-    return (
-        len(openings) > 1
-        and openings[0] in _BEGIN
-        and openings[-1] in _COMMIT
-        and not any(_control(words) for words in openings[1:-1])
-    )
+# --- transaction control ----------------------------------------------------------------------------------
 
 
 def _control(words: tuple[str, ...]) -> str | None:
@@ -218,18 +171,287 @@ def _control(words: tuple[str, ...]) -> str | None:
             return None
 
 
-def _blank(text: str, statement: Statement) -> str:
-    """The text with a statement and its terminator turned into spaces."""
-    end = statement.end
-    blank = re.sub(r"[^\r\n]", " ", statement.sql)
-    terminator = re.compile(r"\s*;").match(text, end)
-    if terminator:
-        blank += text[end : terminator.end() - 1] + " "
-        end = terminator.end()
-    return text[: statement.start] + blank + text[end:]
+def _wrapped(statements: Statements, openings: Sequence[_Opening], rules: sql.Rules) -> str | None:
+    """What the BEGIN asks of a file that is one transaction as a whole; None where it is not."""
+    controls = [opening for opening in openings if _control(opening.words)]
+    if [opening.place for opening in controls] != [0, len(statements) - 1]:
+        return None
+    begin, commit = controls
+    ignored = _NOISE if rules.psql else _NOISE | _KINDS
+    modes = " ".join(word for word in begin.words[1:] if word not in ignored)
+    if begin.words[0] not in {"BEGIN", "START"} or not _is_characteristics(modes, rules):
+        return None
+    return modes if commit.words[0] in {"COMMIT", "END"} and set(commit.words[1:]) <= _NOISE else None
 
 
-def _problem(
-    path: Path, text: str, line: int, column: int, message: str, remedy: str | None = None
-) -> FileProblem:
-    return FileProblem(path, message, line, column, excerpt(text, line, column), remedy)
+def _is_characteristics(modes: str, rules: sql.Rules) -> bool:
+    return _CHARACTERISTICS.fullmatch(modes) is not None if rules.psql else not modes
+
+
+def _set_transaction(openings: Sequence[_Opening], first: int, rules: sql.Rules) -> str | None:
+    """What SET TRANSACTION asks, where it is the first statement; it has to precede every query."""
+    for place, words in openings:
+        if place == first and words[:2] == ("SET", "TRANSACTION"):
+            modes = " ".join(words[2:])
+            return modes if modes and _is_characteristics(modes, rules) else None
+    return None
+
+
+def _transactions(
+    statements: Statements, openings: Sequence[_Opening], directive: Mode | None
+) -> tuple[tuple[int, int], ...]:
+    """The file's own transactions: the places of BEGIN and of what ends it."""
+    found: list[tuple[int, int]] = []
+    opened: _Opening | None = None
+    by_hand = (
+        "" if directive else "; for a file without a transaction, begin it with `-- fluxmig: no-transaction`"
+    )
+    for opening in openings:
+        place, words = opening
+        control = _control(words)
+        named = " ".join(words[: 1 + (words[0] in {"START", "PREPARE"})])
+        if control == "roll back":
+            message = f"{named} would undo what the ledger records as done"
+            raise _RefusedError(place, message, "remove the statement")
+        if control and directive is Mode.TRANSACTION:
+            message = f"{named} in a file that shall run in one transaction"
+            raise _RefusedError(place, message, "remove the statement, or `-- fluxmig: transaction`")
+        if control == "open":
+            if opened:
+                line = statements[opened.place].line
+                message = f"{named} inside the transaction of line {line}"
+                raise _RefusedError(place, message, "remove the statement, or add COMMIT before it")
+            opened = opening
+        elif control == "close":
+            if opened is None:
+                message = f"{named} ends a transaction that the file did not begin"
+                raise _RefusedError(place, message, f"remove the statement{by_hand}")
+            if "CHAIN" in words and "NO" not in words:
+                message = f"{named} AND CHAIN leaves a transaction open"
+                raise _RefusedError(place, message, f"write {named} and BEGIN")
+            found.append((opened.place, place))
+            opened = None
+    if opened:
+        message = "this transaction is never committed"
+        raise _RefusedError(opened.place, message, f"add COMMIT, or remove the statement{by_hand}")
+    return tuple(found)
+
+
+def _refuse_output(openings: Sequence[_Opening]) -> None:
+    """Refuses COPY ... TO STDOUT, whose rows nobody would read."""
+    for place, words in openings:
+        depth = 0
+        for number, word in enumerate(words if words[0] == "COPY" else ()):
+            depth += (word == "(") - (word == ")")
+            if word == "TO" and not depth and words[number + 1 : number + 2] == ("STDOUT",):
+                message = "COPY ... TO STDOUT sends rows to the client, and there is none to read them"
+                raise _RefusedError(place, message, "remove the statement")
+
+
+# --- directives -------------------------------------------------------------------------------------------
+
+
+def _directive(path: Path, source: bytes, head_end: int, rules: sql.Rules) -> Mode | FileProblem | None:
+    """What the `-- fluxmig:` lines before the first statement say, or what is wrong with one."""
+    found: Mode | None = None
+    for match in _DIRECTIVE.finditer(source, 0, head_end):
+        if not _counts(match, 0, rules):
+            continue
+        word = match["text"].decode().strip()
+        if word not in _DIRECTIVES:
+            near = difflib.get_close_matches(word.lower(), _DIRECTIVES, n=1)
+            remedy = (
+                f"did you mean `-- fluxmig: {near[0]}`?" if near else f"known are {', '.join(_DIRECTIVES)}"
+            )
+            return _problem(path, source, match.start("text"), f"unknown directive {word!r}", remedy)
+        if found and found != word:
+            message = f"{word} contradicts {found}"
+            return _problem(path, source, match.start("text"), message, "keep one of the two")
+        found = Mode(word)
+    return found
+
+
+def _late_directives(statements: Statements, rules: sql.Rules) -> tuple[str, ...]:
+    """What to say of directives behind the first statement, where they do not count."""
+    source = statements.source
+    found = []
+    for match in _DIRECTIVE.finditer(source, statements.start(0) if statements else len(source)):
+        at = match.start()
+        place = statements.index_at(at) or 0
+        before = [end for _, end in statements.gaps if end <= at]
+        between = at >= statements.end(place) and not any(start <= at < end for start, end in statements.gaps)
+        if between and _counts(match, max([statements.end(place), *before]), rules):
+            line, _ = sql.line_column(source, at)
+            found.append(f"the directive in line {line} does not count: it stands behind the first statement")
+    return tuple(found)
+
+
+def _counts(match: re.Match[bytes], start: int, rules: sql.Rules) -> bool:
+    """Whether a directive has a line of its own and is not in a block comment.
+
+    Args:
+        match: The directive.
+        start: Some offset before it in the space between the same two statements.
+        rules: The database's lexical rules.
+    """
+    source, at = match.string, match.start()
+    line = source[source.rfind(b"\n", 0, at) + 1 : at].rpartition(b"\r")[2]
+    try:
+        return not line.strip(b" \t") and bool(sql.split(source[start:at] + b"x", rules))
+    except sql.UnclosedError:
+        return False
+
+
+# --- how a script is sent ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What the server gets at once.
+
+    Attributes:
+        start: Offset of its first byte in the script.
+        end: Offset behind its last.
+        first: Place of its first statement, from 0.
+        last: The place behind its last.
+        rows: The range of the rows that follow it, if it is a COPY.
+    """
+
+    start: int
+    end: int
+    first: int
+    last: int
+    rows: tuple[int, int] | None = None
+
+
+def messages(script: Script, limit: int) -> Iterator[Message]:
+    """The script in messages of about `limit` bytes that no gap interrupts; from behind what is done.
+
+    Together they are the file byte for byte, but for its gaps and the BEGIN and COMMIT around it.
+    """
+    statements = script.statements
+    count, place = len(statements), script.done
+    if place >= count:
+        return
+    position = statements.start(place) if place else script.start
+    gaps = [gap for gap in statements.gaps if position <= gap[0] <= script.end]
+    for gap_start, gap_end in [*gaps, (script.end, script.end)]:
+        while place < count and statements.start(place) < gap_start:
+            last = place + 1
+            while (
+                last < count
+                and statements.start(last) < gap_start
+                and statements.end(last) - position <= limit
+            ):
+                last += 1
+            whole = last == count or statements.start(last) >= gap_start
+            end = gap_start if whole else statements.start(last)
+            yield Message(position, end, place, last)
+            place, position = last, end
+        if place < count and statements.start(place) == gap_start and (rows := statements.rows(place)):
+            yield Message(gap_start, statements.end(place), place, place + 1, rows)
+            place += 1
+        position = gap_end
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What of a script without a transaction is done as a whole, or not.
+
+    Attributes:
+        first: Place of its first statement, from 0.
+        last: The place behind its last.
+        own: Whether it is a transaction of the file's own, from BEGIN to COMMIT.
+    """
+
+    first: int
+    last: int
+    own: bool = False
+
+
+def units(script: Script) -> Iterator[Unit]:
+    """The parts of a script without a transaction, in order; from behind what is done."""
+    place = script.done
+    for begin, commit in [*script.transactions, (len(script.statements), len(script.statements))]:
+        while place < begin:
+            yield Unit(place, place + 1)
+            place += 1
+        if place == begin < len(script.statements):
+            yield Unit(begin, commit + 1, own=True)
+            place = commit + 1
+
+
+# --- what is done already ---------------------------------------------------------------------------------
+
+
+class Digest:
+    """SHA-256 of the first statements of a script: what an attempt that resumes must find unchanged."""
+
+    def __init__(self, script: Script) -> None:
+        self._statements = script.statements
+        self._done = 0
+        self._hash = hashlib.sha256()
+
+    def of_first(self, count: int) -> str:
+        """64 hexadecimal digits; `count` must not fall from call to call."""
+        source = memoryview(self._statements.source)
+        for place in range(self._done, count):
+            start, end = self._statements.rows(place) or (0, 0)
+            sql_of_it = source[self._statements.start(place) : self._statements.end(place)]
+            for part in (sql_of_it, source[start:end]):
+                self._hash.update(len(part).to_bytes(8, "big"))
+                self._hash.update(part)
+        self._done = count
+        return self._hash.hexdigest()
+
+
+def resume(
+    script: Script, progress: Progress | None, repeatable: Callable[[str], bool | None]
+) -> Script | Finding:
+    """The script, to go on behind what an earlier attempt has done; or why it cannot.
+
+    Args:
+        script: As the file is now.
+        progress: What the log says, or None.
+        repeatable: Whether a statement only sets the session, so that it has to be sent again in a new one;
+            None where it made something in the session that is gone for good.
+    """
+    if progress is None:
+        return replace(script, done=0, interrupted=False)
+    done = progress.done
+    restart = f"`fluxmig run --restart {script.name}` begins with statement 1, once what they did is undone"
+    if script.path.name != script.name:
+        restart = "`fluxmig rollback --record-only` removes the record, once all is undone by hand"
+    said = f"{script.name}: an earlier attempt has done {_first(done)}"
+    same = done <= len(script.statements) and (not done or Digest(script).of_first(done) == progress.digest)
+    if not same:
+        remedy = f"put the old text back, and change only what comes after; or {restart}"
+        return Finding("partial", f"{said}, and the file has changed there since", (script.name,), remedy)
+    script = replace(script, done=done, interrupted=progress.interrupted)
+    for statement in session_statements(script, done):
+        if repeatable(statement.sql) is None:
+            message = f"{said}; what statement {statement.number} made was gone with its session"
+            return Finding("partial", f"{message}: {statement.first_line}", (script.name,), restart)
+    return script
+
+
+def session_statements(script: Script, count: int | None = None) -> Iterator[Statement]:
+    """Of the first statements, or of all, those that can leave something in the session, by their verbs."""
+    for place in range(len(script.statements) if count is None else count):
+        if sql.first_word(script.source, script.statements.start(place)) not in _NO_SESSION_VERBS:
+            yield script.statements[place]
+
+
+def _first(count: int) -> str:
+    return (
+        "its statement 1"
+        if count == 1
+        else f"its statements 1 to {count}"
+        if count
+        else "none of its statements"
+    )
+
+
+def _problem(path: Path, source: bytes, offset: int, message: str, remedy: str | None = None) -> FileProblem:
+    line, column = sql.line_column(source, offset)
+    return FileProblem(path, message, line, column, excerpt(source, offset), remedy)

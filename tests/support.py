@@ -166,11 +166,11 @@ class Servers:
             container = PostgresContainer(image, driver="psycopg")
             container.start()
         except Exception as error:  # noqa: BLE001  # whatever a missing engine raises
-            return f"no container of {image}: {error!r}"
+            reason = repr(error)
+            _close_what_is_left_open()
+            return f"no container of {image}: {reason}"
         self._open.callback(container.stop)
-        with warnings.catch_warnings():  # testcontainers leaves the connection open that it waited with
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
+        _close_what_is_left_open()
         server = Server(source, container.get_connection_url())
         admin = create_engine(server.admin_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
         with admin.connect() as connection:
@@ -184,6 +184,13 @@ SOURCES = {"sqlite": 0, "postgresql-18": 0, "postgresql-15": 0, "container-18": 
 if "FLUXMIG_TEST_POSTGRES_URL" in os.environ:
     SOURCES["postgresql-url"] = 0
 """The names of the sources; for containers, the place of their image in `IMAGES`."""
+
+
+def _close_what_is_left_open() -> None:
+    """testcontainers leaves the connections to the engine open that it asked and waited with."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def _roomy() -> str | None:

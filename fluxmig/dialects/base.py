@@ -9,24 +9,29 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import Engine, text
 
 from fluxmig import sql
+from fluxmig.dialects import existing
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Table
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.sql.functions import FunctionElement
 
-    from fluxmig.model import Script
+    from fluxmig.model import Script, Statement
+    from fluxmig.objects import Created
 
-__all__ = ["Dialect", "ServerError", "escape", "quoted"]
+__all__ = ["Dialect", "Heard", "ServerError", "UnsoundError", "escape", "quoted"]
+
+Heard = dict[str, Any]
+"""What the server says beside its results: severity, message, code, detail and hint."""
 
 
 # What text() cannot carry. Percent signs: SQLAlchemy doubles them where the driver halves them, which psycopg
@@ -44,6 +49,7 @@ class ServerError:
         code: SQLSTATE, or the driver's name of the error.
         offset: Where in the text that was sent, in characters from 0.
         completed: How many statements of that text had been done before.
+        row: The line among the rows of a COPY, from 1.
         object: The object that the message names.
         detail: The server's DETAIL.
         hint: The server's HINT.
@@ -54,10 +60,24 @@ class ServerError:
     code: str | None = None
     offset: int | None = None
     completed: int | None = None
+    row: int | None = None
     object: str | None = None
     detail: str | None = None
     hint: str | None = None
     context: str | None = None
+
+
+class UnsoundError(Exception):
+    """A statement left, or met, something that is there and does not work.
+
+    Attributes:
+        message: What.
+        remedy: The way out.
+    """
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.message, self.remedy = message, remedy
 
 
 def escape(script: str) -> str:
@@ -77,6 +97,12 @@ class Dialect:
         rules: How its SQL is split.
         duplicates: The codes that mean "this object already exists", with the manual's names for them.
         current_user: The expression for the database user, or None where there are no users.
+        has_session_lock: Whether `claim_session` keeps other runners out.
+        begin_sql: What begins a transaction.
+        reset_sql: What sets a session back as a whole, at the end of a transaction, for people who run SQL by
+            hand.
+        owner_sql: What goes on as the user who connected, until the transaction's end, likewise.
+        shell_head: What has the database's own shell stop at the first error.
     """
 
     name: ClassVar[str] = "generic"
@@ -84,6 +110,11 @@ class Dialect:
     rules: ClassVar[sql.Rules] = sql.GENERIC
     duplicates: ClassVar[Mapping[str, str]] = {}
     current_user: ClassVar[FunctionElement[str] | None] = None
+    has_session_lock: ClassVar[bool] = False
+    begin_sql: ClassVar[str] = "BEGIN"
+    reset_sql: ClassVar[str] = ""
+    owner_sql: ClassVar[str] = ""
+    shell_head: ClassVar[str] = ""
 
     # --- connections and transactions ---------------------------------------------------------------------
 
@@ -133,6 +164,24 @@ class Dialect:
             bind.rollback()
             bind.execution_options(isolation_level=level)
 
+    @contextmanager
+    def atomic(self, connection: Connection) -> Iterator[None]:
+        """On a connection in autocommit, one transaction where DDL can be in one; else nothing."""
+        yield
+
+    def abandon(self, connection: Connection) -> None:
+        """On a connection in autocommit, rolls back what has been begun by SQL, unless it has ended."""
+        if self.is_in_transaction(connection) is not False:
+            connection.exec_driver_sql("ROLLBACK")
+
+    def is_in_transaction(self, connection: Connection) -> bool | None:
+        """Whether the driver says that a transaction is open; None where it does not say."""
+        return None
+
+    def characterize(self, connection: Connection, characteristics: str) -> None:
+        """Gives a transaction that has just begun the characteristics that its script asks for."""
+        connection.exec_driver_sql(f"SET TRANSACTION {characteristics}")
+
     def refuse_autocommit(self, connection: Connection) -> None:
         """Raises `ConfigError` where the driver commits by itself: nothing could be rolled back."""
         if getattr(connection.connection.dbapi_connection, "autocommit", False) is True:
@@ -156,6 +205,40 @@ class Dialect:
         # Not cached: a file runs once, and the engine's cache would keep its text.
         connection.execute(text(escape(script)), execution_options={"compiled_cache": None}).close()
 
+    def copy(self, connection: Connection, statement: str, rows: memoryview) -> None:
+        """Runs a COPY ... FROM stdin and streams its rows, for a dialect whose rules know such rows."""
+        raise NotImplementedError
+
+    @contextmanager
+    def listening(self, connection: Connection, hear: Callable[[Heard], None]) -> Iterator[None]:
+        """Has `hear` called, at once, with what the server says beside its results, if the driver can."""
+        yield
+
+    @contextmanager
+    def guarded(self, connection: Connection, statement: str, tell: Callable[[str], None]) -> Iterator[None]:
+        """Around a statement outside of transactions: mends what an earlier attempt has left half-done.
+
+        Raises:
+            UnsoundError: What the statement made, or met, does not work.
+        """
+        yield
+
+    def check(self, connection: Connection, script: Script) -> tuple[Statement, UnsoundError] | None:
+        """Behind a script in its transaction: what it took for there and does not work, or None."""
+        return None
+
+    def may_be_atomic(self, statement: str) -> bool:
+        """Whether a statement of a script without a transaction can be in one with its row of progress."""
+        return False
+
+    def must_be_alone(self, error: ServerError) -> bool:
+        """Whether what was tried in such a transaction has shown that it cannot be in one."""
+        return False
+
+    def is_done(self, statement: str, error: ServerError) -> bool:
+        """Whether the error of a statement that is sent again says that it was done the first time."""
+        return sql.words(statement, self.rules, 1) == ("CREATE",) and self.is_duplicate(error)
+
     def no_transaction_reason(self, words: Sequence[str]) -> str | None:
         """Why a statement that begins with these words cannot run in a transaction, or None."""
         return None
@@ -164,12 +247,24 @@ class Dialect:
         """Whether the script may set something that the ledger's row or the next script would see."""
         return False
 
-    def session_state(self, connection: Connection) -> Mapping[str, str]:
-        """What `restore_session` needs to undo what a script sets."""
-        return {}
+    def session_state(self, connection: Connection, script: Script) -> Any:
+        """What `restore_session` needs to undo what the script sets."""
+        return None
 
-    def restore_session(self, connection: Connection, state: Mapping[str, str]) -> None:
+    def restore_session(self, connection: Connection, state: Any) -> None:
         """Sets the session back to the state."""
+
+    @contextmanager
+    def acting_as(self, connection: Connection, state: Any) -> Iterator[None]:
+        """In a transaction: as the user of the state, whom the script may have replaced; None: it has not."""
+        yield
+
+    def repeatable(self, statement: str) -> bool | None:
+        """Whether a statement only sets the session, and has to be sent again in a new one.
+
+        None where it makes something in the session that cannot be made again by sending it.
+        """
+        return False
 
     def leaves_traces(self, script: Script) -> bool:
         """Whether the script may change the session in a way that outlives its transaction."""
@@ -188,6 +283,14 @@ class Dialect:
     def release_session(self, connection: Connection, key: str) -> None:
         """Gives back what `claim_session` took."""
 
+    def claim_sql(self, key: str, *, session: bool) -> str:
+        """What takes the lock by hand, for the transaction or the session; it fails where another has it."""
+        return ""
+
+    def release_sql(self, key: str) -> str:
+        """What gives the session's lock back by hand."""
+        return ""
+
     def lock_holder(self, connection: Connection, key: str) -> str | None:
         """Who holds the runner's lock, for people."""
         return None
@@ -202,13 +305,21 @@ class Dialect:
         """Whether the error means that an object is there already."""
         return error.code in self.duplicates
 
-    def broken_duplicate(self, connection: Connection, error: ServerError) -> str | None:
-        """Why an object that is there is not what the statement would have made, or None."""
+    def broken_duplicate(self, connection: Connection, statement: str) -> str | None:
+        """Why the object that is there is not what the statement would have made, or None."""
+        return None
+
+    def remedy(self, error: ServerError) -> str | None:
+        """What to do about a refused statement, where there is more to say than the server does; or None."""
         return None
 
     def way_out(self, error: ServerError) -> str | None:
         """What to do, where fluxmig's own statements fail for want of a privilege or a schema; or None."""
         return None
+
+    def existing(self, connection: Connection, wanted: Sequence[Created]) -> frozenset[Created]:
+        """Which of these objects are there, as far as that can be told. Only reads."""
+        return existing.generic(connection, wanted)
 
     # --- facts --------------------------------------------------------------------------------------------
 

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import re
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import Engine, bindparam, func, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig import sql
-from fluxmig.dialects.base import Dialect, ServerError, quoted
+from fluxmig.dialects import existing, postgresql_index, postgresql_session, psycopg_driver
+from fluxmig.dialects.base import Dialect, ServerError, UnsoundError, quoted
 from fluxmig.model import DatabaseInfo
+from fluxmig.script import session_statements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Table
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.sql.functions import FunctionElement
 
-    from fluxmig.model import Script
+    from fluxmig.dialects.base import Heard
+    from fluxmig.dialects.postgresql_session import SessionState
+    from fluxmig.model import Script, Statement
+    from fluxmig.objects import Created
 
 __all__ = ["PostgreSQL"]
 
@@ -28,6 +34,13 @@ _WAYS_OUT = {
     "42501": "`fluxmig verify` lists the privileges that are missing",
     "3F000": "CREATE SCHEMA first, or choose another with --schema",
     "25006": "the server, or the login's default_transaction_read_only, admits no writing",
+}
+
+_WITHOUT = "begin the file with `-- fluxmig: no-transaction`"
+_REMEDIES = {  # Appendix A
+    "25001": f"it cannot run inside a transaction: {_WITHOUT}",  # active_sql_transaction
+    "2D000": f"COMMIT and ROLLBACK in a procedure or DO need a file without a transaction: {_WITHOUT}",
+    "55P04": f"the new value can be used when it is committed: in a later migration, or {_WITHOUT}",
 }
 
 # What the manual's reference pages say "cannot be executed inside a transaction block" of. The patterns meet
@@ -48,31 +61,25 @@ _OUTSIDE = {
     "REINDEX SYSTEM": rf"REINDEX{_OPTIONS} SYSTEM\b",
     "REINDEX SCHEMA": rf"REINDEX{_OPTIONS} SCHEMA\b",
     "DETACH PARTITION CONCURRENTLY": r"ALTER TABLE .* DETACH PARTITION .* CONCURRENTLY$",
-    "CREATE SUBSCRIPTION": r"CREATE SUBSCRIPTION\b",
+    "CREATE SUBSCRIPTION": r"CREATE SUBSCRIPTION\b(?!.* (?:CREATE_SLOT|CONNECT) = (?:FALSE|OFF|0)\b)",
     "DROP SUBSCRIPTION": r"DROP SUBSCRIPTION\b",
-    "ALTER SUBSCRIPTION": r"ALTER SUBSCRIPTION .* (?:REFRESH|SET|ADD|DROP) PUBLICATION\b",
+    "ALTER SUBSCRIPTION": r"ALTER SUBSCRIPTION .* (?:(?:REFRESH|SET|ADD|DROP) PUBLICATION"
+    r"|SET \( .*\b(?:FAILOVER|TWO_PHASE))\b",
     "CLUSTER of all tables": rf"CLUSTER(?: VERBOSE|{_OPTIONS})$",
     "DISCARD ALL": r"DISCARD ALL\b",
     "COMMIT PREPARED": r"COMMIT PREPARED\b",
     "ROLLBACK PREPARED": r"ROLLBACK PREPARED\b",
 }
 
-# One of these words is in every statement that `_outlives` knows.
-_TRACES = re.compile(
-    r"\b(?:SET|RESET|PREPARE|LISTEN|LOAD|DISCARD|TEMP|TEMPORARY|LOCAL|GLOBAL|SET_CONFIG)\b", re.IGNORECASE
+_COMMITS = re.compile(r"\b(?:COMMIT|ROLLBACK)\b", re.IGNORECASE)
+_ATOMIC = frozenset(
+    {"INSERT", "UPDATE", "DELETE", "MERGE", "SELECT", "WITH", "VALUES", "TABLE", "COPY", "TRUNCATE", "CREATE"}
+    | {"ALTER", "DROP", "COMMENT", "GRANT", "REVOKE", "SECURITY", "REASSIGN", "IMPORT", "EXPLAIN", "EXECUTE"}
+    | {"REFRESH", "ANALYZE", "NOTIFY", "CALL", "DO", "("}
 )
+"""Verbs whose statements can be in a transaction, but for those of the table above."""
 
-_INVALID_INDEX = text(
-    "SELECT 1 FROM pg_catalog.pg_index JOIN pg_catalog.pg_class ON pg_class.oid = indexrelid"
-    " WHERE relname = :name AND NOT indisvalid"
-)
-# A transaction's own characteristics end with it, and cannot be reset.
-_SESSION = text(
-    "SELECT 0 AS place, 'session_authorization' AS name, session_user::text AS value"
-    " UNION ALL SELECT 1, 'role', current_setting('role')"
-    " UNION ALL SELECT 2, name, setting FROM pg_catalog.pg_settings"
-    " WHERE source = 'session' AND name NOT LIKE 'transaction%' ORDER BY place"
-)
+_IF_NOT_EXISTS = re.compile(r"(?i)CREATE\b.*?\bINDEX\b.*?\bIF\b.*?\bNOT\b.*?\bEXISTS\b", re.DOTALL)
 _LEDGER_SCHEMA = text(
     "SELECT coalesce((SELECT nspname FROM pg_catalog.pg_class"
     " JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace"
@@ -106,8 +113,29 @@ class PostgreSQL(Dialect):
         "42723": "duplicate_function",
     }
     current_user: ClassVar[FunctionElement[str] | None] = func.current_user()
+    has_session_lock: ClassVar[bool] = True
+    # psql takes the encoding from the server; RESET ALL brings that back. A table whose constraints are still
+    # to be checked cannot be dropped.
+    reset_sql: ClassVar[str] = (
+        "SET SESSION AUTHORIZATION DEFAULT;\nRESET ROLE;\nRESET ALL;\nSET client_encoding = 'UTF8';\n"
+        "CLOSE ALL;\nDEALLOCATE ALL;\nUNLISTEN *;\nSET CONSTRAINTS ALL IMMEDIATE;\nDISCARD TEMP;\n"
+    )
+    owner_sql: ClassVar[str] = "SET LOCAL SESSION AUTHORIZATION DEFAULT;\nSET LOCAL ROLE NONE;\n"
+    shell_head: ClassVar[str] = "\\set ON_ERROR_STOP on\nSET client_encoding = 'UTF8';\n"
 
     # --- connections and transactions ---------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self, bind: Engine | Connection) -> Iterator[Connection]:
+        """As everywhere, without the driver's prepared statements."""
+        with super().transaction(bind) as connection, _unprepared(connection):
+            yield connection
+
+    @contextmanager
+    def autocommit(self, bind: Engine | Connection) -> Iterator[Connection]:
+        """Likewise."""
+        with super().autocommit(bind) as connection, _unprepared(connection):
+            yield connection
 
     @contextmanager
     def reading(self, bind: Engine | Connection) -> Iterator[Connection]:
@@ -120,9 +148,48 @@ class PostgreSQL(Dialect):
         with bind.begin() if isinstance(bind, Engine) else self.transaction(bind) as connection:
             if not nested:
                 connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+            if _is_psycopg(connection):
+                psycopg_driver.refuse_backslashes(connection)
             yield connection
 
     # --- running ------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def atomic(self, connection: Connection) -> Iterator[None]:
+        """BEGIN and COMMIT, past the driver, which is in autocommit."""
+        connection.exec_driver_sql("BEGIN")
+        try:
+            yield
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            with suppress(SQLAlchemyError):
+                self.abandon(connection)
+            raise
+
+    def is_in_transaction(self, connection: Connection) -> bool | None:
+        """As the server said at the end of the last message (55.8, ReadyForQuery)."""
+        return psycopg_driver.is_in_transaction(connection) if _is_psycopg(connection) else None
+
+    def may_be_atomic(self, statement: str) -> bool:
+        """By the verb; of CALL and DO, which may commit, that is to be found out."""
+        words = sql.words(statement, self.rules, 64)
+        if words[0] == "DO" and _COMMITS.search(statement):
+            return False
+        return words[0] in _ATOMIC and self.no_transaction_reason(words) is None
+
+    def must_be_alone(self, error: ServerError) -> bool:
+        """invalid_transaction_termination, active_sql_transaction."""
+        return error.code in {"2D000", "25001"}
+
+    def is_done(self, statement: str, error: ServerError) -> bool:
+        """Also of a database that is there or gone, and of an index that is gone."""
+        match sql.words(statement, self.rules, 1):
+            case ("CREATE",):
+                return self.is_duplicate(error) or error.code == "42P04"  # duplicate_database
+            case ("DROP",):
+                return error.code in {"42704", "3D000"}  # undefined_object, invalid_catalog_name
+            case _:
+                return False
 
     def whole_file(self, connection: Connection) -> bool:
         """Only drivers that use the simple query protocol where there are no parameters (54.2.2.1)."""
@@ -130,9 +197,23 @@ class PostgreSQL(Dialect):
 
     def send(self, connection: Connection, script: str) -> None:
         """As everywhere; but errors tell how many statements were done before."""
-        counting = connection.dialect.driver in {"psycopg", "psycopg_async"}
-        with _counting(connection) if counting else nullcontext():
+        with psycopg_driver.counting(connection) if _is_psycopg(connection) else nullcontext():
             super().send(connection, script)
+
+    def copy(self, connection: Connection, statement: str, rows: memoryview) -> None:
+        """By psycopg's copy (54.2.6)."""
+        if not _is_psycopg(connection):
+            raise UnsoundError(
+                f"the driver {connection.dialect.driver} cannot stream the rows of a COPY",
+                "take postgresql+psycopg:// for the URL",
+            )
+        psycopg_driver.copy(connection, statement, rows)
+
+    @contextmanager
+    def listening(self, connection: Connection, hear: Callable[[Heard], None]) -> Iterator[None]:
+        """NoticeResponse (54.7) as it comes."""
+        with psycopg_driver.listening(connection, hear) if _is_psycopg(connection) else nullcontext():
+            yield
 
     def no_transaction_reason(self, words: Sequence[str]) -> str | None:
         """By the table above."""
@@ -141,25 +222,31 @@ class PostgreSQL(Dialect):
 
     def may_change_session(self, script: Script) -> bool:
         """By the words that such SQL cannot do without, wherever they stand: in a DO block, too."""
-        return _TRACES.search(script.sql) is not None
+        return postgresql_session.may_change(script.source)
 
-    def session_state(self, connection: Connection) -> Mapping[str, str]:
-        """The role, and every setting that was made in this session."""
-        return {name: value for _, name, value in connection.execute(_SESSION)}
+    def session_state(self, connection: Connection, script: Script) -> SessionState:
+        """The role, settings, and what is temporary."""
+        source = "\n".join(statement.sql for statement in session_statements(script))
+        return postgresql_session.state(connection, source.encode())
 
-    def restore_session(self, connection: Connection, state: Mapping[str, str]) -> None:
-        """Sets back what differs from the state, the role first."""
-        now = self.session_state(connection)
-        for name, value in state.items():
-            if now.get(name) != value:
-                connection.execute(select(func.set_config(name, value, False)))
-        for name in now.keys() - state.keys():
-            connection.exec_driver_sql(f"RESET {_quoted(*name.split('.'))}")
+    def restore_session(self, connection: Connection, state: SessionState) -> None:
+        """The role first, then all that is new."""
+        postgresql_session.restore(connection, state)
+
+    @contextmanager
+    def acting_as(self, connection: Connection, state: SessionState | None) -> Iterator[None]:
+        """By SET LOCAL, and back again, for what comes of the transaction at its end."""
+        with postgresql_session.acting_as(connection, state) if state else nullcontext():
+            yield
+
+    def repeatable(self, statement: str) -> bool | None:
+        """SET and its like; None for temporary tables and the like."""
+        return postgresql_session.repeatable(statement)
 
     def leaves_traces(self, script: Script) -> bool:
         """Whether a statement sets, prepares or makes something that lives with the session."""
         return self.may_change_session(script) and any(
-            _outlives(statement.sql) for statement in script.statements
+            postgresql_session.outlives(statement.sql) for statement in session_statements(script)
         )
 
     # --- locks --------------------------------------------------------------------------------------------
@@ -178,6 +265,18 @@ class PostgreSQL(Dialect):
     def release_session(self, connection: Connection, key: str) -> None:
         """Gives the session-level lock back."""
         connection.scalar(select(func.pg_advisory_unlock(_number(key))))
+
+    def claim_sql(self, key: str, *, session: bool) -> str:
+        """In a DO block, since psql could not tell a false from a true."""
+        level = "" if session else "xact_"
+        return (
+            f"DO $$ BEGIN IF NOT pg_catalog.pg_try_advisory_{level}lock({_number(key)}) THEN"
+            " RAISE EXCEPTION 'another runner holds the lock'; END IF; END $$;\n"
+        )
+
+    def release_sql(self, key: str) -> str:
+        """In a DO block, since psql would show what a SELECT returns."""
+        return f"DO $$ BEGIN PERFORM pg_catalog.pg_advisory_unlock({_number(key)}); END $$;\n"
 
     def lock_holder(self, connection: Connection, key: str) -> str | None:
         """The holder's process, user, application, host and start."""
@@ -204,24 +303,49 @@ class PostgreSQL(Dialect):
             code=code,
             offset=int(position) - 1 if position else None,
             completed=getattr(original, "completed", None),
+            row=_row(diagnostic.context, script),
             object=quoted(message),
             detail=diagnostic.message_detail,
             hint=diagnostic.message_hint,
             context=diagnostic.context,
         )
 
-    def broken_duplicate(self, connection: Connection, error: ServerError) -> str | None:
+    def broken_duplicate(self, connection: Connection, statement: str) -> str | None:
         """An index that a failed CREATE INDEX CONCURRENTLY left behind is there, but does not work."""
-        if connection.execute(_INVALID_INDEX, {"name": error.object}).first() is None:
+        name = postgresql_index.invalid_index(connection, statement)
+        if name is None:
             return None
         return (
-            f'the index "{error.object}" is there, but invalid: an earlier CREATE INDEX CONCURRENTLY failed;'
-            f' DROP INDEX CONCURRENTLY "{error.object}" and run again'
+            f"the index {_quoted(name)} is there, but invalid: an earlier CREATE INDEX CONCURRENTLY failed;"
+            f" DROP INDEX {_quoted(name)}, and run again"
         )
+
+    @contextmanager
+    def guarded(self, connection: Connection, statement: str, tell: Callable[[str], None]) -> Iterator[None]:
+        """Around a concurrent index build."""
+        with postgresql_index.guarded(connection, statement, tell):
+            yield
+
+    def check(self, connection: Connection, script: Script) -> tuple[Statement, UnsoundError] | None:
+        """An index that IF NOT EXISTS took for there, and that is invalid."""
+        for statement in session_statements(script):
+            if not _IF_NOT_EXISTS.match(statement.sql):
+                continue
+            if reason := self.broken_duplicate(connection, statement.sql):
+                return statement, UnsoundError("IF NOT EXISTS met an index that is not valid", reason)
+        return None
+
+    def remedy(self, error: ServerError) -> str | None:
+        """For what a directive mends."""
+        return _REMEDIES.get(error.code or "")
 
     def way_out(self, error: ServerError) -> str | None:
         """For insufficient_privilege, invalid_schema_name and read_only_sql_transaction."""
         return _WAYS_OUT.get(error.code or "")
+
+    def existing(self, connection: Connection, wanted: Sequence[Created]) -> frozenset[Created]:
+        """By the catalog, in one query."""
+        return existing.postgresql(connection, wanted)
 
     # --- facts --------------------------------------------------------------------------------------------
 
@@ -267,41 +391,22 @@ def _number(key: str) -> int:
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big", signed=True)
 
 
-@contextmanager
-def _counting(connection: Connection) -> Iterator[None]:
-    """Has psycopg say, in an error's `completed`, how many statements of the message were done before it.
-
-    libpq hands out one result a statement, the error last. psycopg checks them in `Cursor._check_results`
-    and keeps only the error, so that method is where they are counted. It is no public name: were it gone,
-    errors without a position would no longer name their statement, and nothing else would change.
-    """
-    driver: Any = connection.connection.driver_connection
-    factory = driver.cursor_factory
-
-    class Counting(factory):  # type: ignore[misc, valid-type]
-        def _check_results(self, results: Sequence[object]) -> None:
-            try:
-                super()._check_results(results)
-            except Exception as error:
-                error.completed = len(results) - 1  # type: ignore[attr-defined]
-                raise
-
-    driver.cursor_factory = Counting
-    try:
-        yield
-    finally:
-        driver.cursor_factory = factory
+def _unprepared(connection: Connection) -> AbstractContextManager[None]:
+    return psycopg_driver.unprepared(connection) if _is_psycopg(connection) else nullcontext()
 
 
-def _outlives(statement: str) -> bool:
-    match sql.words(statement, sql.POSTGRESQL, 3):
-        case ("SET", "LOCAL" | "CONSTRAINTS" | "TRANSACTION", *_):
-            return False
-        case ("SET" | "RESET" | "PREPARE" | "LISTEN" | "LOAD" | "DISCARD", *_):
-            return True
-        case ("CREATE", "TEMP" | "TEMPORARY" | "LOCAL" | "GLOBAL", *_):
-            return True
-        case ("SELECT", *_):
-            return "set_config" in statement.lower()
-        case _:
-            return False
+def _is_psycopg(connection: Connection) -> bool:
+    return connection.dialect.driver in {"psycopg", "psycopg_async"}
+
+
+def _row(context: str | None, statement: str) -> int | None:
+    """The line of a COPY's rows that the CONTEXT tells, "COPY users, line 3, column id", in any language."""
+    tokens = sql.tokens(statement, sql.POSTGRESQL, 8) if context else []
+    if not context or tokens[:1] == [] or tokens[0].upper() != "COPY":
+        return None
+    place = 1
+    while tokens[place + 1 : place + 2] == ["."]:
+        place += 2
+    name = sql.unquoted(tokens[place]) or ""
+    found = re.search(rf"^(?:COPY )?{re.escape(name)}\D+(\d+)", context, re.MULTILINE)
+    return int(found[1]) if found else None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from sqlalchemy import Engine, func, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from fluxmig import sql
+from fluxmig.dialects import existing
 from fluxmig.dialects.base import Dialect, ServerError
 from fluxmig.model import DatabaseInfo
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
     from sqlalchemy.exc import DBAPIError
 
+    from fluxmig.objects import Created
+
 __all__ = ["SQLite"]
 
 # One code, SQLITE_ERROR, for all of these; the messages stand in SQLite's build.c, trigger.c and alter.c.
@@ -28,6 +31,10 @@ _DUPLICATE = re.compile(
     r"(?:table|index|view|trigger) (?P<object>.+) already exists$"
     r"|there is already an? (?:table|index|view) named (?P<named>.+)$"
     r"|duplicate column name: (?P<column>.+)$"
+)
+_ATOMIC = frozenset(
+    {"ALTER", "ANALYZE", "CREATE", "DELETE", "DROP", "INSERT"}
+    | {"REINDEX", "REPLACE", "SELECT", "UPDATE", "VALUES", "WITH"}
 )
 _NEAR = re.compile(r'near "(?P<token>.+?)": syntax error')
 
@@ -38,6 +45,8 @@ class SQLite(Dialect):
     name: ClassVar[str] = "sqlite"
     product: ClassVar[str] = "SQLite"
     rules: ClassVar[sql.Rules] = sql.SQLITE
+    begin_sql: ClassVar[str] = "BEGIN IMMEDIATE"
+    shell_head: ClassVar[str] = ".bail on\n"
 
     # --- connections and transactions ---------------------------------------------------------------------
 
@@ -64,6 +73,26 @@ class SQLite(Dialect):
                 connection.exec_driver_sql("PRAGMA query_only = OFF")
 
     # --- running ------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def atomic(self, connection: Connection) -> Iterator[None]:
+        """BEGIN IMMEDIATE and COMMIT, past the driver, which is in autocommit."""
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            with suppress(SQLAlchemyError):
+                self.abandon(connection)
+            raise
+
+    def is_in_transaction(self, connection: Connection) -> bool | None:
+        """sqlite3_get_autocommit, as the driver tells."""
+        return _is_open(connection)
+
+    def may_be_atomic(self, statement: str) -> bool:
+        """By the verb: everything but VACUUM, ATTACH, DETACH, PRAGMA and transaction control."""
+        return sql.words(statement, self.rules, 1)[0] in _ATOMIC
 
     def no_transaction_reason(self, words: Sequence[str]) -> str | None:
         """VACUUM: "cannot VACUUM from within a transaction" (lang_vacuum.html)."""
@@ -110,6 +139,10 @@ class SQLite(Dialect):
         """For SQLITE_READONLY and its extended codes."""
         read_only = (error.code or "").startswith("SQLITE_READONLY")
         return "make the file and its folder writable" if read_only else None
+
+    def existing(self, connection: Connection, wanted: Sequence[Created]) -> frozenset[Created]:
+        """By sqlite_master."""
+        return existing.sqlite(connection, wanted)
 
     # --- facts --------------------------------------------------------------------------------------------
 

@@ -244,8 +244,8 @@ def test_a_failure_without_a_transaction_says_what_is_done(
     failure = failure_of(postgresql, folder)
     assert (failure.done, failure.line, failure.column) == (2, 3, 8)
     assert failure.remedy == (
-        "Statements 1 to 2 of 3 are done and stay done: the script ran without a transaction"
-        " (CREATE INDEX CONCURRENTLY). The next run begins with statement 1 again."
+        "2 of 3 statements are done, and stay so: no transaction, since CREATE INDEX CONCURRENTLY. The next"
+        " run goes on with statement 3; `fluxmig run --restart 001_a.sql` begins with statement 1."
     )
     assert "t" in postgresql.tables()
     assert postgresql.scalar("SELECT count(*) FROM schema_migrations") == 0
@@ -259,16 +259,18 @@ def test_the_leftovers_of_an_attempt_are_no_duplicates(
     write({"001_a.sql": "CREATE TABLE t (id integer);\n" + rest.format("bad")})
     failure_of(postgresql, folder)
     write({"001_a.sql": "CREATE TABLE t (id integer);\n" + rest.format("SELECT 1")})
-    failure = failure_of(postgresql, folder)
-    assert (failure.code, failure.object) == ("42P07", "t")
-    assert failure.remedy == (
-        "An earlier attempt stopped half-way and left this behind. Undo what it did, or let its statements"
-        " bear repeating (IF NOT EXISTS), and run again."
-    )
+    migrator = Migrator(postgresql.engine(), folder)
+    with pytest.raises(MigrationFailedError) as caught:
+        migrator.run(restart="1")
+    failure = caught.value.failures[0].failure
+    assert failure is not None
+    assert (failure.code, failure.object, failure.done) == ("42P07", "t", 0)
     assert postgresql.scalar("SELECT count(*) FROM schema_migrations") == 0
+    assert "tail" not in postgresql.tables()
     repeatable = rest.format("SELECT 1").replace("CONCURRENTLY i", "CONCURRENTLY IF NOT EXISTS i")
     write({"001_a.sql": "CREATE TABLE IF NOT EXISTS t (id integer);\n" + repeatable})
-    assert Migrator(postgresql.engine(), folder).run().results[0].outcome is Outcome.APPLIED
+    (step,) = migrator.run().results
+    assert (step.outcome, step.resumed_at) == (Outcome.APPLIED, 1)
     assert "tail" in postgresql.tables()
 
 
@@ -276,12 +278,33 @@ def test_an_invalid_index_is_no_duplicate(one_postgresql: Database, folder: Path
     one_postgresql.rows("CREATE TABLE t (id integer)")
     one_postgresql.rows("INSERT INTO t VALUES (1), (1)")
     write({"001_a.sql": "CREATE UNIQUE INDEX CONCURRENTLY i ON t (id);"})
-    assert failure_of(one_postgresql, folder).code == "23505"
+    for _ in range(2):
+        assert failure_of(one_postgresql, folder).code == "23505"
+    assert one_postgresql.scalar("SELECT count(*) FROM schema_migrations") == 0
+    one_postgresql.rows("DELETE FROM t")
+    (step,) = Migrator(one_postgresql.engine(), folder).run().results
+    assert step.outcome is Outcome.APPLIED
+    assert one_postgresql.rows("SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass") == [
+        (True,)
+    ]
+
+
+def test_an_invalid_index_is_no_duplicate_in_a_transaction(
+    one_postgresql: Database, folder: Path, write: Write
+) -> None:
+    one_postgresql.rows("CREATE TABLE t (id integer)")
+    one_postgresql.rows("INSERT INTO t VALUES (1), (1)")
+    with (
+        one_postgresql.engine(isolation_level="AUTOCOMMIT").connect() as connection,
+        pytest.raises(DBAPIError, match="could not create unique index"),
+    ):
+        connection.execute(text("CREATE UNIQUE INDEX CONCURRENTLY i ON t (id)"))
+    write({"001_a.sql": "CREATE UNIQUE INDEX i ON t (id);"})
     failure = failure_of(one_postgresql, folder)
     assert failure.code == "42P07"
     assert failure.remedy == (
         'the index "i" is there, but invalid: an earlier CREATE INDEX CONCURRENTLY failed;'
-        ' DROP INDEX CONCURRENTLY "i" and run again'
+        ' DROP INDEX "i", and run again'
     )
     assert one_postgresql.scalar("SELECT count(*) FROM schema_migrations") == 0
 
@@ -341,11 +364,14 @@ def test_a_file_wrapped_in_begin_and_commit_is_one_transaction(
 @pytest.mark.parametrize(
     ("sql", "headline"),
     [
-        ("COMMIT; CREATE INDEX CONCURRENTLY i ON t (id); BEGIN;", "1:1: COMMIT in the middle"),
+        (
+            "COMMIT; CREATE INDEX CONCURRENTLY i ON t (id); BEGIN;",
+            "1:1: COMMIT ends a transaction that the file did not begin\n",
+        ),
         ("CREATE TABLE t (id integer);\nROLLBACK;", "2:1: ROLLBACK would undo what the ledger"),
         ("-- fluxmig: no-transaction\nBEGIN; SELECT 1;", "2:1: this transaction is never committed"),
-        ("\\restrict abc\nSELECT 1;", "1:1: a command of psql, not SQL"),
-        ("COPY t FROM stdin;\n", "1:1: COPY ... FROM stdin needs data from the client"),
+        ("\\connect abc\nSELECT 1;", "1:1: \\connect is a command of psql, not SQL\n"),
+        ("COPY t FROM stdin;\n", "1:1: the rows of this COPY have no end\n"),
     ],
 )
 def test_what_cannot_be_taken_is_refused_before_anything_runs(

@@ -30,7 +30,7 @@ FAILED, LATE = Condition.FAILED, Condition.OUT_OF_ORDER
 
 
 def on_disk(*names: str) -> list[Migration]:
-    return [Migration(name, number_of(name), Path("migrations", name), SUM, "SELECT 1") for name in names]
+    return [Migration(name, number_of(name), Path("migrations", name), SUM, b"SELECT 1") for name in names]
 
 
 def recorded(*names: str, checksum: str | None = SUM) -> list[Record]:

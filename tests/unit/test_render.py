@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,10 @@ from fluxmig.model import (
     Migration,
     MigrationStatus,
     Mode,
+    Notice,
     Outcome,
     Plan,
+    Progress,
     Record,
     Report,
     RollbackReport,
@@ -34,6 +37,7 @@ from fluxmig.model import (
     StepResult,
     Verification,
 )
+from fluxmig.sql import GENERIC, split
 
 if TYPE_CHECKING:
     from fluxmig.render import Line
@@ -47,7 +51,7 @@ def applied(
     name: str, time_ms: int | None = None, *conditions: Condition, message: str | None = None
 ) -> MigrationStatus:
     record = Record(7, name, AT, time_ms, SUM[:16], "ada")
-    migration = None if Condition.MISSING in conditions else Migration(name, 1, FOLDER / name, SUM, "")
+    migration = None if Condition.MISSING in conditions else Migration(name, 1, FOLDER / name, SUM, b"")
     event = LogEntry(Event.MARKED, name, message) if message else None
     return MigrationStatus(name, State.APPLIED, conditions, migration, record, event)
 
@@ -55,7 +59,7 @@ def applied(
 def pending(name: str, *conditions: Condition, message: str | None = None) -> MigrationStatus:
     event = LogEntry(Event.FAILED, name, message) if message else None
     return MigrationStatus(
-        name, State.PENDING, conditions, Migration(name, 1, FOLDER / name, SUM, ""), None, event
+        name, State.PENDING, conditions, Migration(name, 1, FOLDER / name, SUM, b""), None, event
     )
 
 
@@ -90,9 +94,10 @@ Pending Migrations:
   [ ] 000_z.sql [out of order]
   [ ] 000_y.sql [failed, out of order]
   [ ] 006_f.sql [failed]
+  [ ] 007_g.sql [failed, partial]
 
 ============================================================
-Total: 8 | Applied: 5 | Pending: 3"""
+Total: 9 | Applied: 5 | Pending: 4"""
 
 NOTHING = """\
 MIGRATION STATUS
@@ -106,7 +111,7 @@ Pending Migrations:
 Total: 0 | Applied: 0 | Pending: 0"""
 
 MARKED, MODIFIED, MISSING = Condition.MARKED, Condition.MODIFIED, Condition.MISSING
-FAILED, LATE = Condition.FAILED, Condition.OUT_OF_ORDER
+FAILED, LATE, PARTIAL = Condition.FAILED, Condition.OUT_OF_ORDER, Condition.PARTIAL
 
 
 @pytest.mark.parametrize(
@@ -131,6 +136,7 @@ FAILED, LATE = Condition.FAILED, Condition.OUT_OF_ORDER
                 applied("004_d.sql", 1000, MISSING),
                 applied("005_e.sql", 3723000, MARKED, MODIFIED),
                 pending("006_f.sql", FAILED),
+                pending("007_g.sql", FAILED, PARTIAL),
             ],
             ALL_CONDITIONS,
             id="everything that can be wrong",
@@ -169,6 +175,7 @@ def test_status_json() -> None:
         pending("005_e.sql", FAILED, message="syntax error"),
         MigrationStatus("006_f.sql", State.APPLIED, (MISSING,), None, Record(1, "006_f.sql")),
         pending("007_g.sql", message="of an old failure"),
+        replace(pending("008_h.sql", PARTIAL), progress=Progress(3, SUM, interrupted=True)),
     ]
     nothing = {
         "recorded_checksum": None,
@@ -176,6 +183,7 @@ def test_status_json() -> None:
         "applied_by": None,
         "execution_time_ms": None,
         "message": None,
+        "statements_done": None,
     }
     recorded = {
         "state": "applied",
@@ -183,6 +191,7 @@ def test_status_json() -> None:
         "recorded_checksum": SUM[:16],
         "applied_at": "2025-03-09T17:04:05.678901+00:00",
         "applied_by": "ada",
+        "statements_done": None,
     }
     to_do = {"state": "pending", "conditions": [], "checksum": SUM}
     assert render.status_json(statuses) == {
@@ -227,10 +236,11 @@ def test_status_json() -> None:
                 **nothing,
             },
             {"name": "007_g.sql", **to_do, **nothing},
+            {"name": "008_h.sql", **to_do, **nothing, "conditions": ["partial"], "statements_done": 3},
         ],
-        "total": 7,
+        "total": 8,
         "applied": 4,
-        "pending": 3,
+        "pending": 4,
     }
 
 
@@ -259,8 +269,12 @@ HEADLINE = '      migrations/002_b.sql:1:14: relation "a" already exists [42P07]
 STEPS: dict[str, tuple[StepResult, list[str]]] = {
     "applied": (StepResult("001_a.sql", Outcome.APPLIED, 1234), ["  [x] 001_a.sql (1.23s)"]),
     "applied without a transaction": (
-        StepResult("001_a.sql", Outcome.APPLIED, 20, Mode.NO_TRANSACTION),
-        ["  [x] 001_a.sql (0.02s, no transaction)"],
+        StepResult("001_a.sql", Outcome.APPLIED, 20, Mode.NO_TRANSACTION, reason="VACUUM"),
+        ["  [x] 001_a.sql (0.02s, no transaction: VACUUM)"],
+    ),
+    "resumed": (
+        StepResult("001_a.sql", Outcome.APPLIED, 20, Mode.NO_TRANSACTION, reason="VACUUM", resumed_at=4),
+        ["  [x] 001_a.sql (0.02s, no transaction: VACUUM, from statement 4)"],
     ),
     "skipped": (
         StepResult("001_a.sql", Outcome.SKIPPED, 20),
@@ -391,6 +405,7 @@ def test_a_report(report: Report, lines: list[str]) -> None:
     assert render.plain(render.report_lines(report)).split("\n") == lines
 
 
+NOTICE = Notice("001_a.sql", "WARNING", "it is late\nor early", "01000", "a detail", "a hint")
 FINDING = Finding("modified", "changed since it was applied: 001_a.sql", ("001_a.sql",), "put it back")
 FINDING_JSON = {
     "kind": "modified",
@@ -400,7 +415,16 @@ FINDING_JSON = {
 }
 REPORT = Report(
     (
-        StepResult("001_a.sql", Outcome.APPLIED, 1234, Mode.NO_TRANSACTION, 3),
+        StepResult(
+            "001_a.sql",
+            Outcome.APPLIED,
+            1234,
+            Mode.NO_TRANSACTION,
+            3,
+            reason="VACUUM",
+            resumed_at=2,
+            notices=(NOTICE, Notice("001_a.sql", "NOTE", "of our own")),
+        ),
         marked(2, SECOND),
         StepResult(
             "003_c.sql",
@@ -433,16 +457,30 @@ REPORT_JSON: dict[str, Any] = {
             "outcome": "applied",
             "duration_ms": 1234,
             "mode": "no-transaction",
+            "reason": "VACUUM",
             "statements": 3,
+            "resumed_at": 2,
             "failure": None,
             "lost_statements": [],
+            "notices": [
+                {
+                    "severity": "WARNING",
+                    "message": "it is late\nor early",
+                    "code": "01000",
+                    "detail": "a detail",
+                    "hint": "a hint",
+                },
+                {"severity": "NOTE", "message": "of our own", "code": None, "detail": None, "hint": None},
+            ],
         },
         {
             "name": "002_b.sql",
             "outcome": "marked",
             "duration_ms": 12,
             "mode": "transaction",
+            "reason": None,
             "statements": 2,
+            "resumed_at": 1,
             "failure": {
                 "file": "migrations/002_b.sql",
                 "line": 1,
@@ -458,13 +496,16 @@ REPORT_JSON: dict[str, Any] = {
                 "remedy": None,
             },
             "lost_statements": [{"number": 2, "line": 4, "first_line": "INSERT INTO a VALUES (1)"}],
+            "notices": [],
         },
         {
             "name": "003_c.sql",
             "outcome": "failed",
             "duration_ms": 5,
             "mode": "transaction",
+            "reason": None,
             "statements": 1,
+            "resumed_at": 1,
             "failure": {
                 "file": "migrations/003_c.sql",
                 "line": None,
@@ -480,6 +521,7 @@ REPORT_JSON: dict[str, Any] = {
                 "remedy": "a remedy",
             },
             "lost_statements": [],
+            "notices": [],
         },
     ],
     "pending": ["003_c.sql", "004_d.sql"],
@@ -492,12 +534,32 @@ def test_report_json() -> None:
     assert render.report_json(REPORT) == REPORT_JSON
 
 
+# --- notices ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("notice", "lines"),
+    [
+        (
+            NOTICE,
+            ["001_a.sql: WARNING: it is late", "  or early", "  DETAIL: a detail", "  HINT: a hint"],
+        ),
+        (Notice("001_a.sql", "NOTICE", "skipping"), ["001_a.sql: NOTICE: skipping"]),
+        (Notice("001_a.sql", "NOTE", "\x1b[31mred\r"), ["001_a.sql: NOTE: \u241b[31mred\u240d"]),
+        (Notice("001_a.sql", "INFO", "many " * 999 + "words"), [f"001_a.sql: INFO: {'many ' * 999}words"]),
+    ],
+)
+def test_a_notice(notice: Notice, lines: list[str]) -> None:
+    assert render.plain(render.notice_lines(notice)).split("\n") == lines
+
+
 # --- dry run ----------------------------------------------------------------------------------------------
 
 
 def script(name: str, *statements: Statement, reason: str | None = None) -> Script:
     mode = Mode.NO_TRANSACTION if reason else Mode.TRANSACTION
-    return Script(name, FOLDER / name, SUM, "", statements, mode, reason)
+    source = ";\n".join(statement.sql for statement in statements).encode()
+    return Script(name, FOLDER / name, SUM, split(source, GENERIC), mode, reason)
 
 
 PLAN = Plan(
@@ -505,8 +567,11 @@ PLAN = Plan(
         script("001_a.sql", FIRST, SECOND),
         script("002_b.sql", SECOND, reason="CREATE INDEX CONCURRENTLY"),
         script("003_c.sql"),
+        replace(script("004_d.sql", FIRST, SECOND, SECOND, reason="VACUUM"), done=2),
+        script("005_e.sql", FIRST, SECOND, reason="VACUUM"),
     ),
     (FINDING,),
+    frozenset({"005_e.sql"}),
 )
 
 
@@ -516,8 +581,10 @@ def test_a_plan() -> None:
         "  [ ] 001_a.sql (2 statements)",
         "  [ ] 002_b.sql (1 statement, no transaction: CREATE INDEX CONCURRENTLY)",
         "  [ ] 003_c.sql (0 statements)",
+        "  [ ] 004_d.sql (3 statements, from statement 3, no transaction: VACUUM)",
+        "  [ ] 005_e.sql (2 statements, from statement 1 again, no transaction: VACUUM)",
         "",
-        "Would apply: 3 | Nothing was written.",
+        "Would apply: 5 | Nothing was written.",
     ]
 
 
@@ -526,35 +593,225 @@ def test_a_plan_of_nothing() -> None:
     assert render.plain(render.plan_lines(Plan(()))) == "Nothing to run."
 
 
-def test_plan_json() -> None:
-    assert render.plan_json(PLAN) == {
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_plan_json(command: str) -> None:
+    def entry(name: str, statements: int, reason: str | None = None, resumes_at: int = 1) -> dict[str, Any]:
+        mode = "no-transaction" if reason else "transaction"
+        found = {"name": name, "checksum": SUM, "mode": mode, "reason": reason}
+        return {**found, "statements": statements, "resumes_at": resumes_at}
+
+    assert render.plan_json(PLAN, command) == {
         "format": 1,
-        "command": "run",
+        "command": command,
         "dry_run": True,
         "plan": [
-            {
-                "name": "001_a.sql",
-                "checksum": SUM,
-                "mode": "transaction",
-                "reason": None,
-                "statements": 2,
-            },
-            {
-                "name": "002_b.sql",
-                "checksum": SUM,
-                "mode": "no-transaction",
-                "reason": "CREATE INDEX CONCURRENTLY",
-                "statements": 1,
-            },
-            {
-                "name": "003_c.sql",
-                "checksum": SUM,
-                "mode": "transaction",
-                "reason": None,
-                "statements": 0,
-            },
+            entry("001_a.sql", 2),
+            entry("002_b.sql", 1, "CREATE INDEX CONCURRENTLY"),
+            entry("003_c.sql", 0),
+            entry("004_d.sql", 3, "VACUUM", 3),
+            entry("005_e.sql", 2, "VACUUM"),
         ],
         "findings": [FINDING_JSON],
+    }
+
+
+# --- the log ----------------------------------------------------------------------------------------------
+
+
+def logged(event: Event | str, name: str = "001_a.sql", *, second: int = 0, **more: Any) -> LogEntry:
+    at = datetime(2025, 3, 9, 17, 4, second, 678901, tzinfo=UTC)
+    found = LogEntry(event, name, logged_at=at, database_user="ada", client="eve@host", fluxmig_version="1.2")
+    return replace(found, **more)
+
+
+HEAD = "ada, eve@host, UTC+00:00:"
+VACUUM = "no transaction: VACUUM"
+LOGS: dict[str, tuple[list[LogEntry], list[str]]] = {
+    "nothing": ([], ["The log is empty."]),
+    "applied": (
+        [logged(Event.APPLIED, duration_ms=1234), logged(Event.APPLIED, second=9, message=VACUUM)],
+        [
+            HEAD,
+            "  2025-03-09 17:04:00  applied     001_a.sql (1.23s)",
+            "  2025-03-09 17:04:09  applied     001_a.sql (no transaction: VACUUM)",
+        ],
+    ),
+    "failed": (
+        [
+            logged(
+                Event.FAILED,
+                duration_ms=5,
+                error_code="42P01",
+                message="it\x1b broke\n!",
+                statement_number=2,
+                line=14,
+            ),
+            logged(Event.FAILED, message="at the commit"),
+            logged(Event.FAILED, message="somewhere", line=3),
+            logged(Event.FAILED),
+        ],
+        [
+            HEAD,
+            "  2025-03-09 17:04:00  failed      001_a.sql (0.01s)",
+            "      statement 2, line 14: it\u241b broke\u240a! [42P01]",
+            "  2025-03-09 17:04:00  failed      001_a.sql",
+            "      at the commit",
+            "  2025-03-09 17:04:00  failed      001_a.sql",
+            "      line 3: somewhere",
+            "  2025-03-09 17:04:00  failed      001_a.sql",
+        ],
+    ),
+    "marked, and taken back": (
+        [
+            logged(Event.MARKED, message="it is there; 1 lost", statement_number=1, line=1, duration_ms=0),
+            logged(Event.ROLLED_BACK, duration_ms=10),
+            logged(Event.UNRECORDED, duration_ms=0),
+            logged(Event.RESTARTED),
+        ],
+        [
+            HEAD,
+            "  2025-03-09 17:04:00  marked      001_a.sql (0.00s)",
+            "      statement 1, line 1: it is there; 1 lost",
+            "  2025-03-09 17:04:00  rolled back 001_a.sql (0.01s)",
+            "  2025-03-09 17:04:00  unrecorded  001_a.sql (0.00s)",
+            "  2025-03-09 17:04:00  restarted   001_a.sql",
+        ],
+    ),
+    "progress": (
+        [
+            logged(Event.STARTED, message=VACUUM, statement_number=1),
+            logged(Event.PROGRESS, statement_number=1),
+            logged(Event.PROGRESS, statement_number=2),
+            logged(Event.FAILED, message="no", statement_number=3),
+            logged(Event.STARTED, message=VACUUM, statement_number=3),
+            logged(Event.PROGRESS, statement_number=3),
+            logged(Event.APPLIED, "002_b.sql"),
+            logged(Event.PROGRESS, statement_number=4),
+            logged(Event.APPLIED, message=VACUUM),
+            logged(Event.STARTED, "003_c.sql", message=VACUUM, statement_number=1),
+            logged(Event.PROGRESS, "003_c.sql", statement_number=1),
+        ],
+        [
+            HEAD,
+            "  2025-03-09 17:04:00  started     001_a.sql (no transaction: VACUUM)",
+            "  2025-03-09 17:04:00  progress    001_a.sql (statements 1 to 2 are done)",
+            "  2025-03-09 17:04:00  failed      001_a.sql",
+            "      statement 3: no",
+            "  2025-03-09 17:04:00  started     001_a.sql (no transaction: VACUUM, from statement 3)",
+            "  2025-03-09 17:04:00  applied     002_b.sql",
+            "  2025-03-09 17:04:00  applied     001_a.sql (no transaction: VACUUM)",
+            "  2025-03-09 17:04:00  started     003_c.sql (no transaction: VACUUM)",
+            "  2025-03-09 17:04:00  progress    003_c.sql (statement 1 is done)",
+        ],
+    ),
+    "of a later version": (
+        [logged("vaporised", message="in its own words", statement_number=2, error_code="X")],
+        [
+            HEAD,
+            "  2025-03-09 17:04:00  vaporised   001_a.sql",
+            "      statement 2: in its own words [X]",
+        ],
+    ),
+    "by others, and elsewhere": (
+        [
+            logged(Event.APPLIED),
+            logged(Event.APPLIED, client="bob@host"),
+            logged(Event.APPLIED, client="bob@host", logged_at=AT.astimezone(timezone(timedelta(hours=2)))),
+            logged(Event.APPLIED, database_user="eve@host"),
+            logged(Event.APPLIED, database_user=None, client=None),
+            logged(Event.APPLIED, database_user=None, client=None, logged_at=None),
+        ],
+        [
+            HEAD,
+            "  2025-03-09 17:04:00  applied     001_a.sql",
+            "ada, bob@host, UTC+00:00:",
+            "  2025-03-09 17:04:00  applied     001_a.sql",
+            "ada, bob@host, UTC+02:00:",
+            "  2025-03-09 19:04:05  applied     001_a.sql",
+            "eve@host, UTC+00:00:",
+            "  2025-03-09 17:04:00  applied     001_a.sql",
+            "UTC+00:00:",
+            "  2025-03-09 17:04:00  applied     001_a.sql",
+            "UTC:",
+            "    applied     001_a.sql",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("entries", "lines"), LOGS.values(), ids=LOGS)
+def test_a_log(entries: list[LogEntry], lines: list[str]) -> None:
+    assert render.plain(render.log_lines(entries)).split("\n") == lines
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (None, "The log is empty."),
+        ("nope", "The log has nothing of nope."),
+        ("postgresql://ada:secret@db/studio", "The log is empty."),
+    ],
+)
+def test_a_log_without_what_was_asked_for(name: str | None, text: str) -> None:
+    assert render.plain(render.log_lines([], name)) == text
+
+
+def test_the_last_lines_of_a_log() -> None:
+    """The progress that is not shown does not count."""
+    entries, lines = LOGS["progress"]
+    assert render.plain(render.log_lines(entries, last=3)).split("\n") == [HEAD, *lines[-3:]]
+    assert render.plain(render.log_lines(entries, last=99)).split("\n") == lines
+
+
+def test_log_json() -> None:
+    entries = [
+        logged(
+            Event.FAILED,
+            id=7,
+            message="it broke",
+            error_code="42P01",
+            statement_number=2,
+            line=14,
+            duration_ms=5,
+            checksum=SUM,
+        ),
+        LogEntry("vaporised", "002_b.sql", id=8),
+    ]
+    assert render.log_json(entries) == {
+        "format": 1,
+        "command": "log",
+        "entries": [
+            {
+                "id": 7,
+                "event": "failed",
+                "name": "001_a.sql",
+                "logged_at": "2025-03-09T17:04:00.678901+00:00",
+                "duration_ms": 5,
+                "checksum": SUM,
+                "database_user": "ada",
+                "client": "eve@host",
+                "fluxmig_version": "1.2",
+                "error_code": "42P01",
+                "message": "it broke",
+                "statement": 2,
+                "line": 14,
+            },
+            {
+                "id": 8,
+                "event": "vaporised",
+                "name": "002_b.sql",
+                "logged_at": None,
+                "duration_ms": None,
+                "checksum": None,
+                "database_user": None,
+                "client": None,
+                "fluxmig_version": None,
+                "error_code": None,
+                "message": None,
+                "statement": None,
+                "line": None,
+            },
+        ],
     }
 
 
@@ -822,7 +1079,8 @@ def test_an_error_with_what_was_done_before_it() -> None:
 DOCUMENTS: dict[str, dict[str, Any]] = {
     "status": render.status_json([applied("001_a.sql", 1), pending("002_b.sql")]),
     "run": render.report_json(REPORT),
-    "dry run": render.plan_json(PLAN),
+    "plan": render.plan_json(PLAN),
+    "log": render.log_json([logged(Event.APPLIED), logged("vaporised")]),
     "rollback": render.rollback_json(ROLLBACK),
     "verify": render.verify_json(WELL),
     "error": render.error_json("run", ConfigError("x")),
@@ -851,6 +1109,8 @@ TEXTS: dict[str, list[Line]] = {
     "status of nothing": render.status_lines([]),
     "report": render.report_lines(Report((step(Outcome.APPLIED),), TWELVE)),
     "plan": render.plan_lines(PLAN),
+    "a notice": render.notice_lines(NOTICE),
+    **{f"log, {name}": render.log_lines(entries) for name, (entries, _) in LOGS.items() if entries},
     "rollback": render.rollback_lines(ROLLBACK, done=True),
     "all is well": render.verify_lines(WELL),
     "problems": render.verify_lines(ILL),
@@ -908,12 +1168,69 @@ def test_which_colours() -> None:
 
 @pytest.mark.parametrize(
     ("condition", "code"),
-    [(MODIFIED, RED), (MISSING, RED), (FAILED, RED), (MARKED, YELLOW), (LATE, YELLOW)],
+    [(MODIFIED, RED), (MISSING, RED), (FAILED, RED), (PARTIAL, RED), (MARKED, YELLOW), (LATE, YELLOW)],
 )
 def test_which_colour_has_what_is_wrong(condition: Condition, code: str) -> None:
-    status = pending("1.sql", condition) if condition in {FAILED, LATE} else applied("1.sql", 1, condition)
+    is_pending = condition in {FAILED, PARTIAL, LATE}
+    status = pending("1.sql", condition) if is_pending else applied("1.sql", 1, condition)
     line = next(line for line in render.status_lines([status]) if any("1.sql" in text for text, _ in line))
     assert colors(line)[-1] == (f" [{condition.value}]", code)
+
+
+@pytest.mark.parametrize(
+    ("event", "code"),
+    [
+        (Event.APPLIED, GREEN),
+        (Event.STARTED, DIM),
+        (Event.PROGRESS, DIM),
+        (Event.FAILED, RED),
+        (Event.MARKED, YELLOW),
+        (Event.RESTARTED, YELLOW),
+        (Event.ROLLED_BACK, YELLOW),
+        (Event.UNRECORDED, YELLOW),
+        ("vaporised", YELLOW),
+    ],
+)
+def test_which_colour_has_an_event(event: Event | str, code: str) -> None:
+    assert colors(render.log_lines([logged(event)])[1])[1] == (f"{event:<11} ", code)
+
+
+CONTROLS = "".join(map(chr, [*range(9), *range(11, 32), 127]))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        render.status_lines([applied(f"1{CONTROLS}.sql", 1)]),
+        render.step_lines(StepResult(f"1{CONTROLS}.sql", Outcome.APPLIED, reason=CONTROLS)),
+        render.step_lines(marked(1, failure=replace(DUPLICATE, message=CONTROLS))),
+        render.notice_lines(Notice(CONTROLS, CONTROLS, CONTROLS, CONTROLS, CONTROLS, CONTROLS)),
+        render.log_lines(
+            [logged(CONTROLS, CONTROLS, message=CONTROLS, error_code=CONTROLS, client=CONTROLS)]
+        ),
+        render.finding_lines(Finding(CONTROLS, CONTROLS, (), CONTROLS)),
+        render.verify_lines(replace(WELL, info=replace(SERVER, database=CONTROLS), table=CONTROLS)),
+    ],
+)
+def test_control_characters_never_reach_a_terminal(lines: list[Line]) -> None:
+    for shown in (render.plain(lines), ANSI.sub("", render.terminal(lines))):
+        assert "\u241b" in shown
+        assert re.findall(r"[^\n -~\u2400-\u2421]", shown) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "shown"),
+    [
+        ("  ... 001_a.sql", 79, "  ... 001_a.sql"),
+        ("  ... 001_a.sql", 9, "  ... 001"),
+        ("名名名名", 8, "名名名名"),
+        ("名名名名", 7, "名名名"),
+        ("e\u0301e\u0301", 2, "e\u0301e\u0301"),
+        ("a\x1b[31m\r", 79, "a\u241b[31m\u240d"),
+    ],
+)
+def test_what_has_room(text: str, columns: int, shown: str) -> None:
+    assert render.cut(text, columns) == shown
 
 
 def test_a_caret_behind_a_tab_stays_in_its_column_on_a_terminal() -> None:

@@ -1,0 +1,188 @@
+"""A script without a transaction: its parts one after the other, each with its row of progress in the log."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from fluxmig import sql
+from fluxmig.dialects.base import ServerError
+from fluxmig.model import Event, LogEntry
+from fluxmig.script import Digest, units
+from fluxmig.sending import RefusedError, failure, raise_if_lost, send_statement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+    from fluxmig.dialects import Dialect
+    from fluxmig.ledger import Ledger
+    from fluxmig.model import Script, Statement
+    from fluxmig.script import Unit
+
+__all__ = ["AlreadyThereError", "Stepwise", "half_way"]
+
+
+class AlreadyThereError(Exception):
+    """The ledger got or lost the row while we waited for the lock: another runner was faster."""
+
+
+class _OvertakenError(Exception):
+    """Another runner has done a part of the script that we were about to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stepwise:
+    """One script on a connection in autocommit that has the lock, where there is one for sessions.
+
+    Attributes:
+        dialect: What the database can do.
+        ledger: Whose log keeps the progress.
+        connection: Where to send.
+        script: What to send, from behind what is done.
+        state: What the dialect needs to act as the user before the script; None where it changes none.
+        tell: Takes the migration's name and a note for people.
+    """
+
+    dialect: Dialect
+    ledger: Ledger
+    connection: Connection
+    script: Script
+    state: Any
+    tell: Callable[[str, str], None]
+
+    def run(self) -> bool:
+        """Runs what is left; False where another runner has done some of it, and nothing was done twice.
+
+        Raises:
+            RefusedError: The database refused a statement; what was done before it is in the log.
+            AlreadyThereError: Another runner has come to the script's end.
+            DatabaseConnectionError: The connection was lost.
+        """
+        digest = Digest(self.script)
+        try:
+            for unit in units(self.script):
+                self._run_unit(unit, digest)
+        except _OvertakenError:
+            return False
+        return True
+
+    def _run_unit(self, unit: Unit, digest: Digest) -> None:
+        """Runs a unit and keeps in the log that it is done; in one transaction wherever that can be."""
+
+        def keep() -> None:
+            entry = LogEntry(Event.PROGRESS, self.script.path.name, statement_number=unit.last)
+            with self.dialect.acting_as(self.connection, self.state):
+                self.ledger.log(self.connection, entry, checksum=digest.of_first(unit.last))
+
+        last = self.script.statements[unit.last - 1]
+        try:
+            if unit.own:
+                self._run_own_transaction(unit, keep)
+            elif not self._run_atomic(last, keep):
+                self._refuse_if_overtaken(unit.first)
+                self._run_alone(last)
+                with self.dialect.atomic(self.connection):
+                    keep()
+        except DBAPIError as error:
+            raise_if_lost(self.dialect, error, self.script)
+            server = self.dialect.explain(error)
+            refused = RefusedError(failure(self.dialect, self.script, server, last), server)
+            raise half_way(self.script, refused, unit.first, self.ledger) from error
+        except RefusedError as refused:
+            raise half_way(self.script, refused, unit.first, self.ledger) from refused.__cause__
+
+    def _run_own_transaction(self, unit: Unit, keep: Callable[[], None]) -> None:
+        """From BEGIN to COMMIT, with the row of progress right before the COMMIT."""
+        statements = self.script.statements
+        begin, end = statements[unit.first], statements[unit.last - 1]
+        reads_only = "READ ONLY" in " ".join(sql.words(begin.sql, self.dialect.rules))
+        commits = not reads_only and end.sql.upper().startswith(("COMMIT", "END"))
+        try:
+            self._send(begin)
+            self._refuse_if_overtaken(unit.first)
+            for place in range(unit.first + 1, unit.last - 1):
+                self._send(statements[place])
+            if commits:
+                keep()
+            self._send(end)
+        except BaseException:
+            with suppress(SQLAlchemyError):
+                self.dialect.abandon(self.connection)
+            raise
+        if not commits:  # a PREPARE TRANSACTION, which commits at some later time, or one that only reads
+            with self.dialect.atomic(self.connection):
+                keep()
+
+    def _run_atomic(self, statement: Statement, keep: Callable[[], None]) -> bool:
+        """Runs a statement in one transaction with its row of progress; False where that cannot be."""
+        if not self.dialect.may_be_atomic(statement.sql):
+            return False
+        try:
+            with self.dialect.atomic(self.connection):
+                self._refuse_if_overtaken(statement.number - 1)
+                self._send(statement)
+                keep()
+        except RefusedError as refused:
+            if not self.dialect.must_be_alone(refused.server):
+                raise
+            return False
+        return True
+
+    def _run_alone(self, statement: Statement) -> None:
+        """Runs a statement outside of transactions; it may find that it was done already."""
+        try:
+            send_statement(self.dialect, self.connection, self.script, statement, self._tell)
+        except RefusedError as refused:
+            is_next = self.script.interrupted and statement.number == self.script.done + 1
+            if not (is_next and self.dialect.is_done(statement.sql, refused.server)):
+                raise
+            # Who is cut off after the server has done it cannot say so.
+            self._tell(f"statement {statement.number} was done already when the last attempt was cut off")
+        if self.dialect.is_in_transaction(self.connection):
+            self.dialect.abandon(self.connection)
+            server = ServerError("the statement left a transaction open, which is rolled back")
+            raise RefusedError(failure(self.dialect, self.script, server, statement), server)
+
+    def _refuse_if_overtaken(self, done: int) -> None:
+        """Where no session lock keeps other runners out, the log tells of them, under the lock of a write.
+
+        Raises:
+            _OvertakenError: One of them has gone on with the script.
+            AlreadyThereError: One of them has come to its end.
+        """
+        if self.dialect.has_session_lock or not self.ledger.keeps_log:
+            return
+        name = self.script.path.name
+        progress = self.ledger.progress(self.connection, name).get(name)
+        if progress is None:
+            raise AlreadyThereError
+        if progress.done != done:
+            raise _OvertakenError
+
+    def _send(self, statement: Statement) -> None:
+        send_statement(self.dialect, self.connection, self.script, statement)
+
+    def _tell(self, text: str) -> None:
+        self.tell(self.script.name, text)
+
+
+def half_way(script: Script, refused: RefusedError, done: int, ledger: Ledger) -> RefusedError:
+    """The refusal, with how many of the script's statements stay done, and what the next run makes of it."""
+    why = replace(refused.failure, done=done)
+    if done:
+        is_down = script.path.name != script.name
+        again = "rollback" if is_down else "run"
+        following = f"There is no log to keep this, so the next {again} begins with statement 1."
+        if ledger.keeps_log:
+            restart = "" if is_down else f"; `fluxmig run --restart {script.name}` begins with statement 1"
+            following = f"The next {again} goes on with statement {done + 1}{restart}."
+        kept = "are done, and stay so" if done > 1 else "is done, and stays so"
+        since = f"no transaction, since {script.reason}" if script.reason else "by an earlier attempt"
+        remedy = f"{done} of {len(script.statements)} statements {kept}: {since}. {following}"
+        why = replace(why, remedy=f"{why.remedy}\n{remedy}" if why.remedy else remedy)
+    return RefusedError(why, refused.server)
