@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from fluxmig.migrator import Migrator
-    from fluxmig.model import Script, StepResult
+    from fluxmig.model import Notice, Script, StepResult
 
 __all__ = ["main"]
 
@@ -144,7 +144,7 @@ class _Session:
         """On a terminal, a line that goes when the next one comes: what is being done right now."""
         if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not self.settings.json:
             width = shutil.get_terminal_size().columns
-            _write(text[: width - 1], newline=False)
+            _write(render.cut(text, width - 1), newline=False)
             self._passing = True
 
     def show(self, lines: list[render.Line], *, err: bool = False) -> None:
@@ -229,14 +229,16 @@ class _Session:
                 return render.error_json(self.command, error)
 
 
-def _write(text: str, *, err: bool = False, newline: bool = True) -> None:
+def _write(text: str | bytes, *, err: bool = False, newline: bool = True) -> None:
     """Prints; a full disk is an error like others, and a closed pipe is left to click, which exits 1.
 
-    What the stream cannot encode is escaped: no name of a file stops a run in the middle.
+    What the stream cannot encode is escaped: no name of a file stops a run in the middle. Bytes stay as they
+    are.
     """
     stream = sys.stderr if err else sys.stdout
-    encoding = stream.encoding or "utf-8"
-    text = text.encode(encoding, "backslashreplace").decode(encoding)
+    if isinstance(text, str):
+        encoding = stream.encoding or "utf-8"
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
         # What is styled was decided before, and is not to be stripped.
         click.echo(text, err=err, nl=newline, color=True)
@@ -295,26 +297,32 @@ def _command(*settings: str, **options: Any) -> Callable[[Callable[..., Any]], c
     return register
 
 
+def _selection(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that choose among what is pending."""
+    for option in (
+        click.option("--restart", metavar="NAME", help="Of this one, begin with statement 1 again."),
+        click.option("--only", metavar="NAME", help="This one alone."),
+        click.option("--steps", type=click.IntRange(min=1), metavar="N", help="At most so many."),
+        click.option("--to", metavar="NAME_OR_NUMBER", help="Up to and including this one."),
+    ):
+        function = option(function)
+    return function
+
+
 # --- the commands -----------------------------------------------------------------------------------------
 
 
 @_command("dry_run", "on_duplicate", "strict", "strict_order", "keep_going", "wait_lock_s")
-@click.option("--to", metavar="NAME_OR_NUMBER", help="Up to and including this one.")
-@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="At most so many.")
-@click.option("--only", metavar="NAME", help="This one alone.")
-def run(session: _Session, to: str | None, steps: int | None, only: str | None) -> None:
+@_selection
+def run(session: _Session, **selection: Any) -> None:
     """Apply the pending migrations, in order.
 
     Each runs in a transaction of its own, together with its row in the ledger. The first failure stops the
     run. Where an object is there already, the migration is rolled back and marked: recorded as applied, and
     status keeps showing it; with --on-duplicate fail it is a failure.
     """
-    selection: dict[str, Any] = {"to": to, "steps": steps, "only": only}
     if session.settings.dry_run:
-        with session.migrator(read_only=True) as migrator:
-            plan = migrator.plan(**selection)
-        session.out(render.plan_lines(plan), render.plan_json(plan))
-        session.warn(plan.findings)
+        _show_plan(session, selection, command="run")
         return
 
     def on_step(result: StepResult) -> None:
@@ -325,10 +333,17 @@ def run(session: _Session, to: str | None, steps: int | None, only: str | None) 
     def on_start(script: Script) -> None:
         session.show_passing(f"  ... {script.name}")
 
+    def on_notice(notice: Notice) -> None:
+        if not session.settings.json:
+            session.show(render.notice_lines(notice), err=True)
+            session.show_passing(f"  ... {notice.name}")
+
     keep_going = session.settings.keep_going
     with session.migrator() as migrator:
         try:
-            report = migrator.run(**selection, keep_going=keep_going, on_start=on_start, on_step=on_step)
+            report = migrator.run(
+                **selection, keep_going=keep_going, on_start=on_start, on_step=on_step, on_notice=on_notice
+            )
         except FluxmigError as error:
             # Without a result there was no run, and its summary would only hide why.
             if isinstance(error.report, Report) and error.report.results and not session.settings.json:
@@ -337,6 +352,45 @@ def run(session: _Session, to: str | None, steps: int | None, only: str | None) 
             raise
     session.out(render.report_lines(report), render.report_json(report))
     session.warn(report.findings)
+
+
+@_command("on_duplicate", "strict", "strict_order")
+@_selection
+@click.option("--sql", is_flag=True, help="The SQL that would be sent, for psql or the sqlite3 shell.")
+def plan(session: _Session, *, sql: bool, **selection: Any) -> None:
+    """Show what run would do.
+
+    In order: each file, how many statements, why it would run without a transaction, and what would go wrong
+    as far as that can be seen without writing. Only reads.
+    """
+    if not sql:
+        _show_plan(session, selection, command="plan")
+        return
+    if session.settings.json:
+        raise ConfigError("--sql prints SQL, and --json a document", remedy="take one of the two")
+    with session.migrator(read_only=True) as migrator:
+        for piece in migrator.plan_sql(**selection):
+            _write(piece.encode(), newline=False)  # UTF-8, as the files are
+
+
+def _show_plan(session: _Session, selection: dict[str, Any], *, command: str) -> None:
+    with session.migrator(read_only=True) as migrator:
+        found = migrator.plan(**selection)
+    session.out(render.plan_lines(found), render.plan_json(found, command))
+    session.warn(found.findings)
+
+
+@_command()
+@click.argument("name", required=False)
+@click.option("--last", type=click.IntRange(min=1), metavar="N", help="At most so many, the newest.")
+def log(session: _Session, *, name: str | None, last: int | None) -> None:
+    """Show what happened, and when.
+
+    Every attempt, failed ones too, in the order they were made; of the migration NAME alone if given.
+    """
+    with session.migrator(read_only=True) as migrator:
+        entries = migrator.log(name)
+    session.out(render.log_lines(entries, name, last), render.log_json(entries[-(last or 0) :]))
 
 
 @_command()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fluxmig.model import Condition, Mode, Outcome, State
+from fluxmig.excerpt import visible
+from fluxmig.model import Condition, Event, Mode, Outcome, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from fluxmig.model import (
         Failure,
         Finding,
+        LogEntry,
         MigrationStatus,
+        Notice,
         Plan,
         Report,
         RollbackReport,
@@ -29,8 +32,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Line",
+    "cut",
     "error_json",
     "finding_lines",
+    "log_json",
+    "log_lines",
+    "notice_lines",
     "plain",
     "plan_json",
     "plan_lines",
@@ -55,12 +62,12 @@ _SHOWN = 10
 
 
 def plain(lines: Iterable[Line]) -> str:
-    """The lines without their styles."""
-    return "\n".join("".join(text for text, _ in line) for line in lines)
+    """The lines without their styles, and without control characters: files and servers choose the words."""
+    return "\n".join("".join(_shown(text) for text, _ in line) for line in lines)
 
 
 def terminal(lines: Iterable[Line]) -> str:
-    """The lines with ANSI colours."""
+    """The lines with ANSI colours, and no other control characters."""
     from rich.console import Console  # noqa: PLC0415  # only where colour is wanted
     from rich.text import Text  # noqa: PLC0415
 
@@ -69,8 +76,19 @@ def terminal(lines: Iterable[Line]) -> str:
     )
     with console.capture() as captured:
         for line in lines:
-            console.print(Text.assemble(*line), soft_wrap=True)
+            console.print(Text.assemble(*((_shown(text), style) for text, style in line)), soft_wrap=True)
     return captured.get().removesuffix("\n")
+
+
+def cut(text: str, columns: int) -> str:
+    """The text without control characters, and what of it has room in so many columns of a terminal."""
+    from rich.cells import set_cell_size  # noqa: PLC0415  # only for a terminal
+
+    return set_cell_size(_shown(text), columns).rstrip()
+
+
+def _shown(text: str) -> str:
+    return "\n".join(visible(line) for line in text.split("\n"))
 
 
 # --- status -----------------------------------------------------------------------------------------------
@@ -107,7 +125,8 @@ def _status_line(status: MigrationStatus) -> Line:
         line += [("  [ ] ", _ODD), (status.name, "")]
     if status.conditions:
         words = ", ".join(condition.value for condition in status.conditions)
-        bad = {Condition.MODIFIED, Condition.MISSING, Condition.FAILED} & set(status.conditions)
+        bad = {Condition.MODIFIED, Condition.MISSING, Condition.FAILED, Condition.PARTIAL}
+        bad &= set(status.conditions)
         line.append((f" [{words}]", _BAD if bad else _ODD))
     return line
 
@@ -136,6 +155,7 @@ def _status_json(status: MigrationStatus) -> dict[str, Any]:
         "applied_by": record.applied_by if record else None,
         "execution_time_ms": record.execution_time_ms if record else None,
         "message": event.message if event and status.conditions else None,
+        "statements_done": status.progress.done if status.progress else None,
     }
 
 
@@ -147,7 +167,8 @@ def step_lines(result: StepResult) -> list[Line]:
     took = f" ({_duration(result.duration_ms)})"
     match result.outcome:
         case Outcome.APPLIED:
-            note = ", no transaction" if result.mode is Mode.NO_TRANSACTION else ""
+            note = f", no transaction: {result.reason}" if result.reason else ""
+            note += f", from statement {result.resumed_at}" if result.resumed_at > 1 else ""
             return [[("  [x] ", _GOOD), (result.name, ""), (took[:-1] + note + ")", _DIM)]]
         case Outcome.SKIPPED:
             return [[("  [x] ", _GOOD), (result.name, ""), (" (another runner was faster)", _DIM)]]
@@ -206,12 +227,37 @@ def _step_json(result: StepResult) -> dict[str, Any]:
         "outcome": result.outcome.value,
         "duration_ms": result.duration_ms,
         "mode": result.mode.value,
+        "reason": result.reason,
         "statements": result.statements,
+        "resumed_at": result.resumed_at,
         "failure": _failure_json(result.failure) if result.failure else None,
         "lost_statements": [
             {"number": statement.number, "line": statement.line, "first_line": statement.first_line}
             for statement in result.lost
         ],
+        "notices": [_notice_json(notice) for notice in result.notices],
+    }
+
+
+def notice_lines(notice: Notice) -> list[Line]:
+    """What the server says while a migration runs, as it comes."""
+    style = _ODD if notice.severity in {"WARNING", "ERROR"} else _DIM
+    first, *rest = notice.message.split("\n")
+    lines: list[Line] = [[(f"{notice.name}: ", _DIM), (f"{notice.severity}: ", style), (first, "")]]
+    lines += [[(f"  {line}", "")] for line in rest]
+    for label, text in (("DETAIL", notice.detail), ("HINT", notice.hint)):
+        if text:
+            lines.append([(f"  {label}: ", _DIM), (text, "")])
+    return lines
+
+
+def _notice_json(notice: Notice) -> dict[str, Any]:
+    return {
+        "severity": notice.severity,
+        "message": notice.message,
+        "code": notice.code,
+        "detail": notice.detail,
+        "hint": notice.hint,
     }
 
 
@@ -241,19 +287,24 @@ def plan_lines(plan: Plan) -> list[Line]:
         return [[("Nothing to run.", "")]]
     return [
         [("Would apply:", _HEAD)],
-        *([("  [ ] ", _ODD), (script.name, ""), (f" ({_kind(script)})", _DIM)] for script in plan.scripts),
+        *(
+            [("  [ ] ", _ODD), (script.name, ""), (f" ({_kind(script, plan)})", _DIM)]
+            for script in plan.scripts
+        ),
         [],
         [(f"Would apply: {len(plan.scripts)} | Nothing was written.", _HEAD)],
     ]
 
 
-def _kind(script: Script) -> str:
+def _kind(script: Script, plan: Plan) -> str:
     count = len(script.statements)
     text = f"{count} statement" if count == 1 else f"{count} statements"
+    text += f", from statement {script.done + 1}" if script.done else ""
+    text += ", from statement 1 again" if script.name in plan.restarts else ""
     return f"{text}, no transaction: {script.reason}" if script.mode is Mode.NO_TRANSACTION else text
 
 
-def plan_json(plan: Plan) -> dict[str, Any]:
+def plan_json(plan: Plan, command: str = "plan") -> dict[str, Any]:
     """The scripts that would run, in order."""
     scripts = [
         {
@@ -262,10 +313,104 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             "mode": script.mode.value,
             "reason": script.reason,
             "statements": len(script.statements),
+            "resumes_at": script.done + 1,
         }
         for script in plan.scripts
     ]
-    return _document("run", dry_run=True, plan=scripts, findings=_findings_json(plan.findings))
+    return _document(command, dry_run=True, plan=scripts, findings=_findings_json(plan.findings))
+
+
+# --- the log ----------------------------------------------------------------------------------------------
+
+
+_EVENT_STYLES: dict[str, str] = {
+    Event.APPLIED: _GOOD,
+    Event.FAILED: _BAD,
+    Event.STARTED: _DIM,
+    Event.PROGRESS: _DIM,
+}
+
+
+def log_lines(entries: Sequence[LogEntry], name: str | None = None, last: int | None = None) -> list[Line]:
+    """One event a line, oldest first, under who made them; of failed and marked ones what and where beside.
+
+    Progress is left out where a later event of the same script tells as much.
+
+    Args:
+        entries: In the order of writing.
+        name: The migration that was asked for, if one was.
+        last: At most so many lines of events.
+    """
+    lines: list[Line] = []
+    before = None
+    for entry in _telling(entries)[-(last or 0) :]:
+        time = entry.logged_at.isoformat(" ", "seconds") if entry.logged_at else ""
+        who = tuple(filter(None, dict.fromkeys((entry.database_user, entry.client))))
+        maker = ", ".join((*who, f"UTC{time[19:]}"))
+        if maker != before:
+            lines.append([(f"{maker}:", _DIM)])
+            before = maker
+        lines += _log_lines(entry, time[:19])
+    if not lines and name and "://" not in name:  # a URL in the wrong place may hold a password
+        return [[(f"The log has nothing of {name}.", "")]]
+    return lines or [[("The log is empty.", "")]]
+
+
+def _telling(entries: Sequence[LogEntry]) -> list[LogEntry]:
+    """The entries without the progress that a later one includes."""
+    includes = {Event.PROGRESS, Event.APPLIED, Event.ROLLED_BACK}
+    later: dict[str, Event | str] = {}
+    found = []
+    for entry in reversed(entries):
+        if entry.event != Event.PROGRESS or later.get(entry.name) not in includes:
+            found.append(entry)
+        later[entry.name] = entry.event
+    return found[::-1]
+
+
+def _log_lines(entry: LogEntry, time: str) -> list[Line]:
+    number, message, event = entry.statement_number, entry.message, entry.event
+    notes = [_duration(entry.duration_ms)] if entry.duration_ms is not None else []
+    beneath = ""
+    if event == Event.PROGRESS:
+        notes.append("statement 1 is done" if number == 1 else f"statements 1 to {number} are done")
+    elif event in {Event.APPLIED, Event.STARTED}:
+        notes += [message] if message else []
+        notes += [f"from statement {number}"] if number and number > 1 else []
+    else:
+        where = f"statement {number}" if number else ""
+        where += (f", line {entry.line}" if where else f"line {entry.line}") if entry.line else ""
+        message = f"{message or ''} [{entry.error_code}]".strip() if entry.error_code else message
+        beneath = ": ".join(visible(part) for part in (where, message) if part)
+    style = _EVENT_STYLES.get(event, _ODD)
+    line: Line = [(f"  {time}  ", _DIM), (f"{event:<11} ", style)]
+    line.append((entry.name, ""))
+    if notes:
+        line.append((f" ({visible(', '.join(notes))})", _DIM))
+    return [line, [(f"      {beneath}", "")]] if beneath else [line]
+
+
+def log_json(entries: Sequence[LogEntry]) -> dict[str, Any]:
+    """Every row of the log, with all its columns."""
+    return _document("log", entries=[_log_json(entry) for entry in entries])
+
+
+def _log_json(entry: LogEntry) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "event": str(entry.event),
+        "name": entry.name,
+        "logged_at": entry.logged_at.isoformat() if entry.logged_at else None,
+        "duration_ms": entry.duration_ms,
+        "checksum": entry.checksum,
+        "database_user": entry.database_user,
+        "client": entry.client,
+        "fluxmig_version": entry.fluxmig_version,
+        "error_code": entry.error_code,
+        "message": entry.message,
+        "statement": entry.statement_number,
+        "line": entry.line,
+    }
 
 
 # --- rollback ---------------------------------------------------------------------------------------------

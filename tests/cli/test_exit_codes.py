@@ -21,7 +21,8 @@ GOOD = {"001_a.sql": "SELECT 1;"}
 
 def test_0_done(cli: Cli, write: Callable[..., None]) -> None:
     write(GOOD)
-    assert [cli(*args).code for args in (["run"], ["status", "--check"], ["verify"], ["rollback"])] == [0] * 4
+    for command in ("plan", "plan --sql", "run", "status --check", "log", "verify", "rollback", "plan"):
+        assert cli(*command.split()).code == 0, command
 
 
 def test_1_a_migration_failed(cli: Cli, write: Callable[..., None]) -> None:
@@ -45,6 +46,10 @@ def test_1_a_rollback_failed(cli: Cli, write: Callable[..., None]) -> None:
         ["run", "--nonsense"],
         ["run", "--steps", "0"],
         ["run", "--to", "nothing"],
+        ["run", "--restart", "nothing"],
+        ["plan", "--restart", "1"],
+        ["plan", "--sql", "--json"],
+        ["log", "--last", "0"],
         ["run", "--migrations", "nowhere"],
         ["run", "--database-url", "nonsense"],
         ["run", "--database-url", "nonsense://x"],
@@ -76,15 +81,16 @@ def test_2_no_permission(on_postgresql: Cli, write: Callable[..., None], one_pos
 @pytest.mark.parametrize("content", [b"\xff", b"a\0b", b"SELECT 'x", b"-- fluxmig: no-transactoin\n"])
 def test_3_a_file_that_cannot_be_read(content: bytes, cli: Cli, write: Callable[..., None]) -> None:
     write({"001_a.sql": content})
-    assert cli("run").code == 3
+    assert [cli(*args).code for args in (["run"], ["plan"], ["plan", "--sql"])] == [3] * 3
 
 
 def test_4_ledger_and_files_disagree(cli: Cli, write: Callable[..., None]) -> None:
     write(GOOD)
     cli("run")
     write({"001_a.sql": "SELECT 2;"})
-    assert cli("run", "--strict").code == 4
-    assert cli("run", "--only", "1").code == 4
+    for command in ("run", "plan"):
+        assert cli(command, "--strict").code == 4
+        assert cli(command, "--only", "1").code == 4
     assert cli("verify").code == 4
 
 
@@ -111,7 +117,7 @@ def test_5_lock_not_obtained(cli: Cli, write: Callable[..., None], sqlite: Datab
 
 def test_6_no_connection(cli: Cli, write: Callable[..., None]) -> None:
     write(GOOD)
-    for command in ("run", "status", "verify", "rollback"):
+    for command in ("run", "plan", "log", "status", "verify", "rollback"):
         assert cli(command, "--database-url", "postgresql://127.0.0.1:1/x").code == 6
 
 

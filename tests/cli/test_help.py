@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 import fluxmig
-from tests.cli.support import process, terminal
+from tests.cli.support import environment, process, terminal
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
-COMMANDS = ("run", "status", "rollback", "create", "verify")
+COMMANDS = ("run", "plan", "log", "status", "rollback", "create", "verify")
 OPTIONS = {
     "": ("--database-url", "--migrations", "--table", "--schema", "--json", "--color", "--debug", "--wait"),
     "run": (
         "--to",
         "--steps",
         "--only",
+        "--restart",
         "--dry-run",
         "--on-duplicate",
         "--strict",
@@ -27,6 +30,17 @@ OPTIONS = {
         "--keep-going",
         "--wait-lock",
     ),
+    "plan": (
+        "--to",
+        "--steps",
+        "--only",
+        "--restart",
+        "--sql",
+        "--on-duplicate",
+        "--strict",
+        "--strict-order",
+    ),
+    "log": ("--last",),
     "status": ("--check",),
     "rollback": ("--steps", "--record-only", "--yes", "--wait-lock"),
     "create": ("--with-down", "--timestamp"),
@@ -95,6 +109,24 @@ def test_python_m() -> None:
     assert process().stdout.startswith("Usage: python -m fluxmig [OPTIONS]")
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_lists_the_commands(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {"_FLUXMIG_COMPLETE": f"{shell}_complete", "COMP_WORDS": "fluxmig ", "COMP_CWORD": "1"}
+    if shell == "fish":
+        variables["COMP_CWORD"] = ""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    done = subprocess.run(
+        [sys.executable, "-c", "from fluxmig.cli import main; main(prog_name='fluxmig')"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert set(COMMANDS) <= set(re.split(r"[\s,]", done.stdout))
+
+
 # --- what is not there ------------------------------------------------------------------------------------
 
 
@@ -139,9 +171,9 @@ def test_unknown_option_of_a_command(bare: Cli) -> None:
     assert "--dry-run" in result.err
 
 
-@pytest.mark.parametrize("command", ["run", "status", "rollback", "verify"])
+@pytest.mark.parametrize("command", ["run", "plan", "log 1", "status", "rollback", "verify"])
 def test_an_argument_too_many(command: str, bare: Cli) -> None:
-    result = bare(command, "x")
+    result = bare(*command.split(), "x")
     assert (result.code, result.out) == (2, "")
     assert result.err.splitlines()[-1] == "Error: Got unexpected extra argument (x)"
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Cli
     from tests.support import Database
 
-COMMANDS = ("run", "status", "rollback", "create a", "verify")
 CHECKSUM = "17db4fd369edb9244b9f91d9aeed145c3d04ad8ba6e95d06247f07a63527d11a"  # of b"SELECT 1;"
 
 
@@ -40,8 +39,19 @@ def timeless(document: Any) -> Any:
 
 
 def step(name: str, outcome: str = "applied", **more: object) -> dict[str, object]:
-    fields = {"name": name, "outcome": outcome, "duration_ms": 0, "mode": "transaction", "statements": 1}
-    return {**fields, "failure": None, "lost_statements": [], **more}
+    return {
+        "name": name,
+        "outcome": outcome,
+        "duration_ms": 0,
+        "mode": "transaction",
+        "reason": None,
+        "statements": 1,
+        "resumed_at": 1,
+        "failure": None,
+        "lost_statements": [],
+        "notices": [],
+        **more,
+    }
 
 
 # --- success ----------------------------------------------------------------------------------------------
@@ -87,12 +97,13 @@ def test_run_with_a_duplicate_and_a_finding(cli: Cli, write: Callable[..., None]
     )
 
 
-def test_dry_run(cli: Cli, write: Callable[..., None]) -> None:
+@pytest.mark.parametrize("args", ["run --dry-run", "plan"])
+def test_a_plan(args: str, cli: Cli, write: Callable[..., None]) -> None:
     write({"001_a.sql": "SELECT 1;"})
-    result = cli("run", "--dry-run", "--json")
+    result = cli(*args.split(), "--json")
     assert result.json == {
         "format": 1,
-        "command": "run",
+        "command": args.partition(" ")[0],
         "dry_run": True,
         "plan": [
             {
@@ -101,6 +112,7 @@ def test_dry_run(cli: Cli, write: Callable[..., None]) -> None:
                 "mode": "transaction",
                 "reason": None,
                 "statements": 1,
+                "resumes_at": 1,
             }
         ],
         "findings": [],
@@ -126,6 +138,7 @@ def test_status(cli: Cli, write: Callable[..., None]) -> None:
                 "applied_by": "USER",
                 "execution_time_ms": 0,
                 "message": None,
+                "statements_done": None,
             },
             {
                 "name": "002_ü.sql",
@@ -137,6 +150,7 @@ def test_status(cli: Cli, write: Callable[..., None]) -> None:
                 "applied_by": None,
                 "execution_time_ms": None,
                 "message": None,
+                "statements_done": None,
             },
         ],
         "total": 2,
@@ -259,7 +273,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("command", ["run", "status", "rollback", "verify"])
+@pytest.mark.parametrize("command", ["run", "plan", "log", "status", "rollback", "verify"])
 @pytest.mark.parametrize("wrong", WRONG)
 def test_errors_of_every_command(
     command: str, wrong: str, bare: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -275,7 +289,7 @@ def test_errors_of_every_command(
     assert result.err == f"error: {error['message']}\n{error['remedy']}\n"
 
 
-@pytest.mark.parametrize(("command", "code"), [("run", 2), ("status", 2), ("verify", 3)])
+@pytest.mark.parametrize(("command", "code"), [("run", 2), ("plan", 2), ("status", 2), ("verify", 3)])
 def test_a_bad_folder(command: str, code: int, cli: Cli, sqlite: Database) -> None:
     sqlite.rows("CREATE TABLE a (b)")
     result = cli(command, "--migrations", "nowhere", "--json")
@@ -320,7 +334,7 @@ def test_debug_leaves_standard_output_alone(where: str, bare: Cli) -> None:
 
 def test_no_colour_in_json_ever(cli: Cli, write: Callable[..., None]) -> None:
     write({"001_a.sql": "SELECT 1;"})
-    for command in ("run", "status", "verify", "rollback"):
+    for command in ("plan", "run", "log", "status", "verify", "rollback"):
         result = cli(command, "--json", "--color", "always")
         assert "\x1b" not in result.out
         assert result.json["command"] == command

@@ -100,7 +100,9 @@ def test_control_c_in_a_terminal(cli: Cli, write: Callable[..., None], sqlite: D
 # --- pipes ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["status", "status --json", "run --dry-run", "verify", "--help"])
+@pytest.mark.parametrize(
+    "command", ["status", "status --json", "run --dry-run", "plan", "plan --sql", "log", "verify", "--help"]
+)
 def test_a_reader_that_goes_away(command: str, cli: Cli, write: Callable[..., None]) -> None:
     """`fluxmig status | head -1`."""
     write({f"{number:03d}_{'a' * 200}.sql": "SELECT 1;" for number in range(1, 500)})

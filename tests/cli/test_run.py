@@ -87,7 +87,7 @@ def test_a_migration_without_a_transaction_says_so(on_postgresql: Cli, write: Ca
         masked(result.out)
         == """\
   [x] 001_a.sql (0.00s)
-  [x] 002_index.sql (0.00s, no transaction)
+  [x] 002_index.sql (0.00s, no transaction: CREATE INDEX CONCURRENTLY)
 
 Applied: 2 | Marked: 0 | Failed: 0 | Pending: 0 | Time: 0.00s
 """
