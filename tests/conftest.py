@@ -26,13 +26,27 @@ def servers() -> Iterator[Servers]:
     running.close()
 
 
-@pytest.fixture(params=SOURCES)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The sources of `database` and `postgresql`: all of them, unless the module says `CONTAINERS = False`.
+
+    A server in a container is the same server; what only asks how versions differ needs no other of each.
+    """
+    containers = getattr(metafunc.module, "CONTAINERS", True)
+    sources = [source for source in SOURCES if containers or not source.startswith("container")]
+    if "database" in metafunc.fixturenames:
+        metafunc.parametrize("database", sources, indirect=True)
+    if "postgresql" in metafunc.fixturenames:
+        servers_only = [source for source in sources if source != "sqlite"]
+        metafunc.parametrize("postgresql", servers_only, indirect=True)
+
+
+@pytest.fixture
 def database(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Database]:
     """A fresh, empty database, once on every source."""
     yield from _fresh(request.param, servers, tmp_path)
 
 
-@pytest.fixture(params=[source for source in SOURCES if source != "sqlite"])
+@pytest.fixture
 def postgresql(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Database]:
     """A fresh, empty PostgreSQL database, once on every source."""
     yield from _fresh(request.param, servers, tmp_path)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tests.support import Database
 
+CONTAINERS = False
+
 UNIQUE = "CREATE UNIQUE INDEX CONCURRENTLY i ON t (a)"
 DROPPED = 'the invalid index "i" of an earlier attempt was dropped'
 BY_HAND = 'drop it by hand, or mend it with REINDEX INDEX CONCURRENTLY "public"."{}", and run again'

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from fluxmig.model import Failure
     from tests.support import Database, Servers, Write
 
+CONTAINERS = False
+
 
 @pytest.fixture
 def twin(postgresql: Database, servers: Servers) -> Iterator[Database]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from fluxmig import StepResult
     from tests.support import Servers, Write
+
+CONTAINERS = False
 
 WITHOUT_LEDGER = "--exclude-table=schema_migrations*"
 TOKEN = re.compile(r"^\\(un)?restrict \w+$", re.MULTILINE)
@@ -116,11 +119,15 @@ def twin(postgresql: Database, servers: Servers) -> Iterator[Database]:
 def dumped(database: Database, *options: str, program: str = "pg_dump") -> str:
     """What pg_dump of the server's own version writes, without the token that is new each time."""
     major = int(str(database.scalar("SHOW server_version_num"))) // 10000
-    url = make_url(database.url).set(drivername="postgresql").render_as_string(hide_password=False)
+    parsed = make_url(database.url).set(drivername="postgresql")
+    url = parsed.render_as_string(hide_password=False)
+    # pg_dumpall hands the URL on without its password.
+    environment = os.environ | ({"PGPASSWORD": str(parsed.password)} if parsed.password else {})
     for folder in (Path(f"/usr/lib/postgresql/{major}/bin"), find_binaries()):
         path = shutil.which(program, path=folder)
         if path and f" {major}." in subprocess.check_output([path, "--version"], text=True):
-            return subprocess.check_output([path, *options, f"--dbname={url}"], text=True, timeout=120)
+            command = [path, *options, f"--dbname={url}"]
+            return subprocess.check_output(command, text=True, timeout=120, env=environment)
     pytest.skip(f"no {program} of version {major}")
 
 

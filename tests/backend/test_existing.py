@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Existing = Callable[[Connection, Sequence[Created]], frozenset[Created]]
 
+CONTAINERS = False
+
 SCHEMA = """
 CREATE SCHEMA app;
 CREATE TABLE t (a int, gone int, CONSTRAINT positive CHECK (a > 0));

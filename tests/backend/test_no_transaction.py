@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from tests.support import Servers, Write
 
+CONTAINERS = False
+
 HEAD = "-- fluxmig: no-transaction\n"
 LOG = "SELECT event, statement_number FROM schema_migrations_log WHERE migration_name = '{}' ORDER BY id"
 ROWS = "SELECT id FROM t ORDER BY id"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from fluxmig import Report
     from tests.support import Database, Write
 
+CONTAINERS = False
+
 SAY = "DO $$ BEGIN RAISE {} '{}'; END $$;\n"
 
 

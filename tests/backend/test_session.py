@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.support import Database
 
+CONTAINERS = False
+
 AUTOCOMMIT = "AUTOCOMMIT"
 READ_COMMITTED = "READ COMMITTED"
 

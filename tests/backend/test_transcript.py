@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     Psql = Callable[[Database, str], subprocess.CompletedProcess[str]]
 
+CONTAINERS = False
+
 MASKS: Final = (
     "UPDATE schema_migrations SET applied_at = '2000-01-01', execution_time_ms = NULL",
     (
@@ -107,7 +109,7 @@ def by_hand(postgresql: Database, servers: Servers) -> Iterator[Database]:
 
 
 def binaries(database: Database) -> Path:
-    return POSTGRESQL_15 if database.source == "postgresql-15" else find_binaries()
+    return POSTGRESQL_15 if database.source.endswith("-15") else find_binaries()
 
 
 def conninfo(database: Database) -> str:
