@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from fluxmig import sql
 from fluxmig.dialects.base import Dialect, ServerError
 from fluxmig.errors import LedgerError
 from fluxmig.model import (
@@ -23,6 +24,7 @@ from fluxmig.model import (
     Outcome,
     StepResult,
 )
+from fluxmig.objects import created
 from fluxmig.script import resume, session_statements
 from fluxmig.sending import RefusedError, failure, raise_if_lost, send_script, send_statement
 from fluxmig.stepwise import AlreadyThereError, Stepwise, half_way
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from fluxmig.model import Script
 
 __all__ = ["Executor"]
+
+_DATA = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "WITH", "TRUNCATE"})
+"""Verbs of statements that create nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +252,7 @@ class Executor:
         state = self.dialect.session_state(connection, script)
         try:
             yield state
-        except RefusedError:
+        except BaseException:
             if script.mode is Mode.NO_TRANSACTION:
                 with suppress(SQLAlchemyError):
                     self.dialect.restore_session(connection, state)
@@ -294,9 +299,13 @@ class Executor:
     # --- recording ----------------------------------------------------------------------------------------
 
     def _is_duplicate(self, script: Script, refused: RefusedError) -> bool:
-        """Whether to mark the migration for what was refused."""
+        """Whether to mark the migration for what was refused, if the object is there without it.
+
+        Where a part of the script stays done, the rest of it is not to be given up.
+        """
         return (
             self.on_duplicate is OnDuplicate.MARK
+            and not refused.failure.done
             and self.dialect.is_duplicate(refused.server)
             and script.path.name not in self.attempted
             and refused.server.object not in self._own_tables
@@ -318,7 +327,7 @@ class Executor:
         """Records a migration whose object was there already, and keeps in the log what was lost.
 
         Returns:
-            The result; or, where the object that is there does not work, the way out.
+            The result; or, where the object is not there or does not work, the way out.
         """
         failing = why.statement.number if why.statement else None
         lost = tuple(statement for statement in script.statements if why.done < statement.number != failing)
@@ -328,11 +337,22 @@ class Executor:
         with self.lock.transaction() as connection:
             if self.ledger.has(connection, script.name):
                 return self._result(script, Outcome.SKIPPED, started)
-            broken = self.dialect.broken_duplicate(connection, why.statement.sql) if why.statement else None
+            broken = self._not_there(connection, why.statement.sql) if why.statement else None
             if broken:
                 return broken
             self.ledger.record(connection, entry, checksum=script.checksum, duration_ms=result.duration_ms)
         return result
+
+    def _not_there(self, connection: Connection, statement: str) -> str | None:
+        """Why what a statement met is none of what was there before the script, or does not work; or None."""
+        if sql.words(statement, self.dialect.rules, 1)[0] in _DATA:
+            return "This is a fault of the statement, and no object that was there before."
+        if broken := self.dialect.broken_duplicate(connection, statement):
+            return broken
+        made = created(statement, self.dialect.rules)
+        if made and not self.dialect.existing(connection, made):
+            return "Nothing like it was there before: the file makes it twice. It is rolled back."
+        return None
 
     def _log_failure(self, script: Script, why: Failure, started: float) -> None:
         """Keeps the failure in the log; an error on the way never hides the failure itself."""

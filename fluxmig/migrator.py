@@ -303,6 +303,7 @@ class Migrator:
             with self._errors():
                 ledger, snapshot = self._read()
                 plan, statuses = self._plan(folder, snapshot, planner.Selection(to, steps, only, restart))
+                self._refuse_inside_a_transaction(plan)
                 todo = tuple(migration.name for migration in planner.pending(statuses))
                 findings += plan.findings
                 if not plan.scripts:
@@ -422,6 +423,18 @@ class Migrator:
             duplicates = foreseen(plan.scripts, self._dialect.rules, ask)
         marks = self._on_duplicate is OnDuplicate.MARK
         return [_foreseen(found, marks=marks and found.script not in attempted) for found in duplicates]
+
+    def _refuse_inside_a_transaction(self, plan: Plan) -> None:
+        """Raises `ConfigError` before anything runs, where a script cannot run on the caller's connection."""
+        if not isinstance(self._bind, Connection) or not self._bind.in_transaction():
+            return
+        for planned in plan.scripts:
+            if planned.mode is Mode.NO_TRANSACTION:
+                raise ConfigError(
+                    f"{planned.name} has to run outside a transaction ({planned.reason}), and the given"
+                    " connection is inside one",
+                    remedy="give fluxmig an Engine, or a Connection that is not in a transaction",
+                )
 
     def _is_brought(self, plan: Plan, ledger: Ledger, snapshot: Snapshot) -> bool:
         """Whether the first script makes the ledger itself: the dump of a database that had one."""

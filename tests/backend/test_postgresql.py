@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from fluxmig import (
+    Condition,
     ConfigError,
     DatabaseConnectionError,
     Failure,
@@ -314,23 +315,43 @@ def test_a_valid_index_is_a_duplicate_without_a_transaction_too(
 ) -> None:
     one_postgresql.rows("CREATE TABLE t (id integer)")
     one_postgresql.rows("CREATE INDEX i ON t (id)")
-    sql = "INSERT INTO t VALUES (1);\nCREATE INDEX CONCURRENTLY i ON t (id);\nINSERT INTO t VALUES (2);"
-    write({"001_a.sql": sql})
+    write({"001_a.sql": "CREATE INDEX CONCURRENTLY i ON t (id);\nINSERT INTO t VALUES (2);"})
     (step,) = Migrator(one_postgresql.engine(), folder).run().results
     assert step.outcome is Outcome.MARKED
     assert [statement.sql for statement in step.lost] == ["INSERT INTO t VALUES (2)"]
-    assert one_postgresql.rows("SELECT id FROM t") == [(1,)]
+    assert one_postgresql.rows("SELECT id FROM t") == []
+
+
+def test_what_is_half_done_is_not_given_up_for_a_duplicate(
+    one_postgresql: Database, folder: Path, write: Write
+) -> None:
+    one_postgresql.rows("CREATE TABLE t (id integer)")
+    one_postgresql.rows("CREATE INDEX i ON t (id)")
+    sql = "INSERT INTO t VALUES (1);\nCREATE INDEX CONCURRENTLY i ON t (id);\nINSERT INTO t VALUES (2);"
+    write({"001_a.sql": sql})
+    migrator = Migrator(one_postgresql.engine(), folder)
+    with pytest.raises(MigrationFailedError) as caught:
+        migrator.run()
+    assert caught.value.failures[0].failure is not None
+    assert caught.value.failures[0].failure.done == 1
+    (status,) = migrator.status()
+    assert status.conditions == (Condition.FAILED, Condition.PARTIAL)
+    one_postgresql.rows("DROP INDEX i")
+    assert migrator.run().results[0].resumed_at == 2
+    assert one_postgresql.rows("SELECT id FROM t") == [(1,), (2,)]
 
 
 def test_no_transaction_in_a_callers_transaction_is_refused(
     one_postgresql: Database, folder: Path, write: Write
 ) -> None:
-    write({"001_a.sql": "VACUUM;"})
-    with (
-        one_postgresql.engine().begin() as connection,
-        pytest.raises(ConfigError, match=r"^a migration has to run outside a transaction"),
-    ):
+    write({"001_a.sql": "CREATE TABLE a (id integer);", "002_b.sql": "VACUUM;"})
+    with one_postgresql.engine().begin() as connection, pytest.raises(ConfigError) as caught:
         Migrator(connection, folder).run()
+    assert str(caught.value) == (
+        "002_b.sql has to run outside a transaction (VACUUM), and the given connection is inside one\n"
+        "give fluxmig an Engine, or a Connection that is not in a transaction"
+    )
+    assert one_postgresql.tables() == set()
 
 
 def test_no_transaction_on_a_callers_connection_gives_its_level_back(

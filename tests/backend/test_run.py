@@ -361,6 +361,30 @@ def test_reading_leaves_an_untouched_database_untouched(
     assert database.tables() == set()
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE good (a integer);\nCREATE TABLE good (b integer);",
+        "CREATE TABLE good (a integer);\nCREATE TABLE t (a integer, a integer);",
+        "CREATE TABLE good (a int);\nALTER TABLE good ADD COLUMN b int;\nALTER TABLE good ADD COLUMN b int;",
+        "CREATE TABLE good (a integer);\nCREATE INDEX i ON good (a);\nCREATE INDEX i ON good (a);",
+    ],
+)
+def test_what_a_file_makes_twice_is_its_fault_and_no_duplicate(
+    database: Database, folder: Path, write: Write, sql: str
+) -> None:
+    write({"001_a.sql": sql})
+    with pytest.raises(MigrationFailedError) as caught:
+        Migrator(database.engine(), folder).run()
+    (step,) = caught.value.failures
+    assert step.failure is not None
+    assert step.failure.remedy == (
+        "Nothing like it was there before: the file makes it twice. It is rolled back."
+    )
+    assert database.tables() - {"sqlite_sequence"} == {"schema_migrations", "schema_migrations_log"}
+    assert database.scalar("SELECT count(*) FROM schema_migrations") == 0
+
+
 def test_plan_refuses_what_a_run_would_refuse(database: Database, folder: Path, write: Write) -> None:
     write({"001_a.sql": "SELECT 'open"})
     with pytest.raises(MigrationFileError):
