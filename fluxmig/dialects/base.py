@@ -7,11 +7,12 @@ A subclass overrides what its database does better or otherwise. SQLAlchemy's er
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig import sql
 from fluxmig.dialects import existing
@@ -98,6 +99,7 @@ class Dialect:
         duplicates: The codes that mean "this object already exists", with the manual's names for them.
         current_user: The expression for the database user, or None where there are no users.
         has_session_lock: Whether `claim_session` keeps other runners out.
+        has_transactional_ddl: Whether what creates and alters can be rolled back.
         begin_sql: What begins a transaction.
         reset_sql: What sets a session back as a whole, at the end of a transaction, for people who run SQL by
             hand.
@@ -111,6 +113,7 @@ class Dialect:
     duplicates: ClassVar[Mapping[str, str]] = {}
     current_user: ClassVar[FunctionElement[str] | None] = None
     has_session_lock: ClassVar[bool] = False
+    has_transactional_ddl: ClassVar[bool] = False
     begin_sql: ClassVar[str] = "BEGIN"
     reset_sql: ClassVar[str] = ""
     owner_sql: ClassVar[str] = ""
@@ -167,7 +170,17 @@ class Dialect:
     @contextmanager
     def atomic(self, connection: Connection) -> Iterator[None]:
         """On a connection in autocommit, one transaction where DDL can be in one; else nothing."""
-        yield
+        if not self.has_transactional_ddl:
+            yield
+            return
+        connection.exec_driver_sql(self.begin_sql)
+        try:
+            yield
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            with suppress(SQLAlchemyError):
+                self.abandon(connection)
+            raise
 
     def abandon(self, connection: Connection) -> None:
         """On a connection in autocommit, rolls back what has been begun by SQL, unless it has ended."""

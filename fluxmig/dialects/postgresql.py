@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import Engine, bindparam, func, select, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig import sql
 from fluxmig.dialects import existing, postgresql_index, postgresql_session, psycopg_driver
@@ -113,6 +112,7 @@ class PostgreSQL(Dialect):
         "42723": "duplicate_function",
     }
     current_user: ClassVar[FunctionElement[str] | None] = func.current_user()
+    has_transactional_ddl: ClassVar[bool] = True
     has_session_lock: ClassVar[bool] = True
     # psql takes the encoding from the server; RESET ALL brings that back. A table whose constraints are still
     # to be checked cannot be dropped.
@@ -153,18 +153,6 @@ class PostgreSQL(Dialect):
             yield connection
 
     # --- running ------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def atomic(self, connection: Connection) -> Iterator[None]:
-        """BEGIN and COMMIT, past the driver, which is in autocommit."""
-        connection.exec_driver_sql("BEGIN")
-        try:
-            yield
-            connection.exec_driver_sql("COMMIT")
-        except BaseException:
-            with suppress(SQLAlchemyError):
-                self.abandon(connection)
-            raise
 
     def is_in_transaction(self, connection: Connection) -> bool | None:
         """As the server said at the end of the last message (55.8, ReadyForQuery)."""

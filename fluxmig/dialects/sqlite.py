@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from sqlalchemy import Engine, func, select
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError
 
 from fluxmig import sql
 from fluxmig.dialects import existing
@@ -45,6 +45,7 @@ class SQLite(Dialect):
     name: ClassVar[str] = "sqlite"
     product: ClassVar[str] = "SQLite"
     rules: ClassVar[sql.Rules] = sql.SQLITE
+    has_transactional_ddl: ClassVar[bool] = True
     begin_sql: ClassVar[str] = "BEGIN IMMEDIATE"
     shell_head: ClassVar[str] = ".bail on\n"
 
@@ -73,18 +74,6 @@ class SQLite(Dialect):
                 connection.exec_driver_sql("PRAGMA query_only = OFF")
 
     # --- running ------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def atomic(self, connection: Connection) -> Iterator[None]:
-        """BEGIN IMMEDIATE and COMMIT, past the driver, which is in autocommit."""
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-        try:
-            yield
-            connection.exec_driver_sql("COMMIT")
-        except BaseException:
-            with suppress(SQLAlchemyError):
-                self.abandon(connection)
-            raise
 
     def is_in_transaction(self, connection: Connection) -> bool | None:
         """sqlite3_get_autocommit, as the driver tells."""
