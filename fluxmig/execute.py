@@ -12,11 +12,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig import sql
 from fluxmig.dialects.base import Dialect, ServerError
-from fluxmig.errors import LedgerError
 from fluxmig.model import (
     Event,
     Failure,
-    Finding,
     LogEntry,
     Mode,
     Notice,
@@ -25,7 +23,7 @@ from fluxmig.model import (
     StepResult,
 )
 from fluxmig.objects import created
-from fluxmig.script import resume, session_statements
+from fluxmig.script import resumed, session_statements
 from fluxmig.sending import RefusedError, failure, raise_if_lost, send_script, send_statement
 from fluxmig.stepwise import AlreadyThereError, Stepwise, half_way
 
@@ -83,12 +81,11 @@ class Executor:
             LockTimeoutError: Another runner had the lock for too long; nothing was run.
         """
         started = time.perf_counter()
-        message = f"no transaction: {script.reason}" if script.reason else None
 
         def record(connection: Connection) -> None:
             self.ledger.record(
                 connection,
-                LogEntry(Event.APPLIED, script.name, message),
+                LogEntry(Event.APPLIED, script.name, script.without),
                 checksum=script.checksum,
                 duration_ms=_ms_since(started),
             )
@@ -182,14 +179,16 @@ class Executor:
                 if script.done:
                     script = self._fresh(connection, script)
                 phase = "script"
-                if isinstance(self.bind, Engine) and self.dialect.leaves_traces(script):
-                    connection.detach()  # so that no later user of the pool sees what the script has set
-                with self._listening(connection, script), self._same_session(connection, script) as state:
-                    self._set_session_again(connection, script)
-                    send_script(self.dialect, connection, script)
-                    self._check(connection, script)
-                phase = "when its ledger row was written"
-                finish(connection)
+                try:
+                    with self._listening(connection, script), self._same_session(connection, script) as state:
+                        self._set_session_again(connection, script)
+                        send_script(self.dialect, connection, script)
+                        self._check(connection, script)
+                    phase = "when its ledger row was written"
+                    finish(connection)
+                finally:
+                    if self._is_spoilt(script, state) and not connection.invalidated:
+                        connection.detach()
                 phase = "at the commit"
         except RefusedError as refused:
             if state is not None and not isinstance(self.bind, Engine):  # what a rollback does not undo
@@ -207,6 +206,7 @@ class Executor:
             raise RefusedError(why, server) from error
 
     def _run_without(self, script: Script, finish: Callable[[Connection], None], *, present: bool) -> None:
+        state = None
         with self.dialect.autocommit(self.bind) as connection:
             self.lock.take_session(connection)
             try:
@@ -215,8 +215,9 @@ class Executor:
                         raise AlreadyThereError
                     script = self._fresh(connection, script)
                     first = script.done + 1
-                    message = f"no transaction: {script.reason}"
-                    started = LogEntry(Event.STARTED, script.path.name, message, statement_number=first)
+                    started = LogEntry(
+                        Event.STARTED, script.path.name, script.without, statement_number=first
+                    )
                     self.ledger.log(connection, started, checksum=script.checksum)
                 with self._listening(connection, script), self._same_session(connection, script) as state:
                     try:
@@ -235,7 +236,7 @@ class Executor:
                 raise
             finally:
                 self.lock.release_session(connection)
-                if isinstance(self.bind, Engine) and self.dialect.leaves_traces(script):
+                if self._is_spoilt(script, state):
                     connection.invalidate()
 
     # --- the session --------------------------------------------------------------------------------------
@@ -258,6 +259,15 @@ class Executor:
                     self.dialect.restore_session(connection, state)
             raise
         self.dialect.restore_session(connection, state)
+
+    def _is_spoilt(self, script: Script, state: Any) -> bool:
+        """Whether no later user of the pool may get the connection, for what the script has left in it.
+
+        Args:
+            script: What has run.
+            state: That of `_same_session`; None where the script changes none.
+        """
+        return state is not None and isinstance(self.bind, Engine) and self.dialect.leaves_traces(script)
 
     def _set_session_again(self, connection: Connection, script: Script) -> None:
         """Sends what an earlier attempt had set in its session, which is gone."""
@@ -369,10 +379,7 @@ class Executor:
         """The script, with what is done of it as the log tells now that we have the lock."""
         name = script.path.name
         now = self.ledger.progress(connection, name).get(name)
-        found = resume(script, now, self.dialect.repeatable)
-        if isinstance(found, Finding):
-            raise LedgerError(found.message, remedy=found.remedy, names=found.names)
-        return found
+        return resumed(script, now, self.dialect.repeatable)
 
     def _result(self, script: Script, outcome: Outcome, started: float) -> StepResult:
         return StepResult(

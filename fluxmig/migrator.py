@@ -46,7 +46,7 @@ from fluxmig.model import (
     Script,
     Verification,
 )
-from fluxmig.objects import foreseen
+from fluxmig.objects import Created, created, foreseen
 from fluxmig.transcript import transcript
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
         Migration,
         MigrationStatus,
         Notice,
-        Progress,
         Record,
         StepResult,
     )
@@ -409,7 +408,7 @@ class Migrator:
         for item in scripts:
             if isinstance(item, Script):
                 progress = None if item.name == restart else snapshot.progress.get(item.name)
-                ready.append(self._resumed(item, progress))
+                ready.append(script.resumed(item, progress, self._dialect.repeatable))
         restarts = frozenset({restart} if restart else ())
         return Plan(tuple(ready), (*folder.findings, *found, *_of_files(ready)), restarts), statuses
 
@@ -440,22 +439,14 @@ class Migrator:
         """Whether the first script makes the ledger itself: the dump of a database that had one."""
         if snapshot.exists or not plan.scripts:
             return False
-        schema, name = ledger.table.schema, ledger.table.name
-        first = plan.scripts[0]
-        for place in range(len(first.statements)):
-            if sql.first_word(first.source, first.statements.start(place)) == b"CREATE":
-                words = sql.tokens(first.statements[place].sql, self._dialect.rules, 6)
-                names = [sql.unquoted(word) for word in words[2:]]
-                if words[1].upper() == "TABLE" and (names[0] == name or names[:3] == [schema, None, name]):
-                    return True
-        return False
-
-    def _resumed(self, item: Script, progress: Progress | None) -> Script:
-        """The script, to go on where an earlier attempt has stopped; raises `LedgerError` where it cannot."""
-        found = script.resume(item, progress, self._dialect.repeatable)
-        if isinstance(found, Finding):
-            raise LedgerError(found.message, remedy=found.remedy, names=found.names)
-        return found
+        table = ledger.table
+        own = {Created("table", table.name, schema) for schema in (None, table.schema)}
+        statements = plan.scripts[0].statements
+        return any(
+            not own.isdisjoint(created(statements[place].sql, self._dialect.rules))
+            for place in range(len(statements))
+            if sql.first_word(statements.source, statements.start(place)) == b"CREATE"
+        )
 
     def _scripts(self, migrations: Iterable[Migration]) -> list[Script | FileProblem]:
         return [self._script(migration.name, migration) for migration in migrations]
@@ -481,7 +472,8 @@ class Migrator:
             if isinstance(ready, FileProblem):
                 raise MigrationFileError([ready])
             if ready:
-                ready = self._resumed(ready, snapshot.progress.get(ready.path.name))
+                progress = snapshot.progress.get(ready.path.name)
+                ready = script.resumed(ready, progress, self._dialect.repeatable)
             chosen.append((record, ready))
         return chosen
 

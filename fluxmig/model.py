@@ -253,6 +253,11 @@ class Script:
         """The file's bytes, without a byte order mark."""
         return self.statements.source
 
+    @property
+    def without(self) -> str | None:
+        """That it runs without a transaction, and why, in words; None where it has one."""
+        return f"no transaction: {self.reason}" if self.reason else None
+
 
 # --- the ledger and the log -------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fluxmig import sql
+from fluxmig.errors import LedgerError
 from fluxmig.excerpt import excerpt
 from fluxmig.model import FileProblem, Finding, Mode, Script
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from fluxmig.model import Progress, Statement, Statements
 
-__all__ = ["Digest", "Message", "Unit", "messages", "prepare", "resume", "session_statements", "units"]
+__all__ = ["Digest", "Message", "Unit", "holds_progress", "messages", "prepare", "resume", "resumed"]
+__all__ += ["session_statements", "units"]
 
 _LOOK = 64
 """Words of a statement that tell what it is."""
@@ -381,6 +383,16 @@ def units(script: Script) -> Iterator[Unit]:
             place = commit + 1
 
 
+def holds_progress(script: Script, unit: Unit) -> bool:
+    """Whether the file's own transaction can hold its row of progress, right before its last statement.
+
+    Not so of a PREPARE TRANSACTION, which commits at some later time, and of a BEGIN READ ONLY.
+    """
+    opening = sql.tokens(script.statements[unit.first].sql, sql.GENERIC)
+    verb = sql.first_word(script.source, script.statements.start(unit.last - 1))
+    return verb in {b"COMMIT", b"END"} and "READ ONLY" not in " ".join(opening).upper()
+
+
 # --- what is done already ---------------------------------------------------------------------------------
 
 
@@ -433,6 +445,14 @@ def resume(
             message = f"{said}; what statement {statement.number} made was gone with its session"
             return Finding("partial", f"{message}: {statement.first_line}", (script.name,), restart)
     return script
+
+
+def resumed(script: Script, progress: Progress | None, repeatable: Callable[[str], bool | None]) -> Script:
+    """As `resume`; raises `LedgerError` where the script cannot go on."""
+    found = resume(script, progress, repeatable)
+    if isinstance(found, Finding):
+        raise LedgerError(found.message, remedy=found.remedy, names=found.names)
+    return found
 
 
 def session_statements(script: Script, count: int | None = None) -> Iterator[Statement]:

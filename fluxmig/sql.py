@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["GENERIC", "MYSQL", "POSTGRESQL", "SQLITE", "Block", "Rules", "SplitError", "UnclosedError"]
-__all__ += ["first_word", "line_column", "split", "tokens", "unquoted", "words"]
+__all__ += ["ascii_lower", "first_word", "line_column", "split", "tokens", "unquoted", "words"]
 
 
 class SplitError(Exception):
@@ -250,11 +250,12 @@ def tokens(statement: str, rules: Rules, limit: int | None = None) -> list[str]:
     return [token.decode() for token in _texts(statement.encode(), _lexer(rules, b";"), limit)]
 
 
-def _ascii_lower(name: str) -> str:
+def ascii_lower(name: str) -> str:
+    """The name with its ASCII letters in lower case: as PostgreSQL folds names, and SQLite compares them."""
     return name.encode().lower().decode()
 
 
-def unquoted(token: str, *, fold: Callable[[str], str] = _ascii_lower) -> str | None:
+def unquoted(token: str, *, fold: Callable[[str], str] = ascii_lower) -> str | None:
     """The name that a token stands for, or None where it is not one.
 
     Args:

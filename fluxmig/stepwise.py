@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from fluxmig import sql
 from fluxmig.dialects.base import ServerError
 from fluxmig.model import Event, LogEntry
-from fluxmig.script import Digest, units
+from fluxmig.script import Digest, holds_progress, units
 from fluxmig.sending import RefusedError, failure, raise_if_lost, send_statement
 
 if TYPE_CHECKING:
@@ -99,22 +98,20 @@ class Stepwise:
     def _run_own_transaction(self, unit: Unit, keep: Callable[[], None]) -> None:
         """From BEGIN to COMMIT, with the row of progress right before the COMMIT."""
         statements = self.script.statements
-        begin, end = statements[unit.first], statements[unit.last - 1]
-        reads_only = "READ ONLY" in " ".join(sql.words(begin.sql, self.dialect.rules))
-        commits = not reads_only and end.sql.upper().startswith(("COMMIT", "END"))
+        holds = holds_progress(self.script, unit)
         try:
-            self._send(begin)
+            self._send(statements[unit.first])
             self._refuse_if_overtaken(unit.first)
             for place in range(unit.first + 1, unit.last - 1):
                 self._send(statements[place])
-            if commits:
+            if holds:
                 keep()
-            self._send(end)
+            self._send(statements[unit.last - 1])
         except BaseException:
             with suppress(SQLAlchemyError):
                 self.dialect.abandon(self.connection)
             raise
-        if not commits:  # a PREPARE TRANSACTION, which commits at some later time, or one that only reads
+        if not holds:
             with self.dialect.atomic(self.connection):
                 keep()
 

@@ -8,7 +8,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from fluxmig.excerpt import visible
 from fluxmig.model import Event, LogEntry, Mode
-from fluxmig.script import Digest, messages, session_statements, units
+from fluxmig.script import Digest, holds_progress, messages, session_statements, units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ class _ByHand:
         self._are_there = not ledger.is_brought
 
     def script(self, script: Script, *, restarts: bool) -> Iterator[str]:
-        how = f"no transaction: {script.reason}" if script.reason else "one transaction"
+        how = script.without or "one transaction"
         resumed = f", from statement {script.done + 1}" if script.done else ""
         yield f"\n{_comment(f'{script.name} ({how}{resumed})')}"
         if restarts:
@@ -113,9 +113,7 @@ class _ByHand:
 
     def _units(self, script: Script) -> Iterator[str]:
         name, digest = script.path.name, Digest(script)
-        started = LogEntry(
-            Event.STARTED, name, f"no transaction: {script.reason}", statement_number=script.done + 1
-        )
+        started = LogEntry(Event.STARTED, name, script.without, statement_number=script.done + 1)
         yield self._log(started, script.checksum)
         for unit in units(script):
             last = script.statements[unit.last - 1]
@@ -128,8 +126,7 @@ class _ByHand:
                 for place in range(unit.first, unit.last - 1):
                     yield from self._one(script, place)
                 ended = "".join(self._one(script, unit.last - 1))
-                # Not of a PREPARE TRANSACTION, which commits at some later time.
-                yield progress + ended if ended.upper().startswith(("COMMIT", "END")) else ended + alone
+                yield progress + ended if holds_progress(script, unit) else ended + alone
             elif self._dialect.may_be_atomic(last.sql):
                 yield f"{self._dialect.begin_sql};\n"
                 yield from self._one(script, unit.first)
@@ -170,8 +167,7 @@ class _ByHand:
             yield self.creation(self._ledger.log_table, if_not_exists=True)
         row = self._ledger.record_statement(script.name, script.checksum, None)
         yield f"{self._text(row)};\n"
-        message = f"no transaction: {script.reason}" if script.reason else None
-        yield self._log(LogEntry(Event.APPLIED, script.name, message), script.checksum)
+        yield self._log(LogEntry(Event.APPLIED, script.name, script.without), script.checksum)
 
     def _log(self, entry: LogEntry, checksum: str | None = None) -> str:
         if not self._are_there:

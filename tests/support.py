@@ -166,11 +166,13 @@ class Servers:
             container = PostgresContainer(image, driver="psycopg")
             container.start()
         except Exception as error:  # noqa: BLE001  # whatever a missing engine raises
-            reason = repr(error)
-            _close_what_is_left_open()
-            return f"no container of {image}: {reason}"
-        self._open.callback(container.stop)
-        _close_what_is_left_open()
+            missing = f"no container of {image}: {error!r}"
+        else:
+            missing = ""
+            self._open.callback(container.stop)
+        _close_what_is_left_open()  # not before the error is gone, which holds what is open
+        if missing:
+            return missing
         server = Server(source, container.get_connection_url())
         admin = create_engine(server.admin_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
         with admin.connect() as connection:

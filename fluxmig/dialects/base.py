@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fluxmig.model import Script, Statement
     from fluxmig.objects import Created
 
-__all__ = ["Dialect", "Heard", "ServerError", "UnsoundError", "escape", "quoted"]
+__all__ = ["Dialect", "Heard", "ServerError", "UnsoundError", "escape", "identifier", "quoted", "send_as_is"]
 
 Heard = dict[str, Any]
 """What the server says beside its results: severity, message, code, detail and hint."""
@@ -213,7 +213,7 @@ class Dialect:
     def send(self, connection: Connection, script: str) -> None:
         """Runs the SQL exactly as written: through `text()`, or past it what `text()` would change."""
         if _MISREAD.search(script):
-            connection.exec_driver_sql(script, execution_options={"no_parameters": True}).close()
+            send_as_is(connection, script)
             return
         # Not cached: a file runs once, and the engine's cache would keep its text.
         connection.execute(text(escape(script)), execution_options={"compiled_cache": None}).close()
@@ -280,7 +280,7 @@ class Dialect:
         return False
 
     def leaves_traces(self, script: Script) -> bool:
-        """Whether the script may change the session in a way that outlives its transaction."""
+        """Whether one that may change the session does so in a way that outlives its transaction."""
         return False
 
     # --- locks --------------------------------------------------------------------------------------------
@@ -364,6 +364,16 @@ class Dialect:
     def may_write(self, connection: Connection, table: Table) -> bool | None:
         """Whether the login may insert into and delete from the table; None where that cannot be known."""
         return None
+
+
+def send_as_is(connection: Connection, command: str) -> None:
+    """Runs SQL past `text()`, whatever percent signs and colons are in it."""
+    connection.exec_driver_sql(command, execution_options={"no_parameters": True}).close()
+
+
+def identifier(*names: str | None) -> str:
+    """The names as SQL writes them. Not by SQLAlchemy, which doubles percent signs for a driver's sake."""
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names if name)
 
 
 def quoted(message: str) -> str | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from fluxmig.objects import Created
+from fluxmig.sql import ascii_lower
 
 __all__ = ["generic", "postgresql", "sqlite"]
 
@@ -84,11 +85,11 @@ def sqlite(connection: Connection, wanted: Sequence[Created]) -> frozenset[Creat
 
     def is_there(each: Created) -> bool:
         is_column = each.kind == "column"
-        if _lower((each.table_schema if is_column else each.schema) or "main") != "main":
+        if ascii_lower((each.table_schema if is_column else each.schema) or "main") != "main":
             return False
         kinds = ("table", "index") if each.kind == "index" else (each.kind.replace("view", "table"),)
-        table = _lower(each.table or "") if is_column else ""
-        return any((kind, _lower(each.name), table) in there for kind in kinds)
+        table = ascii_lower(each.table or "") if is_column else ""
+        return any((kind, ascii_lower(each.name), table) in there for kind in kinds)
 
     return frozenset(each for each in wanted if is_there(each))
 
@@ -115,8 +116,3 @@ def generic(connection: Connection, wanted: Sequence[Created]) -> frozenset[Crea
         return each.kind in asks and each.name in names(asks[each.kind], each.table, each.table_schema)
 
     return frozenset(each for each in wanted if is_there(each))
-
-
-def _lower(name: str) -> str:
-    """As SQLite compares names: without regard to the case of ASCII letters."""
-    return name.encode().lower().decode()

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, bindparam, func, select, text
 
 from fluxmig import sql
 from fluxmig.dialects import existing, postgresql_index, postgresql_session, psycopg_driver
-from fluxmig.dialects.base import Dialect, ServerError, UnsoundError, quoted
+from fluxmig.dialects.base import Dialect, ServerError, UnsoundError, identifier, quoted
 from fluxmig.model import DatabaseInfo
 from fluxmig.script import session_statements
 
@@ -233,9 +233,7 @@ class PostgreSQL(Dialect):
 
     def leaves_traces(self, script: Script) -> bool:
         """Whether a statement sets, prepares or makes something that lives with the session."""
-        return self.may_change_session(script) and any(
-            postgresql_session.outlives(statement.sql) for statement in session_statements(script)
-        )
+        return any(postgresql_session.outlives(statement.sql) for statement in session_statements(script))
 
     # --- locks --------------------------------------------------------------------------------------------
 
@@ -303,9 +301,10 @@ class PostgreSQL(Dialect):
         name = postgresql_index.invalid_index(connection, statement)
         if name is None:
             return None
+        index = identifier(name)
         return (
-            f"the index {_quoted(name)} is there, but invalid: an earlier CREATE INDEX CONCURRENTLY failed;"
-            f" DROP INDEX {_quoted(name)}, and run again"
+            f"the index {index} is there, but invalid: an earlier CREATE INDEX CONCURRENTLY failed;"
+            f" DROP INDEX {index}, and run again"
         )
 
     @contextmanager
@@ -339,7 +338,7 @@ class PostgreSQL(Dialect):
 
     def ledger_schema(self, connection: Connection, table: str) -> str | None:
         """Where the search path finds the ledger, as it does for the Node runner; else its first schema."""
-        schema: str | None = connection.scalar(_LEDGER_SCHEMA, {"name": _quoted(table)})
+        schema: str | None = connection.scalar(_LEDGER_SCHEMA, {"name": identifier(table)})
         return schema
 
     def info(self, connection: Connection, schema: str | None) -> DatabaseInfo:
@@ -351,27 +350,22 @@ class PostgreSQL(Dialect):
     def may_create(self, connection: Connection, schema: str | None) -> bool | None:
         """has_schema_privilege (9.27.2); None where there is no such schema."""
         exists = select(func.to_regnamespace(bindparam("quoted")))
-        name = _quoted(schema)
+        name = identifier(schema)
         if not name or connection.scalar(exists, {"quoted": name}) is None:
             return None
         return bool(connection.scalar(select(func.has_schema_privilege(schema, "CREATE"))))
 
     def may_read(self, connection: Connection, table: Table) -> bool:
         """has_table_privilege."""
-        name = _quoted(table.schema, table.name)
+        name = identifier(table.schema, table.name)
         return bool(connection.scalar(select(func.has_table_privilege(name, "SELECT"))))
 
     def may_write(self, connection: Connection, table: Table) -> bool | None:
         """has_table_privilege, for each of what a ledger needs."""
-        name = _quoted(table.schema, table.name)
+        name = identifier(table.schema, table.name)
         needed = ("SELECT", "INSERT", "DELETE")
         checks = select(*(func.has_table_privilege(name, privilege) for privilege in needed))
         return all(connection.execute(checks).one())
-
-
-def _quoted(*names: str | None) -> str:
-    """The names as SQL writes them. Not by SQLAlchemy, which doubles percent signs for a driver's sake."""
-    return ".".join('"' + name.replace('"', '""') + '"' for name in names if name)
 
 
 def _number(key: str) -> int:

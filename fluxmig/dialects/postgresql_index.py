@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig import sql
-from fluxmig.dialects.base import UnsoundError
+from fluxmig.dialects.base import UnsoundError, identifier, send_as_is
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +56,7 @@ class _Index(NamedTuple):
 
     @property
     def sql(self) -> str:
-        return ".".join('"' + name.replace('"', '""') + '"' for name in (self.schema, self.name))
+        return identifier(self.schema, self.name)
 
     @property
     def is_left_behind(self) -> bool:
@@ -273,7 +273,7 @@ def _not_sound(index: _Index) -> UnsoundError:
 def _drop(connection: Connection, index: _Index, origin: str, tell: Callable[[str], None]) -> None:
     command = f"DROP INDEX CONCURRENTLY {index.sql}"
     try:
-        connection.exec_driver_sql(command, execution_options={"no_parameters": True}).close()
+        send_as_is(connection, command)
     except DBAPIError as error:
         reason = str(error.orig).partition("\n")[0]
         raise UnsoundError(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from fluxmig import sql
+from fluxmig.dialects.base import identifier, send_as_is
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -224,17 +225,17 @@ def restore(connection: Connection, before: SessionState) -> None:
         if now.settings.get(name) != value:
             _set(connection, name, value)
     for name in now.settings.keys() - before.settings.keys():
-        _send(connection, f"RESET {_quoted(*name.split('.'))}")
+        send_as_is(connection, f"RESET {identifier(*name.split('.'))}")
     for name in now.cursors - before.cursors:  # first, for a table in use cannot be dropped
-        _send(connection, f"CLOSE {_quoted(name)}")
+        send_as_is(connection, f"CLOSE {identifier(name)}")
     _drop(connection, now.temporary, before.temporary)
     for name in now.prepared - before.prepared:
-        _send(connection, f"DEALLOCATE {_quoted(name)}")
+        send_as_is(connection, f"DEALLOCATE {identifier(name)}")
     # A LISTEN of this transaction is not to be seen before its end. All take effect then, in their order: no
     # message on the caller's channels is lost (async.c).
-    _send(connection, "UNLISTEN *")
+    send_as_is(connection, "UNLISTEN *")
     for name in before.channels:
-        _send(connection, f"LISTEN {_quoted(name)}")
+        send_as_is(connection, f"LISTEN {identifier(name)}")
 
 
 @contextmanager
@@ -277,24 +278,14 @@ def _drop(connection: Connection, now: Mapping[str, str], before: Mapping[str, s
         return
     # What is still to be checked at the commit would keep its table from being dropped.
     for name in connection.scalars(_DEFERRABLE).all():
-        _send(connection, f"SET CONSTRAINTS {_quoted('pg_temp', name)} IMMEDIATE")
+        send_as_is(connection, f"SET CONSTRAINTS {identifier('pg_temp', name)} IMMEDIATE")
     if not before:
-        _send(connection, "DISCARD TEMP")  # it asks for no privilege, and tells of no CASCADE
+        send_as_is(connection, "DISCARD TEMP")  # it asks for no privilege, and tells of no CASCADE
         return
     # The newest first, since an older one seldom needs a newer one.
     for key in sorted(new, key=lambda key: int(key.split("/")[1]), reverse=True):
-        _send(connection, f"DROP {now[key]} CASCADE")
+        send_as_is(connection, f"DROP {now[key]} CASCADE")
 
 
 def _set(connection: Connection, name: str, value: str) -> None:
     connection.execute(_SET, {"name": name, "value": value})
-
-
-def _send(connection: Connection, command: str) -> None:
-    """Runs a command as it stands, whatever percent signs and colons are in its names."""
-    connection.exec_driver_sql(command, execution_options={"no_parameters": True}).close()
-
-
-def _quoted(*names: str) -> str:
-    """The names as SQL writes them. Not by SQLAlchemy, which doubles percent signs for a driver's sake."""
-    return ".".join('"' + name.replace('"', '""') + '"' for name in names)

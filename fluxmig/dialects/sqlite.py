@@ -59,7 +59,7 @@ class SQLite(Dialect):
         transaction, and releasing it would commit behind the caller's back; so it is opened first.
         """
         if not isinstance(bind, Engine) and bind.in_transaction() and not _is_open(bind):
-            bind.exec_driver_sql("BEGIN IMMEDIATE")
+            bind.exec_driver_sql(self.begin_sql)
         with super().transaction(bind) as connection:
             yield connection
 
@@ -99,7 +99,7 @@ class SQLite(Dialect):
         if _is_open(connection):
             connection.exec_driver_sql("ROLLBACK")
         try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.exec_driver_sql(self.begin_sql)
         except OperationalError as error:
             if self.explain(error).code in {"SQLITE_BUSY", "SQLITE_LOCKED"}:
                 return False

@@ -627,6 +627,7 @@ TRANSACTIONS: dict[str, Row] = {
         f"SET TRANSACTION READ ONLY;\n{T}",
         Fails(":2:1: cannot execute CREATE TABLE in a read-only transaction [25006]"),
     ),
+    "BEGIN READ ONLY": pg(f"BEGIN READ ONLY;\nSELECT 1;\nCOMMIT;\n{T}", holds(reason=OWN)),
     "two transactions": both(
         f"BEGIN;\n{T}COMMIT;\nBEGIN;\nINSERT INTO t VALUES ('1');\nCOMMIT;\n", holds("1", reason=OWN)
     ),

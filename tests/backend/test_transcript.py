@@ -94,6 +94,7 @@ FILES: Final[dict[str, str]] = {
     "014_comment.sql": "-- only; a comment",
     "015_größe_名.sql": "INSERT INTO a VALUES ('größe 名 \N{GRINNING FACE}')",
     "016_windows.sql": "INSERT INTO a\r\n VALUES ('a\r\nb');\r\n-- the end\r\n",
+    "018_read_only.sql": "BEGIN READ ONLY; SELECT 1; COMMIT; INSERT INTO a VALUES ('eighteen');",
     "017_no_transaction.sql": (
         "-- fluxmig: no-transaction\nSET search_path = pg_catalog; INSERT INTO public.a VALUES ('17');\n"
         "COPY public.a (b) FROM stdin;\nseventeen\n\\.\nVACUUM public.a"
