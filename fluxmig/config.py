@@ -156,7 +156,8 @@ SETTINGS = (
         "on_duplicate",
         _one_of(OnDuplicate),
         ("FLUXMIG_ON_DUPLICATE",),
-        "If an object is there already: mark the migration as applied (the default), or fail.",
+        "If an object is there already: mark the migration as applied (the default); mark it only if nothing"
+        " is lost by that; complete it, without what is there; or fail.",
     ),
     Setting("strict", _FLAG, ("FLUXMIG_STRICT",), "Refuse to run if an applied file was edited."),
     Setting("strict_order", _FLAG, ("FLUXMIG_STRICT_ORDER",), "Refuse migrations that are out of order."),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from fluxmig import sql
+from fluxmig import presence, sql
 from fluxmig.dialects.base import Dialect, ServerError
 from fluxmig.model import (
     Event,
@@ -88,6 +89,7 @@ class Executor:
                 LogEntry(Event.APPLIED, script.name, script.without),
                 checksum=script.checksum,
                 duration_ms=_ms_since(started),
+                source=script.source,
             )
 
         return self._step(script, record, started, present=False)
@@ -109,7 +111,7 @@ class Executor:
         with self.lock.transaction() as connection:
             if not self.ledger.has(connection, name):
                 return False
-            self.ledger.remove(connection, LogEntry(Event.UNRECORDED, name), duration_ms=0)
+            self.ledger.remove(connection, LogEntry(Event.UNRECORDED, name))
         return True
 
     def restart(self, name: str) -> None:
@@ -340,17 +342,33 @@ class Executor:
             The result; or, where the object is not there or does not work, the way out.
         """
         failing = why.statement.number if why.statement else None
-        lost = tuple(statement for statement in script.statements if why.done < statement.number != failing)
-        result = replace(self._result(script, Outcome.MARKED, started), failure=why, lost=lost)
-        message = f"{why.message}; {result.loss}"
-        entry = LogEntry(Event.MARKED, script.name, message, why.code, failing, why.line)
         with self.lock.transaction() as connection:
             if self.ledger.has(connection, script.name):
                 return self._result(script, Outcome.SKIPPED, started)
             broken = self._not_there(connection, why.statement.sql) if why.statement else None
             if broken:
                 return broken
-            self.ledger.record(connection, entry, checksum=script.checksum, duration_ms=result.duration_ms)
+            ask = partial(self.dialect.existing, connection)
+            lost = presence.lost(script, failing, self.dialect.rules, ask)
+            result = replace(self._result(script, Outcome.MARKED, started), failure=why, lost=lost)
+            entry = LogEntry(
+                Event.MARKED,
+                script.name,
+                f"{why.message}; {result.loss}",
+                why.code,
+                failing,
+                why.line,
+                statements=len(script.statements),
+                lost=sum(each.exists is False for each in lost),
+                unchecked=sum(each.exists is None for each in lost),
+            )
+            self.ledger.record(
+                connection,
+                entry,
+                checksum=script.checksum,
+                duration_ms=result.duration_ms,
+                source=script.source,
+            )
         return result
 
     def _not_there(self, connection: Connection, statement: str) -> str | None:

@@ -6,9 +6,11 @@ is append-only and fluxmig's own; the Node runner never looks at it.
 
 from __future__ import annotations
 
+import base64
+import zlib
 from dataclasses import dataclass, field
 from datetime import UTC
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import (
     TIMESTAMP,
@@ -27,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
+from fluxmig.dialects.base import send_as_is
 from fluxmig.errors import LedgerError
 from fluxmig.layouts.numbered import migration_of
 from fluxmig.model import Event, LogEntry, Progress, Record
@@ -35,13 +38,37 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from sqlalchemy import Connection, Insert, Row
+    from sqlalchemy import Connection, Insert, Row, Select
     from sqlalchemy.sql.functions import FunctionElement
 
-__all__ = ["Ledger", "Snapshot"]
+__all__ = ["KEPT_BYTES", "Ledger", "Snapshot"]
 
-_ENDS = frozenset({Event.APPLIED, Event.MARKED, Event.ROLLED_BACK, Event.UNRECORDED, Event.RESTARTED})
+KEPT_BYTES = 2**20
+"""How large a file may be for its text to be kept in the log."""
+
+_ENDS = frozenset(
+    {Event.APPLIED, Event.MARKED, Event.ROLLED_BACK, Event.UNRECORDED, Event.RESTARTED}
+    | {Event.MARKED_BY_HAND, Event.ADOPTED, Event.RESOLVED, Event.RENAMED}
+)
 """Behind one of these, earlier progress says nothing."""
+
+_LATER = ("reason", "statements", "lost", "unchecked", "source")
+"""Columns that a log of an earlier version does not have."""
+
+_RECORDS = tuple(
+    event.value
+    for event in (
+        Event.APPLIED,
+        Event.MARKED,
+        Event.MARKED_BY_HAND,
+        Event.ADOPTED,
+        Event.ACCEPTED,
+        Event.RENAMED,
+    )
+)
+"""Events with the text that the ledger's record stands for."""
+
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +99,7 @@ class Ledger:
         writes_log: Whether events are written to the log; set to False where it cannot be made.
         is_brought: Whether the tables are not there yet, and a script that is about to run makes them itself:
             the dump of a database that had them.
+        log_is_old: Whether the log was found without the columns that came later.
     """
 
     def __init__(
@@ -95,7 +123,7 @@ class Ledger:
         """
         self._client, self._version = client, version
         self._has_users = current_user is not None
-        self.writes_log, self.is_brought = True, False
+        self.writes_log, self.is_brought, self.log_is_old = True, False, False
         metadata = MetaData()
         self.table = Table(
             name,
@@ -124,6 +152,11 @@ class Ledger:
             Column("message", Text),
             Column("statement_number", Integer),
             Column("line", Integer),
+            Column("reason", Text),
+            Column("statements", Integer),
+            Column("lost", Integer),
+            Column("unchecked", Integer),
+            Column("source", Text),
             schema=schema,
         )
 
@@ -147,8 +180,9 @@ class Ledger:
         if not log_exists or not may_read(connection, self.log_table):
             return Snapshot(exists, log_exists, records)
         try:
-            with connection.begin_nested():
-                last_events, progress = self._last_events(connection), self.progress(connection)
+            last_events, progress = self._from_log(
+                connection, lambda: (self._last_events(connection), self.progress(connection))
+            )
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise
@@ -157,10 +191,31 @@ class Ledger:
 
     def entries(self, connection: Connection, name: str | None = None) -> tuple[LogEntry, ...]:
         """The rows of the log in the order of writing; of one migration where its name is given."""
-        query = select(self.log_table).order_by(self.log_table.c.id)
-        if name is not None:
-            query = query.where(self.log_table.c.migration_name == name)
-        return tuple(_entry(row) for row in connection.execute(query))
+
+        def read() -> tuple[LogEntry, ...]:
+            query = self._select_entries().order_by(self.log_table.c.id)
+            if name is not None:
+                query = query.where(self.log_table.c.migration_name == name)
+            return tuple(_entry(row) for row in connection.execute(query))
+
+        return self._from_log(connection, read)
+
+    def text(self, connection: Connection, name: str) -> bytes | None:
+        """The text that the ledger's record of a migration stands for; None where the log has not kept it.
+
+        It is that of the file without a byte order mark, and kept of files of up to `KEPT_BYTES`.
+        """
+        log = self.log_table.c
+
+        def read() -> str | None:
+            if self.log_is_old:
+                return None
+            query = select(log.source).where(log.migration_name == name, log.event.in_(_RECORDS))
+            kept: str | None = connection.scalar(query.order_by(log.id.desc()).limit(1))
+            return kept
+
+        kept = self._from_log(connection, read)
+        return zlib.decompress(base64.b64decode(kept)) if kept else None
 
     def progress(self, connection: Connection, name: str | None = None) -> dict[str, Progress]:
         """How far each script has come that was started and has not come to its end.
@@ -219,10 +274,30 @@ class Ledger:
         return tuple(records)
 
     def _last_events(self, connection: Connection) -> dict[str, LogEntry]:
+        """The newest row of each migration but for `accepted`, which leaves a marked one marked."""
         log = self.log_table.c
-        newest = select(func.max(log.id)).group_by(log.migration_name)
-        rows = connection.execute(select(self.log_table).where(log.id.in_(newest)))
+        newest = select(func.max(log.id)).where(log.event != Event.ACCEPTED.value)
+        rows = connection.execute(
+            self._select_entries().where(log.id.in_(newest.group_by(log.migration_name)))
+        )
         return {row.migration_name: _entry(row) for row in rows}
+
+    def _select_entries(self) -> Select[Any]:
+        """The columns of the log that there are, but for the text."""
+        absent = _LATER if self.log_is_old else ("source",)
+        return select(*(column for column in self.log_table.c if column.name not in absent))
+
+    def _from_log(self, connection: Connection, read: Callable[[], _Read]) -> _Read:
+        """What `read` gives; again, where the log turns out to be that of an earlier version."""
+        try:
+            with connection.begin_nested():
+                return read()
+        except DBAPIError as error:
+            if error.connection_invalidated or self.log_is_old:
+                raise
+        self.log_is_old = True
+        with connection.begin_nested():
+            return read()
 
     # --- writing ------------------------------------------------------------------------------------------
 
@@ -236,19 +311,46 @@ class Ledger:
         if not self.log_exists(connection):
             self.log_table.create(connection)
             return
+        if self.log_is_old:
+            self._add_columns(connection)
         with connection.begin_nested() as trial:
             connection.execute(select(self.log_table).where(false()))
             connection.execute(self.log_statement(LogEntry(Event.STARTED, self.log_table.name)))
             trial.rollback()
 
-    def record(self, connection: Connection, entry: LogEntry, *, checksum: str, duration_ms: int) -> None:
+    def _add_columns(self, connection: Connection) -> None:
+        """Gives a log of an earlier version the columns that came later."""
+        there = {column["name"] for column in inspect(connection).get_columns(*self._place_of_log)}
+        quote = connection.dialect.identifier_preparer
+        for name in _LATER:
+            if name not in there:
+                column = self.log_table.c[name]
+                kind = column.type.compile(connection.dialect)
+                add = f"ALTER TABLE {quote.format_table(self.log_table)} ADD COLUMN {name} {kind}"
+                send_as_is(connection, add)
+        self.log_is_old = False
+
+    @property
+    def _place_of_log(self) -> tuple[str, str | None]:
+        return self.log_table.name, self.log_table.schema
+
+    def record(
+        self,
+        connection: Connection,
+        entry: LogEntry,
+        *,
+        checksum: str,
+        duration_ms: int | None,
+        source: bytes | None = None,
+    ) -> None:
         """Adds the migration to the ledger and the event to the log.
 
         Args:
             connection: In the transaction that shall hold both rows.
             entry: Applied or marked, and what the log shall tell beside.
             checksum: All 64 digits.
-            duration_ms: The script.
+            duration_ms: The script; None where none ran.
+            source: The file's bytes, for the log to keep.
         """
         if self.is_brought:
             self.create(connection)
@@ -257,7 +359,7 @@ class Ledger:
         statement = self.record_statement(entry.name, checksum, duration_ms)
         written = connection.execute(statement, execution_options={"preserve_rowcount": True})
         _expect_one(written.rowcount, self.table, entry.name)
-        self.log(connection, entry, checksum=checksum, duration_ms=duration_ms)
+        self.log(connection, entry, checksum=checksum, duration_ms=duration_ms, source=source)
 
     def record_statement(self, name: str, checksum: str, duration_ms: int | None) -> Insert:
         """What adds a row to the ledger."""
@@ -266,7 +368,7 @@ class Ledger:
             values["applied_by"] = self._client
         return insert(self.table).values(values).inline()
 
-    def remove(self, connection: Connection, entry: LogEntry, *, duration_ms: int) -> None:
+    def remove(self, connection: Connection, entry: LogEntry, *, duration_ms: int | None = None) -> None:
         """Removes the migration from the ledger and adds the event to the log."""
         found = connection.execute(delete(self.table).where(self.table.c.migration_name == entry.name))
         _expect_one(found.rowcount, self.table, entry.name)
@@ -279,16 +381,24 @@ class Ledger:
         *,
         checksum: str | None = None,
         duration_ms: int | None = None,
+        source: bytes | None = None,
     ) -> None:
         """Adds a row to the log, unless there is none."""
         if self.keeps_log:
-            connection.execute(self.log_statement(entry, checksum=checksum, duration_ms=duration_ms))
+            connection.execute(
+                self.log_statement(entry, checksum=checksum, duration_ms=duration_ms, source=source)
+            )
 
     def log_statement(
-        self, entry: LogEntry, *, checksum: str | None = None, duration_ms: int | None = None
+        self,
+        entry: LogEntry,
+        *,
+        checksum: str | None = None,
+        duration_ms: int | None = None,
+        source: bytes | None = None,
     ) -> Insert:
         """What adds a row to the log."""
-        values = {
+        values: dict[str, object] = {
             "event": str(entry.event),
             "migration_name": entry.name,
             "message": entry.message,
@@ -300,6 +410,15 @@ class Ledger:
             "client": self._client,
             "fluxmig_version": self._version,
         }
+        later = {
+            "reason": entry.reason,
+            "statements": entry.statements,
+            "lost": entry.lost,
+            "unchecked": entry.unchecked,
+            "source": _kept(source) if source is not None else None,
+        }
+        if not self.log_is_old:
+            values |= {name: value for name, value in later.items() if value is not None}
         if not self._has_users:
             values["database_user"] = self._client
         return insert(self.log_table).values(values).inline()
@@ -310,21 +429,19 @@ def _expect_one(count: int, table: Table, name: str) -> None:
         raise LedgerError(f"{table.fullname}: {count} rows were written for {name}, and not 1", names=[name])
 
 
+def _kept(source: bytes) -> str | None:
+    """A text as the log keeps it: compressed, in characters that every database has; None if too large."""
+    return base64.b64encode(zlib.compress(source)).decode() if len(source) <= KEPT_BYTES else None
+
+
 def _entry(row: Row[Any]) -> LogEntry:
+    values = row._asdict()
+    event = values.pop("event")
     return LogEntry(
-        Event(row.event) if row.event in set(Event) else row.event,
-        row.migration_name,
-        row.message,
-        row.error_code,
-        row.statement_number,
-        row.line,
-        row.id,
-        _aware(row.logged_at),
-        row.duration_ms,
-        row.checksum,
-        row.database_user,
-        row.client,
-        row.fluxmig_version,
+        Event(event) if event in set(Event) else event,
+        values.pop("migration_name"),
+        logged_at=_aware(values.pop("logged_at")),
+        **values,
     )
 
 

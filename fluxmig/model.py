@@ -26,6 +26,7 @@ __all__ = [
     "FileProblem",
     "Finding",
     "LogEntry",
+    "Lost",
     "Migration",
     "MigrationStatus",
     "Mode",
@@ -51,6 +52,8 @@ class OnDuplicate(StrEnum):
     """What to do when a migration creates an object that is already there."""
 
     MARK = "mark"
+    VERIFY = "verify"
+    COMPLETE = "complete"
     FAIL = "fail"
 
 
@@ -231,6 +234,7 @@ class Script:
             COMMIT that belongs to it.
         done: How many of its statements an earlier attempt has done; this one begins behind them.
         interrupted: Whether that attempt ended without a word, so that the next statement may be done, too.
+        on_duplicate: What the file says to do when an object is already there; None where it says nothing.
         warnings: What a person should know of the file, beside.
     """
 
@@ -246,6 +250,7 @@ class Script:
     transactions: tuple[tuple[int, int], ...] = ()
     done: int = 0
     interrupted: bool = False
+    on_duplicate: OnDuplicate | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -284,7 +289,12 @@ class Record:
 
 
 class Event(StrEnum):
-    """What a row of the log tells. The second three are those of a script without a transaction."""
+    """What a row of the log tells.
+
+    The second three are those of a script without a transaction, the last six those of a person: the record
+    was removed, or added without running anything, or added since all objects are there; an edited file was
+    taken for the right one; a marked, failed or partial migration was settled; a record got another name.
+    """
 
     APPLIED = "applied"
     MARKED = "marked"
@@ -294,6 +304,11 @@ class Event(StrEnum):
     RESTARTED = "restarted"
     ROLLED_BACK = "rolled back"
     UNRECORDED = "unrecorded"
+    MARKED_BY_HAND = "marked by hand"
+    ADOPTED = "adopted"
+    ACCEPTED = "accepted"
+    RESOLVED = "resolved"
+    RENAMED = "renamed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +330,10 @@ class LogEntry:
         database_user: Who the database says it was.
         client: Who ran fluxmig, as `user@host`.
         fluxmig_version: By which version of it.
+        reason: Why, in the words of the person who did it.
+        statements: How many statements the file has, in a row of a marked one.
+        lost: How many of these did not take effect and made nothing that is there otherwise.
+        unchecked: How many of these did not take effect, and it cannot be told whether that is so of them.
     """
 
     event: Event | str
@@ -330,6 +349,10 @@ class LogEntry:
     database_user: str | None = None
     client: str | None = None
     fluxmig_version: str | None = None
+    reason: str | None = None
+    statements: int | None = None
+    lost: int | None = None
+    unchecked: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -510,6 +533,21 @@ class Notice:
     hint: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A statement that did not take effect, since its migration was marked.
+
+    Attributes:
+        statement: The statement.
+        objects: What it would have made, in words; empty where it makes nothing, or that cannot be read.
+        exists: Whether all that it would have done is there without it; None where that cannot be told.
+    """
+
+    statement: Statement
+    objects: tuple[str, ...] = ()
+    exists: bool | None = None
+
+
 class Outcome(StrEnum):
     """How one step of a run ended."""
 
@@ -532,6 +570,7 @@ class StepResult:
         statements: How many statements the file has.
         failure: Why it failed, or which duplicate had it marked; None otherwise.
         lost: The other statements, which did not take effect; empty unless marked.
+        skipped: The statements whose object was there already, in a migration completed without them.
         reason: Why it ran without a transaction, or None.
         resumed_at: The statement it began with, where an earlier attempt had done those before; else 1.
         notices: What was said meanwhile, in order.
@@ -543,21 +582,17 @@ class StepResult:
     mode: Mode = Mode.TRANSACTION
     statements: int = 0
     failure: Failure | None = None
-    lost: tuple[Statement, ...] = ()
+    lost: tuple[Lost, ...] = ()
+    skipped: tuple[Statement, ...] = ()
     reason: str | None = None
     resumed_at: int = 1
     notices: tuple[Notice, ...] = ()
 
     @property
     def loss(self) -> str:
-        """How many statements a marked migration lost, in words."""
-        match len(self.lost):
-            case 0:
-                return "no other statement was lost"
-            case 1:
-                return "1 other statement did not take effect"
-            case count:
-                return f"{count} other statements did not take effect"
+        """How much of a marked migration is missing, in words: "1 of 10 statements lost"."""
+        known = sum(lost.exists is False for lost in self.lost)
+        return loss(self.statements, known, sum(lost.exists is None for lost in self.lost))
 
 
 @dataclass(frozen=True, slots=True)
@@ -664,6 +699,17 @@ class Verification:
         """That of the error which the first problem would be in a run; 0 where there is none."""
         codes = {"permission": 2, "files": 3, "failed": 1}
         return codes.get(self.findings[0].kind, 4) if self.findings else 0
+
+
+def loss(statements: int, lost: int, unchecked: int) -> str:
+    """How much of a marked migration is missing, in words: "1 of 10 statements lost"."""
+    of_all = f"of {statements} statement" if statements == 1 else f"of {statements} statements"
+    if not lost and not unchecked:
+        return "nothing lost"
+    parts = [f"{lost} {of_all} lost"] if lost else []
+    if unchecked:
+        parts.append(f"{unchecked} perhaps" if lost else f"{unchecked} {of_all} perhaps lost")
+    return ", ".join(parts)
 
 
 def place(path: Path, line: int | None, column: int | None) -> str:

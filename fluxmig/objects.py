@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fluxmig.model import Script, Statement
 
-__all__ = ["Created", "Duplicate", "created", "foreseen"]
+__all__ = ["Created", "Duplicate", "created", "effects", "foreseen"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def foreseen(
         rules: The database's.
         existing: Which of these the database has now; asked once, or not at all.
     """
-    plan = [(script, list(_effects(script, rules))) for script in scripts]
+    plan = [(script, list(effects(script, rules))) for script in scripts]
     questions = dict.fromkeys(each for _, effects in plan for _, effect in effects for each in effect.creates)
     course = _Course(frozenset(existing(list(questions)) if questions else ()))
     duplicates = (course.run(script, effects) for script, effects in plan)
@@ -157,7 +157,7 @@ _CALL: Final = _compiled(r"SELECT (?:\* FROM )?(?:\w+ \. )?(?!setval|set_config|
 _INTO: Final = _compiled(r"(?<!INSERT )(?<!MERGE )\bINTO\b|set_config")
 
 
-def _effects(script: Script, rules: sql.Rules) -> Iterator[tuple[int, _Effect]]:
+def effects(script: Script, rules: sql.Rules) -> Iterator[tuple[int, _Effect]]:
     """The statements of a script that will run and have an effect, by their place from 0."""
     source, statements = script.source, script.statements
     for index in range(script.done, len(statements)):

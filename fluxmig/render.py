@@ -232,8 +232,18 @@ def _step_json(result: StepResult) -> dict[str, Any]:
         "resumed_at": result.resumed_at,
         "failure": _failure_json(result.failure) if result.failure else None,
         "lost_statements": [
+            {
+                "number": lost.statement.number,
+                "line": lost.statement.line,
+                "first_line": lost.statement.first_line,
+                "objects": list(lost.objects),
+                "exists": lost.exists,
+            }
+            for lost in result.lost
+        ],
+        "skipped_statements": [
             {"number": statement.number, "line": statement.line, "first_line": statement.first_line}
-            for statement in result.lost
+            for statement in result.skipped
         ],
         "notices": [_notice_json(notice) for notice in result.notices],
     }

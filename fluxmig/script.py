@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fluxmig import sql
 from fluxmig.errors import LedgerError
 from fluxmig.excerpt import excerpt
-from fluxmig.model import FileProblem, Finding, Mode, Script
+from fluxmig.model import FileProblem, Finding, Mode, OnDuplicate, Script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +34,10 @@ _PLAIN = frozenset({b"INSERT", b"UPDATE", b"DELETE", b"SELECT", b"WITH", b"VALUE
 _NO_SESSION_VERBS = frozenset({b"INSERT", b"UPDATE", b"DELETE", b"COPY", b"COMMENT", b"GRANT", b"REVOKE"})
 
 _DIRECTIVE = re.compile(rb"--[ \t]*(?i:fluxmig:)[ \t]*(?P<text>[^\r\n]*)")
-_DIRECTIVES = tuple(mode.value for mode in Mode)
+_DIRECTIVES = (
+    *(mode.value for mode in Mode),
+    *(f"on-duplicate={policy.value}" for policy in OnDuplicate),
+)
 _NOISE = frozenset({"WORK", "TRANSACTION"})
 _KINDS = frozenset({"DEFERRED", "IMMEDIATE", "EXCLUSIVE"})
 """SQLite: lang_transaction.html. Ours is an immediate one in any case."""
@@ -44,6 +47,13 @@ _CHARACTERISTICS = re.compile(
     r"|READ WRITE|(?:NOT )?DEFERRABLE))*"
 )
 OWN_TRANSACTIONS = "it has transactions of its own"
+
+
+class _Directives(NamedTuple):
+    """What the lines before the first statement say."""
+
+    mode: Mode | None
+    on_duplicate: OnDuplicate | None
 
 
 class _Opening(NamedTuple):
@@ -91,13 +101,14 @@ def prepare(
         return _problem(path, source, error.offset, error.message, error.remedy)
     openings = _openings(statements, rules)
     head_end = statements.start(0) if statements else len(source)
-    directive = _directive(path, source, head_end, rules)
-    if isinstance(directive, FileProblem):
-        return directive
-    script = Script(name, path, checksum, statements, warnings=_late_directives(statements, rules))
+    directives = _directives(path, source, head_end, rules)
+    if isinstance(directives, FileProblem):
+        return directives
+    warnings = _late_directives(statements, rules)
+    script = Script(name, path, checksum, statements, on_duplicate=directives.on_duplicate, warnings=warnings)
     try:
         _refuse_output(openings if rules.psql else ())
-        return _classified(script, directive, openings, rules, no_transaction_reason)
+        return _classified(script, directives.mode, openings, rules, no_transaction_reason)
     except _RefusedError as refused:
         return _problem(path, source, statements.start(refused.place), refused.message, refused.remedy)
 
@@ -253,24 +264,25 @@ def _refuse_output(openings: Sequence[_Opening]) -> None:
 # --- directives -------------------------------------------------------------------------------------------
 
 
-def _directive(path: Path, source: bytes, head_end: int, rules: sql.Rules) -> Mode | FileProblem | None:
+def _directives(path: Path, source: bytes, head_end: int, rules: sql.Rules) -> _Directives | FileProblem:
     """What the `-- fluxmig:` lines before the first statement say, or what is wrong with one."""
-    found: Mode | None = None
+    found: dict[str, str] = {}
     for match in _DIRECTIVE.finditer(source, 0, head_end):
         if not _counts(match, 0, rules):
             continue
-        word = match["text"].decode().strip()
+        word = re.sub(r"\s*=\s*", "=", match["text"].decode().strip())
         if word not in _DIRECTIVES:
             near = difflib.get_close_matches(word.lower(), _DIRECTIVES, n=1)
             remedy = (
                 f"did you mean `-- fluxmig: {near[0]}`?" if near else f"known are {', '.join(_DIRECTIVES)}"
             )
             return _problem(path, source, match.start("text"), f"unknown directive {word!r}", remedy)
-        if found and found != word:
-            message = f"{word} contradicts {found}"
+        key, _, value = word.rpartition("=")
+        if found.setdefault(key, value) != value:
+            message = f"{word} contradicts {key}{'=' if key else ''}{found[key]}"
             return _problem(path, source, match.start("text"), message, "keep one of the two")
-        found = Mode(word)
-    return found
+    mode, policy = found.get(""), found.get("on-duplicate")
+    return _Directives(Mode(mode) if mode else None, OnDuplicate(policy) if policy else None)
 
 
 def _late_directives(statements: Statements, rules: sql.Rules) -> tuple[str, ...]:

@@ -318,7 +318,7 @@ def test_a_valid_index_is_a_duplicate_without_a_transaction_too(
     write({"001_a.sql": "CREATE INDEX CONCURRENTLY i ON t (id);\nINSERT INTO t VALUES (2);"})
     (step,) = Migrator(one_postgresql.engine(), folder).run().results
     assert step.outcome is Outcome.MARKED
-    assert [statement.sql for statement in step.lost] == ["INSERT INTO t VALUES (2)"]
+    assert [lost.statement.sql for lost in step.lost] == ["INSERT INTO t VALUES (2)"]
     assert one_postgresql.rows("SELECT id FROM t") == []
 
 

@@ -216,14 +216,14 @@ def test_a_duplicate_is_marked_and_says_what_was_lost(database: Database, folder
     assert marked.failure.line == 2
     assert marked.failure.statement is not None
     assert marked.failure.statement.number == 2
-    assert [statement.sql for statement in marked.lost] == [
+    assert [lost.statement.sql for lost in marked.lost] == [
         "CREATE TABLE fresh (id integer)",
         "CREATE TABLE more (id integer)",
     ]
     assert database.tables().isdisjoint({"fresh", "more"})
     assert names(database.rows(LEDGER)) == list(DUPLICATE)
     message = str(database.scalar("SELECT message FROM schema_migrations_log WHERE event = 'marked'"))
-    assert message.endswith("already exists; 2 other statements did not take effect")
+    assert message.endswith("already exists; 2 of 3 statements lost")
     assert [status.conditions for status in migrator.status()] == [(), ("marked",), ()]
 
 

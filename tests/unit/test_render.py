@@ -20,6 +20,7 @@ from fluxmig.model import (
     Failure,
     Finding,
     LogEntry,
+    Lost,
     Migration,
     MigrationStatus,
     Mode,
@@ -262,7 +263,8 @@ DUPLICATE = Failure(
 
 
 def marked(statements: int, *lost: Statement, failure: Failure | None = DUPLICATE) -> StepResult:
-    return StepResult("002_b.sql", Outcome.MARKED, 12, Mode.TRANSACTION, statements, failure, lost)
+    statements_lost = tuple(Lost(statement, exists=False) for statement in lost)
+    return StepResult("002_b.sql", Outcome.MARKED, 12, Mode.TRANSACTION, statements, failure, statements_lost)
 
 
 HEADLINE = '      migrations/002_b.sql:1:14: relation "a" already exists [42P07]'
@@ -290,7 +292,7 @@ STEPS: dict[str, tuple[StepResult, list[str]]] = {
             "  [!] 002_b.sql MARKED AS APPLIED (0.01s)",
             HEADLINE,
             "      statement 1 of 1: CREATE TABLE a (",
-            "      no other statement was lost",
+            "      nothing lost",
         ],
     ),
     "marked, one lost": (
@@ -299,7 +301,7 @@ STEPS: dict[str, tuple[StepResult, list[str]]] = {
             "  [!] 002_b.sql MARKED AS APPLIED (0.01s)",
             HEADLINE,
             "      statement 1 of 2: CREATE TABLE a (",
-            "      1 other statement did not take effect",
+            "      1 of 2 statements lost",
         ],
     ),
     "marked, several lost": (
@@ -308,7 +310,7 @@ STEPS: dict[str, tuple[StepResult, list[str]]] = {
             "  [!] 002_b.sql MARKED AS APPLIED (0.01s)",
             HEADLINE,
             "      statement 1 of 3: CREATE TABLE a (",
-            "      2 other statements did not take effect",
+            "      2 of 3 statements lost",
         ],
     ),
     "marked, the statement is not known": (
@@ -316,7 +318,7 @@ STEPS: dict[str, tuple[StepResult, list[str]]] = {
         [
             "  [!] 002_b.sql MARKED AS APPLIED (0.01s)",
             "      migrations/002_b.sql: already exists",
-            "      1 other statement did not take effect",
+            "      1 of 1 statement lost",
         ],
     ),
     "marked by hand": (marked(1, failure=None), ["  [!] 002_b.sql MARKED AS APPLIED (0.01s)"]),

@@ -1,0 +1,297 @@
+"""What all commands share: options, settings, output, a database, errors. It alone prints and exits."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import traceback
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fluxmig import config, render
+from fluxmig.config import Color, Settings
+from fluxmig.errors import ConfigError, FluxmigError
+from fluxmig.model import Report, RollbackReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from fluxmig.migrator import Migrator
+    from fluxmig.model import Finding
+
+__all__ = ["COMMON", "INTERRUPTED", "Group", "Session", "command", "setting_option", "write"]
+
+COMMON = (
+    "database_url",
+    "migrations",
+    "table",
+    "schema",
+    "json",
+    "color",
+    "debug",
+    "wait_s",
+    "postgres_bin",
+)
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit code of what a signal ends, as shells give it."""
+_METAVARS = {
+    "database_url": "URL",
+    "migrations": "FOLDER",
+    "table": "NAME",
+    "schema": "NAME",
+    "postgres_bin": "FOLDER",
+}
+_METAVARS |= {"wait_s": "SECONDS", "wait_lock_s": "SECONDS"}
+
+
+# --- options, which may stand before or after the command -------------------------------------------------
+
+
+def setting_option(field: str, *, hidden: bool = False) -> click.Option:
+    """The option of a setting; not given is None, so that `config` can look elsewhere."""
+    setting = next(setting for setting in config.SETTINGS if setting.field == field)
+    words: dict[str, Any] = {"help": setting.help, "default": None, "hidden": hidden}
+    if choices := setting.kind.choices:
+        words["type"] = click.Choice(choices)
+    elif setting.kind.is_flag:
+        words |= {"is_flag": True, "flag_value": True, "type": bool}
+    else:
+        words["metavar"] = _METAVARS[field]
+    return click.Option([f"--{setting.key}", field], **words)
+
+
+class _Command(click.Command):
+    """A command that also takes the common options, and gets the settings in force as its object."""
+
+    def __init__(self, *args: Any, settings: Iterable[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._own_settings = tuple(settings)
+        self.params += [setting_option(field) for field in self._own_settings]
+        self.params += [setting_option(field, hidden=True) for field in COMMON]
+        self.epilog = "Common options (--database-url, --migrations, --json, ...): fluxmig --help"
+
+    def invoke(self, ctx: click.Context) -> Any:
+        options = dict(ctx.parent.params) if ctx.parent else {}
+        for field in (*self._own_settings, *COMMON):
+            value = ctx.params.pop(field)
+            if value is not None:
+                options[field] = value
+        ctx.obj = Session(ctx.info_name or "", options)
+        with ctx.obj.errors():
+            ctx.obj.settings = config.load(options, os.environ, Path())
+            return super().invoke(ctx)
+
+
+class Group(click.Group):
+    """The commands, and what people mistype."""
+
+    command_class = _Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """In the order in which they stand here, which is that of their use."""
+        return list(self.commands)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, without repeating URLs."""
+        with _discreet():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Likewise."""
+        with _discreet():
+            return super().invoke(ctx)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; a word that is no command gets the nearest one for an answer."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            if not near:
+                raise
+            raise click.UsageError(f"No such command {args[0]!r}. Did you mean {near[0]!r}?", ctx) from error
+
+
+@contextmanager
+def _discreet() -> Iterator[None]:
+    """Keeps URLs out of usage errors: click repeats what it cannot use, and that may hold a password."""
+    try:
+        yield
+    except click.UsageError as error:
+        if not re.search(r"://|:.*@", error.message, re.DOTALL):
+            raise
+        message = "There is a URL where none is expected. A database goes behind --database-url."
+        raise click.UsageError(message, error.ctx) from None
+
+
+class Session:
+    """What a command needs of the world: settings, output, a database."""
+
+    def __init__(self, command: str, options: dict[str, Any]) -> None:
+        self.command = command
+        # Until the configuration is read, and if it cannot be, the command line's word counts.
+        self.settings = Settings(json=bool(options.get("json")), debug=bool(options.get("debug")))
+        self._passing = False
+
+    def show_passing(self, text: str) -> None:
+        """On a terminal, a line that goes when the next one comes: what is being done right now."""
+        if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not self.settings.json:
+            width = shutil.get_terminal_size().columns
+            write(render.cut(text, width - 1), newline=False)
+            self._passing = True
+
+    def show(self, lines: list[render.Line], *, err: bool = False) -> None:
+        """Prints lines, with colour where that is wanted."""
+        if self._passing:
+            write("\r\x1b[2K", newline=False)
+            self._passing = False
+        stream = sys.stderr if err else sys.stdout
+        color = self.settings.color is Color.ALWAYS or (self.settings.color is Color.AUTO and stream.isatty())
+        write(render.terminal(lines) if color else render.plain(lines), err=err)
+
+    def out(self, lines: list[render.Line], document: dict[str, Any]) -> None:
+        """The command's result: text, or JSON."""
+        if self.settings.json:
+            _write_json(document)
+        else:
+            self.show(lines)
+
+    def warn(self, findings: Iterable[Finding]) -> None:
+        """Findings, on standard error."""
+        for finding in findings:
+            self.show(render.finding_lines(finding), err=True)
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is a terminal to ask on."""
+        return sys.stdin.isatty()
+
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Goes on only if `yes`, or if the person at the terminal says so.
+
+        Raises:
+            ConfigError: There is no terminal to ask on.
+        """
+        if yes:
+            return
+        if not self.can_ask:
+            raise ConfigError("nothing was changed: there is no terminal to ask on", remedy="give --yes")
+        if not click.confirm(question, err=True):
+            self.show([[("Nothing was changed.", "")]], err=True)
+            raise click.exceptions.Exit(1)
+
+    @contextmanager
+    def migrator(self, *, read_only: bool = False, must_exist: bool = False) -> Iterator[Migrator]:
+        """A Migrator on the database that the settings name."""
+        from fluxmig.connect import reach  # noqa: PLC0415  # SQLAlchemy loads here and not at start-up
+        from fluxmig.migrator import Migrator  # noqa: PLC0415
+
+        settings = self.settings
+        if not settings.database_url:
+            raise ConfigError(
+                "there is no database URL",
+                remedy="give --database-url URL, or set DATABASE_URL, also in a .env file;"
+                " `--database-url embedded` starts a private PostgreSQL",
+            )
+        with reach(
+            settings.database_url,
+            read_only=read_only,
+            must_exist=must_exist,
+            wait_s=settings.wait_s,
+            production=settings.production,
+            environ=os.environ,
+            postgres_bin=settings.postgres_bin,
+        ) as engine:
+            try:
+                yield Migrator(
+                    engine,
+                    settings.migrations,
+                    table=settings.table,
+                    schema=settings.schema,
+                    on_duplicate=settings.on_duplicate,
+                    strict=settings.strict,
+                    strict_order=settings.strict_order,
+                    wait_lock_s=settings.wait_lock_s,
+                )
+            except KeyboardInterrupt:
+                if not read_only:
+                    words = "`fluxmig status` tells what is applied"
+                    self.show([[("interrupted: ", "red"), (words, "")]], err=True)
+                raise click.exceptions.Exit(INTERRUPTED) from None
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """One clear line, the way out, and the error's exit code; with --debug, the traceback before it."""
+        try:
+            yield
+        except FluxmigError as error:
+            if self.settings.debug:
+                write(traceback.format_exc(), err=True)
+            if self.settings.json:
+                with suppress(FluxmigError):  # where even this cannot be written, standard error tells
+                    _write_json(self._error_json(error))
+            self.show(_error_lines(error), err=True)
+            raise click.exceptions.Exit(error.exit_code) from error
+
+    def _error_json(self, error: FluxmigError) -> dict[str, Any]:
+        match error.report:
+            case RollbackReport() as report:
+                return render.error_json(self.command, error, render.rollback_json(report))
+            case Report() as report:
+                return render.error_json(self.command, error, render.report_json(report))
+            case _:
+                return render.error_json(self.command, error)
+
+
+def write(text: str | bytes, *, err: bool = False, newline: bool = True) -> None:
+    """Prints; a full disk is an error like others, and a closed pipe is left to click, which exits 1.
+
+    What the stream cannot encode is escaped: no name of a file stops a run in the middle. Bytes stay as they
+    are.
+    """
+    stream = sys.stderr if err else sys.stdout
+    if isinstance(text, str):
+        encoding = stream.encoding or "utf-8"
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        # What is styled was decided before, and is not to be stripped.
+        click.echo(text, err=err, nl=newline, color=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        with suppress(OSError):  # what the buffer still holds must not fail again, in Python's words, at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise FluxmigError(f"cannot write the output: {error.strerror}") from error
+
+
+def _write_json(document: dict[str, Any]) -> None:
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(document, indent=2)
+    write(text)
+
+
+def _error_lines(error: FluxmigError) -> list[render.Line]:
+    first, *rest = str(error).split("\n")
+    return [[("error: ", "red"), (first, "bold")], *([(line, "")] for line in rest)]
+
+
+def command(*settings: str, **options: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command that takes the options of these settings beside its own, and a `Session` first."""
+
+    def make(function: Callable[..., Any]) -> click.Command:
+        return click.command(cls=_Command, settings=settings, **options)(click.pass_obj(function))
+
+    return make
