@@ -22,6 +22,9 @@ from fluxmig.errors import (
     RollbackError,
 )
 from fluxmig.model import (
+    Adoption,
+    AdoptionKind,
+    AdoptionReport,
     Condition,
     DatabaseInfo,
     DownScript,
@@ -56,6 +59,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Adoption",
+    "AdoptionKind",
+    "AdoptionReport",
     "Condition",
     "ConfigError",
     "DatabaseConnectionError",

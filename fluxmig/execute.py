@@ -378,7 +378,8 @@ class Executor:
         if broken := self.dialect.broken_duplicate(connection, statement):
             return broken
         made = created(statement, self.dialect.rules)
-        if made and not self.dialect.existing(connection, made):
+        found = self.dialect.existing(connection, made) if made else {}
+        if made and all(each in found and not found[each].is_taken for each in made):
             return "Nothing like it was there before: the file makes it twice. It is rolled back."
         return None
 

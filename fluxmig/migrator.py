@@ -19,7 +19,8 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 import fluxmig
-from fluxmig import layouts, planner, script, sql
+from fluxmig import layouts, planner, presence, script, sql
+from fluxmig.adopt import Candidate, adoptions
 from fluxmig.dialects import dialect_of
 from fluxmig.errors import (
     ConfigError,
@@ -31,11 +32,17 @@ from fluxmig.errors import (
     RollbackError,
 )
 from fluxmig.execute import Executor
+from fluxmig.foresight import foreseen
 from fluxmig.ledger import Ledger, Snapshot
 from fluxmig.lock import Lock
 from fluxmig.model import (
+    AdoptionKind,
+    AdoptionReport,
+    Condition,
+    Event,
     FileProblem,
     Finding,
+    LogEntry,
     Mode,
     OnDuplicate,
     Outcome,
@@ -44,25 +51,26 @@ from fluxmig.model import (
     RollbackReport,
     RollbackResult,
     Script,
+    State,
     Verification,
 )
-from fluxmig.objects import Created, created, foreseen
+from fluxmig.objects import Created, created
 from fluxmig.transcript import transcript
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
+    from fluxmig.foresight import Duplicate
     from fluxmig.layouts.numbered import Folder
     from fluxmig.model import (
+        Adoption,
         DownScript,
-        LogEntry,
         Migration,
         MigrationStatus,
         Notice,
         Record,
         StepResult,
     )
-    from fluxmig.objects import Duplicate
 
 __all__ = ["Migrator", "get_applied_migrations", "run_migration"]
 
@@ -224,6 +232,7 @@ class Migrator:
             findings += folder.findings
             findings += planner.findings(statuses, ())
             findings += planner.unsettled(statuses)
+            findings += self._absent(statuses, snapshot)
             findings += _unreadable(self._scripts(planner.pending(statuses)))
         except (MigrationFileError, ConfigError) as error:
             findings.append(Finding("files", error.message, (), error.remedy))
@@ -239,6 +248,18 @@ class Migrator:
             pending=len(planner.pending(statuses)),
             findings=tuple(findings),
         )
+
+    def adopt_plan(self) -> tuple[Adoption, ...]:
+        """What the database has of each pending migration, in the order of the files. Only reads.
+
+        By names: of tables, columns, indexes and the like, and not by their definitions.
+
+        Raises:
+            MigrationFileError: A pending file cannot be read as a migration.
+        """
+        folder = layouts.read(self._folder)
+        with self._errors(), self._dialect.reading(self._bind) as connection:
+            return self._adoptions(connection, self._ledger(connection), folder)
 
     def rollback_plan(self, steps: int = 1, *, record_only: bool = False) -> RollbackReport:
         """What `rollback` would do with the same arguments. Only reads.
@@ -364,6 +385,41 @@ class Migrator:
             raise
         return RollbackReport(tuple(done))
 
+    def adopt(self, reason: str | None = None) -> AdoptionReport:
+        """Records the pending migrations of which all is there, as `adopt_plan` tells, in one transaction.
+
+        Runs nothing of any file. What another runner has recorded meanwhile is left out.
+
+        Args:
+            reason: Why, for the log.
+
+        Raises:
+            MigrationFileError: A pending file cannot be read as a migration. Nothing was recorded.
+            LockTimeoutError: Another runner had the lock for too long. Nothing was recorded.
+        """
+        shown = {each.name for each in self.adopt_plan() if each.kind is AdoptionKind.EXISTS}
+        if not shown:
+            return AdoptionReport()
+        folder = layouts.read(self._folder)
+        with self._errors():
+            ledger, snapshot = self._read()
+            executor = self._executor(ledger, snapshot)
+            without_log = executor.prepare()
+            findings = (_no_log(ledger, without_log),) if without_log else ()
+            with executor.lock.transaction() as connection:
+                found = self._adoptions(connection, ledger, folder)
+                chosen = tuple(
+                    each for each in found if each.kind is AdoptionKind.EXISTS and each.name in shown
+                )
+                files = {migration.name: migration for migration in folder.migrations}
+                for each in chosen:
+                    file = files[each.name]
+                    entry = LogEntry(Event.ADOPTED, each.name, each.reason, reason=reason)
+                    ledger.record(
+                        connection, entry, checksum=file.checksum, duration_ms=None, source=file.source
+                    )
+        return AdoptionReport(chosen, findings)
+
     # --- parts --------------------------------------------------------------------------------------------
 
     def _read(self) -> tuple[Ledger, Snapshot]:
@@ -422,6 +478,49 @@ class Migrator:
             duplicates = foreseen(plan.scripts, self._dialect.rules, ask)
         marks = self._on_duplicate is OnDuplicate.MARK
         return [_foreseen(found, marks=marks and found.script not in attempted) for found in duplicates]
+
+    def _absent(self, statuses: Iterable[MigrationStatus], snapshot: Snapshot) -> tuple[Finding, ...]:
+        """What applied migrations have made that is not there.
+
+        Of a marked one, nothing was made. Of one that has changed since, only what it removes is looked at:
+        what the new text makes was never run.
+        """
+        by_name = {status.name: status for status in statuses if Condition.MARKED not in status.conditions}
+        applied = [by_name[record.name] for record in snapshot.records if record.name in by_name]
+        partial_ones = [status for status in by_name.values() if Condition.PARTIAL in status.conditions]
+        unchecked = {Condition.MODIFIED, Condition.PARTIAL}
+        files = [
+            presence.Applied(
+                status.name, self._readable(status), is_checked=unchecked.isdisjoint(status.conditions)
+            )
+            for status in (*applied, *partial_ones)
+        ]
+        with self._errors(), self._dialect.reading(self._bind) as connection:
+            return presence.absent(files, self._dialect.rules, partial(self._dialect.existing, connection))
+
+    def _adoptions(self, connection: Connection, ledger: Ledger, folder: Folder) -> tuple[Adoption, ...]:
+        """As `adopt_plan` says; of a marked migration, nothing was made and nothing removed."""
+        snapshot = ledger.read(connection, may_read=self._dialect.may_read)
+        files = []
+        problems = []
+        for status in _statuses(folder, snapshot):
+            if Condition.MARKED in status.conditions:
+                continue
+            item = self._script(status.name, status.migration) if status.migration else None
+            if isinstance(item, FileProblem) and status.state is State.PENDING:
+                problems.append(item)
+            ready = item if isinstance(item, Script) else None
+            progress = status.progress if Condition.PARTIAL in status.conditions else None
+            done = progress.done if progress else None
+            files.append(Candidate(status.name, ready, status.state is State.APPLIED, done))
+        if problems:
+            raise MigrationFileError(problems)
+        return adoptions(files, self._dialect.rules, partial(self._dialect.existing, connection))
+
+    def _readable(self, status: MigrationStatus) -> Script | None:
+        """The file of a migration; None where it is missing or cannot be read."""
+        item = self._script(status.name, status.migration) if status.migration else None
+        return item if isinstance(item, Script) else None
 
     def _refuse_inside_a_transaction(self, plan: Plan) -> None:
         """Raises `ConfigError` before anything runs, where a script cannot run on the caller's connection."""

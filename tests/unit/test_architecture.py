@@ -26,7 +26,8 @@ LAYERS = (
     "model",
     "config  excerpt  layouts.numbered  sql",
     "layouts  objects  planner  render  script",
-    "dialects.existing  presence",
+    "dialects.existing  foresight  presence",
+    "adopt",
     "dialects.base",
     "dialects.postgresql_index  dialects.postgresql_session  dialects.psycopg_driver",
     "dialects.postgresql  dialects.sqlite",
@@ -39,6 +40,7 @@ LAYERS = (
     "scratch",
     "connect",
     "console",
+    "cli_adopt",
     "cli",
     "__main__",
 )
@@ -68,7 +70,7 @@ THIRD_PARTY = {
         "stepwise",
         "transcript",
     },
-    "click": {"cli", "console"},
+    "click": {"cli", "cli_adopt", "console"},
     "rich": {"render"},
     "dotenv": {"config"},
 }
