@@ -216,8 +216,8 @@ def main(ctx: click.Context, /, **_options: Any) -> None:
       fluxmig run --database-url embedded     (a private PostgreSQL of its own)
     """
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        write(ctx.get_help())
 
 
-for _each in (run, plan, status, log, rollback, create, verify):  # in the order of the help
+for _each in (run, plan, log, status, rollback, create, verify):  # in the order of the help
     main.add_command(_each)

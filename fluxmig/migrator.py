@@ -420,8 +420,8 @@ class Migrator:
         with self._dialect.reading(self._bind) as connection:
             ask = partial(self._dialect.existing, connection)
             duplicates = foreseen(plan.scripts, self._dialect.rules, ask)
-        marks = self._on_duplicate is OnDuplicate.MARK
-        return [_foreseen(found, marks=marks and found.script not in attempted) for found in duplicates]
+        policies = {each.name: each.on_duplicate or self._on_duplicate for each in plan.scripts}
+        return [_foreseen(found, policies[found.script], attempted) for found in duplicates]
 
     def _refuse_inside_a_transaction(self, plan: Plan) -> None:
         """Raises `ConfigError` before anything runs, where a script cannot run on the caller's connection."""
@@ -550,14 +550,19 @@ def _of_files(scripts: Iterable[Script]) -> list[Finding]:
     return found
 
 
-def _foreseen(found: Duplicate, *, marks: bool) -> Finding:
+def _foreseen(found: Duplicate, policy: OnDuplicate, attempted: Container[str]) -> Finding:
     where = f"{found.script}:{found.statement.line}: {found.created}"
     if found.made_by:
         maker, statement = found.made_by
         message = f"{where} is made before, by {maker}:{statement.line}"
     else:
         message = f"{where} is there already"
-    remedy = "the file would be rolled back and marked as applied" if marks else "the file would fail"
+    remedy = "the file would fail"
+    if policy is OnDuplicate.COMPLETE:
+        remedy = "the statement would be passed over"
+    elif policy is not OnDuplicate.FAIL and found.script not in attempted:
+        remedy = "the file would be rolled back and marked as applied"
+        remedy += ", if nothing is lost by that" if policy is OnDuplicate.VERIFY else ""
     return Finding("duplicate", message, (found.script,), remedy)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Failure,
         Finding,
         LogEntry,
+        Lost,
         MigrationStatus,
         Notice,
         Plan,
@@ -169,6 +170,7 @@ def step_lines(result: StepResult) -> list[Line]:
         case Outcome.APPLIED:
             note = f", no transaction: {result.reason}" if result.reason else ""
             note += f", from statement {result.resumed_at}" if result.resumed_at > 1 else ""
+            note += f", without {_count(result.skipped)} whose object was there" if result.skipped else ""
             return [[("  [x] ", _GOOD), (result.name, ""), (took[:-1] + note + ")", _DIM)]]
         case Outcome.SKIPPED:
             return [[("  [x] ", _GOOD), (result.name, ""), (" (another runner was faster)", _DIM)]]
@@ -177,6 +179,10 @@ def step_lines(result: StepResult) -> list[Line]:
         case Outcome.MARKED:
             head: Line = [("  [!] ", _ODD), (result.name, ""), (" MARKED AS APPLIED", _ODD), (took, _DIM)]
             return [head, *([(f"      {text}", "")] for text in _marked(result))]
+
+
+def _count(statements: Sequence[object]) -> str:
+    return "1 statement" if len(statements) == 1 else f"{len(statements)} statements"
 
 
 def _marked(result: StepResult) -> list[str]:
@@ -189,8 +195,26 @@ def _marked(result: StepResult) -> list[str]:
         lines.append(
             f"statement {failure.statement.number} of {result.statements}: {failure.statement.first_line}"
         )
-    lines.append(result.loss)
+    lines.append(f"{result.loss}:" if any(not lost.exists for lost in result.lost) else result.loss)
+    known = [lost for lost in result.lost if lost.exists is False]
+    unknown = [lost for lost in result.lost if lost.exists is None]
+    told = [f"  {_lost(lost)}" for lost in (*known, *unknown)]
+    lines += told[:_SHOWN]
+    if (more := len(told) - _SHOWN) > 0:
+        lines.append(f"  and {more} more (--json lists them)")
+    there = len(result.lost) - len(known) - len(unknown)
+    if there:
+        rest = "of 1 other statement is" if there == 1 else f"of {there} other statements are"
+        lines.append(f"what would come {rest} there already")
     return lines
+
+
+def _lost(lost: Lost) -> str:
+    """Where a statement stands that was lost, or perhaps was, and what of it is not there."""
+    place = f"line {lost.statement.line}: {lost.statement.first_line}"
+    if lost.exists is None:
+        return f"{place} (whether that ever took effect cannot be told)"
+    return f"{place} ({', '.join(lost.objects)}: not there)" if lost.objects else place
 
 
 def report_lines(report: Report) -> list[Line]:
@@ -420,6 +444,10 @@ def _log_json(entry: LogEntry) -> dict[str, Any]:
         "message": entry.message,
         "statement": entry.statement_number,
         "line": entry.line,
+        "reason": entry.reason,
+        "statements": entry.statements,
+        "lost": entry.lost,
+        "unchecked": entry.unchecked,
     }
 
 

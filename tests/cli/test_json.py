@@ -49,6 +49,7 @@ def step(name: str, outcome: str = "applied", **more: object) -> dict[str, objec
         "resumed_at": 1,
         "failure": None,
         "lost_statements": [],
+        "skipped_statements": [],
         "notices": [],
         **more,
     }
@@ -80,7 +81,9 @@ def test_run_with_a_duplicate_and_a_finding(cli: Cli, write: Callable[..., None]
     assert failure["message"] == "table a already exists"
     assert failure["object"] == "a"
     expected = step("002_b.sql", "marked", statements=2)
-    expected["lost_statements"] = [{"number": 2, "line": 1, "first_line": "SELECT 1"}]
+    expected["lost_statements"] = [
+        {"number": 2, "line": 1, "first_line": "SELECT 1", "objects": [], "exists": None}
+    ]
     del expected["failure"]
     assert document["results"][1] == expected
     assert document["findings"] == [

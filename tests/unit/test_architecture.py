@@ -32,6 +32,7 @@ LAYERS = (
     "dialects.postgresql  dialects.sqlite",
     "dialects",
     "ledger  lock  sending",
+    "duplicates",
     "stepwise  transcript",
     "execute",
     "migrator",

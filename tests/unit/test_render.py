@@ -301,7 +301,8 @@ STEPS: dict[str, tuple[StepResult, list[str]]] = {
             "  [!] 002_b.sql MARKED AS APPLIED (0.01s)",
             HEADLINE,
             "      statement 1 of 2: CREATE TABLE a (",
-            "      1 of 2 statements lost",
+            "      1 of 2 statements lost:",
+            "        line 4: INSERT INTO a VALUES (1)",
         ],
     ),
     "marked, several lost": (
@@ -310,7 +311,9 @@ STEPS: dict[str, tuple[StepResult, list[str]]] = {
             "  [!] 002_b.sql MARKED AS APPLIED (0.01s)",
             HEADLINE,
             "      statement 1 of 3: CREATE TABLE a (",
-            "      2 of 3 statements lost",
+            "      2 of 3 statements lost:",
+            "        line 4: INSERT INTO a VALUES (1)",
+            "        line 4: INSERT INTO a VALUES (1)",
         ],
     ),
     "marked, the statement is not known": (
@@ -318,7 +321,8 @@ STEPS: dict[str, tuple[StepResult, list[str]]] = {
         [
             "  [!] 002_b.sql MARKED AS APPLIED (0.01s)",
             "      migrations/002_b.sql: already exists",
-            "      1 of 1 statement lost",
+            "      1 of 1 statement lost:",
+            "        line 1: CREATE TABLE a (",
         ],
     ),
     "marked by hand": (marked(1, failure=None), ["  [!] 002_b.sql MARKED AS APPLIED (0.01s)"]),
@@ -464,6 +468,7 @@ REPORT_JSON: dict[str, Any] = {
             "resumed_at": 2,
             "failure": None,
             "lost_statements": [],
+            "skipped_statements": [],
             "notices": [
                 {
                     "severity": "WARNING",
@@ -497,7 +502,16 @@ REPORT_JSON: dict[str, Any] = {
                 "statements_done": 0,
                 "remedy": None,
             },
-            "lost_statements": [{"number": 2, "line": 4, "first_line": "INSERT INTO a VALUES (1)"}],
+            "lost_statements": [
+                {
+                    "number": 2,
+                    "line": 4,
+                    "first_line": "INSERT INTO a VALUES (1)",
+                    "objects": [],
+                    "exists": False,
+                }
+            ],
+            "skipped_statements": [],
             "notices": [],
         },
         {
@@ -523,6 +537,7 @@ REPORT_JSON: dict[str, Any] = {
                 "remedy": "a remedy",
             },
             "lost_statements": [],
+            "skipped_statements": [],
             "notices": [],
         },
     ],
@@ -797,6 +812,10 @@ def test_log_json() -> None:
                 "message": "it broke",
                 "statement": 2,
                 "line": 14,
+                "reason": None,
+                "statements": None,
+                "lost": None,
+                "unchecked": None,
             },
             {
                 "id": 8,
@@ -812,6 +831,10 @@ def test_log_json() -> None:
                 "message": None,
                 "statement": None,
                 "line": None,
+                "reason": None,
+                "statements": None,
+                "lost": None,
+                "unchecked": None,
             },
         ],
     }
