@@ -314,25 +314,28 @@ class Ledger:
         if self.log_is_old:
             self._add_columns(connection)
         with connection.begin_nested() as trial:
-            connection.execute(select(self.log_table).where(false()))
+            connection.execute(self._select_entries().where(false()))
             connection.execute(self.log_statement(LogEntry(Event.STARTED, self.log_table.name)))
             trial.rollback()
 
     def _add_columns(self, connection: Connection) -> None:
-        """Gives a log of an earlier version the columns that came later."""
-        there = {column["name"] for column in inspect(connection).get_columns(*self._place_of_log)}
+        """Gives a log of an earlier version the columns that came later; without the right to, it stays."""
+        log = self.log_table
+        there = {column["name"] for column in inspect(connection).get_columns(log.name, log.schema)}
         quote = connection.dialect.identifier_preparer
-        for name in _LATER:
-            if name not in there:
-                column = self.log_table.c[name]
-                kind = column.type.compile(connection.dialect)
-                add = f"ALTER TABLE {quote.format_table(self.log_table)} ADD COLUMN {name} {kind}"
-                send_as_is(connection, add)
-        self.log_is_old = False
-
-    @property
-    def _place_of_log(self) -> tuple[str, str | None]:
-        return self.log_table.name, self.log_table.schema
+        try:
+            with connection.begin_nested():
+                for name in _LATER:
+                    if name not in there:
+                        kind = log.c[name].type.compile(connection.dialect)
+                        send_as_is(
+                            connection, f"ALTER TABLE {quote.format_table(log)} ADD COLUMN {name} {kind}"
+                        )
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise
+        else:
+            self.log_is_old = False
 
     def record(
         self,

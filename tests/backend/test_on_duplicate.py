@@ -235,7 +235,7 @@ def test_complete_keeps_savepoints_settings_and_rows_of_the_file(
     write(
         {
             "001_a.sql": "CREATE TABLE a (id integer); CREATE SCHEMA s;",
-            "002_b.sql": "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, DEFERRABLE;\n"
+            "002_b.sql": "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\n"
             "CREATE TABLE a (id integer);\n"
             "SET LOCAL search_path = s;\n"
             "CREATE TABLE b (id integer, name text);\n"
