@@ -32,7 +32,7 @@ CONTAINERS = False
 MASKS: Final = (
     "UPDATE schema_migrations SET applied_at = '2000-01-01', execution_time_ms = NULL",
     (
-        "UPDATE schema_migrations_log SET logged_at = '2000-01-01', duration_ms = NULL,"
+        "UPDATE schema_migrations_log SET logged_at = '2000-01-01', duration_ms = NULL, source = NULL,"
         " id = (SELECT count(*) FROM schema_migrations_log AS o WHERE o.id <= schema_migrations_log.id)"
     ),
 )
