@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -404,3 +405,53 @@ def test_the_plan_says_what_would_become_of_it(
     write(HALF)
     plan = Migrator(database.engine(), folder, on_duplicate=policy).plan()
     assert [finding.remedy for finding in plan.findings if finding.kind == "duplicate"] == [remedy]
+
+
+# --- where it ends ----------------------------------------------------------------------------------------
+
+STATEMENTS = (  # each with the places of those it needs
+    ("CREATE TABLE a (id integer PRIMARY KEY)", ()),
+    ("CREATE TYPE kind AS ENUM ('one', 'two')", ()),
+    ("CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'", ()),
+    ("ALTER TABLE a ADD COLUMN kind kind NOT NULL DEFAULT 'one'", (0, 1)),
+    ("CREATE UNIQUE INDEX a_kind_idx ON a (kind)", (3,)),
+    ("CREATE TRIGGER a_touch BEFORE UPDATE ON a FOR EACH ROW EXECUTE FUNCTION touch()", (0, 2)),
+    ("ALTER TABLE a ADD CONSTRAINT a_id_check CHECK (id > 0)", (0,)),
+)
+SHAPE = """
+SELECT relname, coalesce(attname, ''), relkind::text FROM pg_class LEFT JOIN pg_attribute
+    ON attrelid = pg_class.oid AND attnum > 0 WHERE relnamespace = 'public'::regnamespace
+    AND relname NOT LIKE 'schema_migrations%'
+UNION ALL SELECT proname, '', 'function' FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+UNION ALL SELECT tgname, '', 'trigger' FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL SELECT conname, '', 'constraint' FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    AND conname NOT LIKE 'schema_migrations%'
+UNION ALL SELECT typname, '', 'type' FROM pg_type
+    WHERE typnamespace = 'public'::regnamespace AND typtype = 'e'
+ORDER BY 1, 2, 3
+"""
+
+
+def subsets() -> list[tuple[int, ...]]:
+    """Those of the places that hold all that each needs; the empty one is left out."""
+    places = range(len(STATEMENTS))
+    found = (subset for size in places for subset in itertools.combinations(places, size + 1))
+    return [subset for subset in found if all(set(STATEMENTS[place][1]) <= set(subset) for place in subset)]
+
+
+@pytest.mark.parametrize("head", ["", "-- fluxmig: no-transaction\n"])
+def test_complete_ends_where_a_fresh_database_does(
+    one_postgresql: Database, folder: Path, write: Write, head: str
+) -> None:
+    write({"001_a.sql": head + "".join(f"{statement};\n" for statement, _ in STATEMENTS)})
+    engine = one_postgresql.engine()
+    expected = None
+    assert len(subsets()) == 27
+    for subset in [(), *subsets()]:
+        one_postgresql.rows("DROP SCHEMA public CASCADE; CREATE SCHEMA public;")
+        one_postgresql.rows("".join(f"{STATEMENTS[place][0]};" for place in subset) or "SELECT 1")
+        (step,) = Migrator(engine, folder, on_duplicate="complete").run().results
+        assert [statement.number - 1 for statement in step.skipped] == list(subset)
+        shape = one_postgresql.rows(SHAPE)
+        expected = expected or shape
+        assert shape == expected
