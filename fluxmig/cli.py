@@ -9,6 +9,7 @@ import click
 
 import fluxmig
 from fluxmig import render
+from fluxmig.cli_check import check
 from fluxmig.console import COMMON, Group, command, setting_option, write
 from fluxmig.errors import ConfigError, FluxmigError
 from fluxmig.model import Report, State
@@ -219,5 +220,5 @@ def main(ctx: click.Context, /, **_options: Any) -> None:
         write(ctx.get_help())
 
 
-for _each in (run, plan, log, status, rollback, create, verify):  # in the order of the help
+for _each in (run, plan, log, status, rollback, create, check, verify):  # in the order of the help
     main.add_command(_each)

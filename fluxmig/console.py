@@ -22,7 +22,7 @@ from fluxmig.errors import ConfigError, FluxmigError
 from fluxmig.model import Report, RollbackReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from fluxmig.migrator import Migrator
     from fluxmig.model import Finding
@@ -170,6 +170,11 @@ class Session:
         """Findings, on standard error."""
         for finding in findings:
             self.show(render.finding_lines(finding), err=True)
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment, for programs that a command runs."""
+        return os.environ
 
     @property
     def can_ask(self) -> bool:

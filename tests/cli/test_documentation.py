@@ -177,6 +177,7 @@ def test_json_has_the_documented_keys(one_postgresql: Database, tmp_path: Path, 
         "log": got("log"),
         "rollback": got("rollback"),
         "create": got("create", "add invoices"),
+        "check": got("check"),
         "verify": got("verify") | {"findings": []},
         "run error": got("run", url="postgresql://127.0.0.1:1/x"),
     }

@@ -15,7 +15,7 @@ from tests.cli.support import environment, process, terminal
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
-COMMANDS = ("run", "plan", "log", "status", "rollback", "create", "verify")
+COMMANDS = ("run", "plan", "log", "status", "rollback", "create", "check", "verify")
 OPTIONS = {
     "": ("--database-url", "--migrations", "--table", "--schema", "--json", "--color", "--debug", "--wait"),
     "run": (
@@ -44,6 +44,7 @@ OPTIONS = {
     "status": ("--check",),
     "rollback": ("--steps", "--record-only", "--yes", "--wait-lock"),
     "create": ("--with-down", "--timestamp"),
+    "check": ("--base", "--format", "--dialect", "--strict"),
     "verify": (),
 }
 
@@ -171,7 +172,7 @@ def test_unknown_option_of_a_command(bare: Cli) -> None:
     assert "--dry-run" in result.err
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "log 1", "status", "rollback", "verify"])
+@pytest.mark.parametrize("command", ["run", "plan", "log 1", "status", "rollback", "check", "verify"])
 def test_an_argument_too_many(command: str, bare: Cli) -> None:
     result = bare(*command.split(), "x")
     assert (result.code, result.out) == (2, "")

@@ -24,9 +24,10 @@ LAYERS = (
     "_guardian",
     "errors",
     "model",
-    "config  excerpt  layouts.numbered  sql",
+    "config  excerpt  git  layouts.numbered  sql",
     "layouts  objects  planner  render  script",
-    "dialects.existing  presence",
+    "check  dialects.existing  presence",
+    "render_check",
     "dialects.base",
     "dialects.postgresql_index  dialects.postgresql_session  dialects.psycopg_driver",
     "dialects.postgresql  dialects.sqlite",
@@ -40,6 +41,7 @@ LAYERS = (
     "scratch",
     "connect",
     "console",
+    "cli_check",
     "cli",
     "__main__",
 )
@@ -69,14 +71,17 @@ THIRD_PARTY = {
         "stepwise",
         "transcript",
     },
-    "click": {"cli", "console"},
+    "click": {"cli", "cli_check", "console"},
     "rich": {"render"},
     "dotenv": {"config"},
 }
 AT_LOAD = {"sqlalchemy", "click"}
 
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
-PURE = "errors model config excerpt layouts.numbered render sql layouts planner script scratch console cli"
+PURE = (
+    "errors model config excerpt git layouts.numbered render sql layouts planner script check render_check"
+    " scratch console cli_check cli"
+)
 
 
 class Import(NamedTuple):
