@@ -124,11 +124,18 @@ def _status_line(status: MigrationStatus) -> Line:
     else:
         line += [("  [ ] ", _ODD), (status.name, "")]
     if status.conditions:
-        words = ", ".join(condition.value for condition in status.conditions)
+        words = ", ".join(_condition(condition, status) for condition in status.conditions)
         bad = {Condition.MODIFIED, Condition.MISSING, Condition.FAILED, Condition.PARTIAL}
         bad &= set(status.conditions)
         line.append((f" [{words}]", _BAD if bad else _ODD))
     return line
+
+
+def _condition(condition: Condition, status: MigrationStatus) -> str:
+    if condition is not Condition.MISSING or not status.renamed_to:
+        return condition.value
+    perhaps = " perhaps" if len(status.renamed_to) > 1 else ""
+    return f"{condition.value}, now{perhaps} {' or '.join(status.renamed_to)}"
 
 
 def status_json(statuses: Sequence[MigrationStatus]) -> dict[str, Any]:
@@ -156,6 +163,7 @@ def _status_json(status: MigrationStatus) -> dict[str, Any]:
         "execution_time_ms": record.execution_time_ms if record else None,
         "message": event.message if event and status.conditions else None,
         "statements_done": status.progress.done if status.progress else None,
+        "renamed_to": list(status.renamed_to),
     }
 
 
@@ -453,7 +461,7 @@ def rollback_json(report: RollbackReport) -> dict[str, Any]:
 
 
 def verify_lines(verification: Verification) -> list[Line]:
-    """Where one is connected to, what the ledger is like, and each problem with its remedy."""
+    """Where one is connected to, what the ledger is like, and each warning and problem with its remedy."""
     info = verification.info
     ledger = f"{verification.table} {'exists' if verification.ledger_exists else 'is made by the first run'}"
     facts = {
@@ -471,14 +479,19 @@ def verify_lines(verification: Verification) -> list[Line]:
         [(f"{label + ':':<12}", _DIM), (value, "")] for label, value in facts.items() if value is not None
     ]
     lines.append([])
+    for finding in verification.warnings:
+        lines += finding_lines(finding)
     for finding in verification.findings:
         lines += finding_lines(finding, "problem", _BAD)
-    count = len(verification.findings)
-    if count:
-        lines.append([(f"{count} {'problem' if count == 1 else 'problems'}", _BAD)])
-    else:
-        lines.append([("All is well.", _GOOD)])
-    return lines
+    if verification.ok and not verification.warnings:
+        return [*lines, [("All is well.", _GOOD)]]
+    problems = _count(len(verification.findings), "problem")
+    warnings = f", {_count(len(verification.warnings), 'warning')}" if verification.warnings else ""
+    return [*lines, [(f"{problems}{warnings}", _GOOD if verification.ok else _BAD)]]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun if number == 1 else noun + 's'}"
 
 
 def verify_json(verification: Verification) -> dict[str, Any]:
@@ -501,6 +514,7 @@ def verify_json(verification: Verification) -> dict[str, Any]:
         applied=verification.applied,
         pending=verification.pending,
         findings=_findings_json(verification.findings),
+        warnings=_findings_json(verification.warnings),
     )
 
 

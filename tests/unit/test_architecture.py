@@ -24,7 +24,7 @@ LAYERS = (
     "_guardian",
     "errors",
     "model",
-    "config  diff  excerpt  layouts.numbered  sql",
+    "config  content  diff  excerpt  layouts.numbered  sql",
     "layouts  objects  planner  render  script",
     "dialects.existing  presence",
     "dialects.base",
@@ -75,7 +75,7 @@ THIRD_PARTY = {
 AT_LOAD = {"sqlalchemy", "click"}
 
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
-PURE = "errors model config diff excerpt layouts.numbered render sql layouts planner"
+PURE = "errors model config content diff excerpt layouts.numbered render sql layouts planner"
 PURE += " script scratch console cli"
 
 
