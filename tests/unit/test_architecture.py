@@ -25,7 +25,7 @@ LAYERS = (
     "errors",
     "model",
     "config  content  diff  excerpt  layouts.numbered  sql",
-    "layouts  objects  planner  render  script",
+    "layouts  objects  planner  render  render_diff  script",
     "dialects.existing  presence",
     "dialects.base",
     "dialects.postgresql_index  dialects.postgresql_session  dialects.psycopg_driver",
@@ -75,7 +75,7 @@ THIRD_PARTY = {
 AT_LOAD = {"sqlalchemy", "click"}
 
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
-PURE = "errors model config content diff excerpt layouts.numbered render sql layouts planner"
+PURE = "errors model config content diff excerpt layouts.numbered render render_diff sql layouts planner"
 PURE += " script scratch console cli"
 
 
