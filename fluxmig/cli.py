@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import fluxmig
-from fluxmig import render
+from fluxmig import render, render_diff
 from fluxmig.cli_check import check
 from fluxmig.console import COMMON, Group, command, setting_option, write
 from fluxmig.errors import ConfigError, FluxmigError
@@ -121,7 +121,8 @@ def log(session: Session, *, name: str | None, last: int | None) -> None:
 
 @command()
 @click.option("--check", is_flag=True, help="Exit 10 if something is pending.")
-def status(session: Session, *, check: bool) -> None:
+@click.option("--diff", is_flag=True, help="Also what changed in each modified file.")
+def status(session: Session, *, check: bool, diff: bool) -> None:
     """Show what is applied and what is pending.
 
     [x] is applied, [ ] is pending. What is wrong with a migration stands behind it: modified, missing,
@@ -129,7 +130,10 @@ def status(session: Session, *, check: bool) -> None:
     """
     with session.migrator(read_only=True) as migrator:
         statuses = migrator.status()
-    session.out(render.status_lines(statuses), render.status_json(statuses))
+    lines, document = render.status_lines(statuses), render.status_json(statuses)
+    if diff:
+        lines, document = lines + render_diff.diff_lines(statuses), render_diff.diff_json(document, statuses)
+    session.out(lines, document)
     if check and any(status.state is State.PENDING for status in statuses):
         raise click.exceptions.Exit(10)
 

@@ -35,7 +35,7 @@ from fluxmig.layouts.numbered import migration_of
 from fluxmig.model import Event, LogEntry, Progress, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Insert, Row, Select
@@ -51,6 +51,9 @@ _ENDS = frozenset(
     | {Event.MARKED_BY_HAND, Event.ADOPTED, Event.RESOLVED, Event.RENAMED}
 )
 """Behind one of these, earlier progress says nothing."""
+
+_AT_ONCE = 500
+"""Names in one query: databases allow so many parameters and not many more."""
 
 _LATER = ("reason", "statements", "lost", "unchecked", "source")
 """Columns that a log of an earlier version does not have."""
@@ -81,6 +84,7 @@ class Snapshot:
         records: The ledger's rows in the order of application.
         last_events: The newest row of the log for each migration.
         progress: How far each script has come that runs without a transaction and has not come to its end.
+        texts: What the log has kept of the migrations in question.
     """
 
     exists: bool = False
@@ -88,6 +92,7 @@ class Snapshot:
     records: tuple[Record, ...] = ()
     last_events: Mapping[str, LogEntry] = field(default_factory=dict)
     progress: Mapping[str, Progress] = field(default_factory=dict)
+    texts: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Ledger:
@@ -167,27 +172,40 @@ class Ledger:
 
     # --- reading ------------------------------------------------------------------------------------------
 
-    def read(self, connection: Connection, *, may_read: Callable[[Connection, Table], bool]) -> Snapshot:
-        """Everything, in a fixed number of queries. Creates nothing.
+    def read(
+        self,
+        connection: Connection,
+        *,
+        may_read: Callable[[Connection, Table], bool],
+        in_question: Callable[[Sequence[Record]], Sequence[str]] = lambda _: (),
+    ) -> Snapshot:
+        """Everything, in a fixed number of queries; one more where a text is in question. Creates nothing.
 
         Args:
             connection: Where to read.
             may_read: Whether the login may read a table; a log that it may not read is as good as none.
+            in_question: Of which records the kept text is asked for.
         """
         exists = self.exists(connection)
         log_exists = self.log_exists(connection)
         records = self._records(connection) if exists else ()
         if not log_exists or not may_read(connection, self.log_table):
             return Snapshot(exists, log_exists, records)
+        names = in_question(records)
         try:
-            last_events, progress = self._from_log(
-                connection, lambda: (self._last_events(connection), self.progress(connection))
+            last_events, progress, texts = self._from_log(
+                connection,
+                lambda: (
+                    self._last_events(connection),
+                    self.progress(connection),
+                    self._texts(connection, names),
+                ),
             )
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise
             return Snapshot(exists, log_exists, records)  # another's table
-        return Snapshot(exists, log_exists, records, last_events, progress)
+        return Snapshot(exists, log_exists, records, last_events, progress, texts)
 
     def entries(self, connection: Connection, name: str | None = None) -> tuple[LogEntry, ...]:
         """The rows of the log in the order of writing; of one migration where its name is given."""
@@ -205,17 +223,21 @@ class Ledger:
 
         It is that of the file without a byte order mark, and kept of files of up to `KEPT_BYTES`.
         """
-        log = self.log_table.c
+        return self._from_log(connection, lambda: self._texts(connection, [name])).get(name)
 
-        def read() -> str | None:
-            if self.log_is_old:
-                return None
-            query = select(log.source).where(log.migration_name == name, log.event.in_(_RECORDS))
-            kept: str | None = connection.scalar(query.order_by(log.id.desc()).limit(1))
-            return kept
-
-        kept = self._from_log(connection, read)
-        return zlib.decompress(base64.b64decode(kept)) if kept else None
+    def _texts(self, connection: Connection, names: Sequence[str]) -> dict[str, bytes]:
+        """The texts of several migrations, but of those whose text was not kept; no query for no names."""
+        log, found = self.log_table.c, {}
+        for first in range(0, 0 if self.log_is_old else len(names), _AT_ONCE):
+            some = names[first : first + _AT_ONCE]
+            newest = select(func.max(log.id)).where(log.migration_name.in_(some), log.event.in_(_RECORDS))
+            rows = connection.execute(
+                select(log.migration_name, log.source).where(log.id.in_(newest.group_by(log.migration_name)))
+            )
+            for name, kept in rows:
+                if (text := _unpacked(kept)) is not None:
+                    found[name] = text
+        return found
 
     def progress(self, connection: Connection, name: str | None = None) -> dict[str, Progress]:
         """How far each script has come that was started and has not come to its end.
@@ -435,6 +457,14 @@ def _expect_one(count: int, table: Table, name: str) -> None:
 def _kept(source: bytes) -> str | None:
     """A text as the log keeps it: compressed, in characters that every database has; None if too large."""
     return base64.b64encode(zlib.compress(source)).decode() if len(source) <= KEPT_BYTES else None
+
+
+def _unpacked(kept: str | None) -> bytes | None:
+    """The text; None if there is none, or something else than `_kept` makes."""
+    try:
+        return zlib.decompress(base64.b64decode(kept)) if kept else None
+    except (ValueError, zlib.error):
+        return None
 
 
 def _entry(row: Row[Any]) -> LogEntry:

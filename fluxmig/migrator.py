@@ -160,7 +160,7 @@ class Migrator:
         """Every migration on disk or in the ledger, in the order of the files. Only reads."""
         folder = layouts.read(self._folder)
         with self._errors():
-            _, snapshot = self._read()
+            _, snapshot = self._read(folder)
         return _statuses(folder, snapshot)
 
     def plan(
@@ -174,7 +174,7 @@ class Migrator:
         """What `run` would do with the same arguments, and everything it would refuse. Only reads."""
         folder = layouts.read(self._folder)
         with self._errors():
-            _, snapshot = self._read()
+            _, snapshot = self._read(folder)
             plan, _ = self._plan(folder, snapshot, planner.Selection(to, steps, only, restart))
             return replace(plan, findings=(*plan.findings, *self._duplicates(plan, snapshot.progress)))
 
@@ -189,7 +189,7 @@ class Migrator:
         """The SQL that `run` would send, in pieces, for psql or the sqlite3 shell. Only reads."""
         folder = layouts.read(self._folder)
         with self._errors():
-            ledger, snapshot = self._read()
+            ledger, snapshot = self._read(folder)
         plan, _ = self._plan(folder, snapshot, planner.Selection(to, steps, only, restart))
         ledger.is_brought = self._is_brought(plan, ledger, snapshot)
         key = self._executor(ledger, snapshot).lock.key
@@ -210,23 +210,30 @@ class Migrator:
 
     def verify(self) -> Verification:
         """Whether the database and the folder are fit for a run. Only reads, and changes nothing."""
+        findings: list[Finding] = []
+        warnings: list[Finding] = []
+        folder = None
+        try:
+            folder = layouts.read(self._folder)
+        except (MigrationFileError, ConfigError) as error:
+            findings.append(Finding("files", error.message, (), error.remedy))
         with self._errors(), self._dialect.reading(self._bind) as connection:
             ledger = self._ledger(connection)
-            snapshot = ledger.read(connection, may_read=self._dialect.may_read)
+            snapshot = self._snapshot(ledger, connection, folder)
             info = self._dialect.info(connection, ledger.table.schema)
             can_create = self._dialect.may_create(connection, ledger.table.schema)
             can_write = self._dialect.may_write(connection, ledger.table) if snapshot.exists else None
-        findings: list[Finding] = []
         statuses: tuple[MigrationStatus, ...] = ()
-        try:
-            folder = layouts.read(self._folder)
+        if folder:
             statuses = _statuses(folder, snapshot)
+            todo = planner.pending(statuses)
             findings += folder.findings
-            findings += planner.findings(statuses, ())
+            for finding in planner.findings(statuses, todo):
+                is_problem = finding.kind != "out of order" or self._strict_order
+                (findings if is_problem else warnings).append(finding)
             findings += planner.unsettled(statuses)
-            findings += _unreadable(self._scripts(planner.pending(statuses)))
-        except (MigrationFileError, ConfigError) as error:
-            findings.append(Finding("files", error.message, (), error.remedy))
+            findings += _unreadable(self._scripts(todo))
+            warnings += planner.shared_numbers(statuses)
         findings += self._permissions(ledger, info.user, can_create=can_create, can_write=can_write)
         return Verification(
             info,
@@ -238,6 +245,7 @@ class Migrator:
             applied=len(snapshot.records),
             pending=len(planner.pending(statuses)),
             findings=tuple(findings),
+            warnings=tuple(warnings),
         )
 
     def rollback_plan(self, steps: int = 1, *, record_only: bool = False) -> RollbackReport:
@@ -300,7 +308,7 @@ class Migrator:
 
         try:
             with self._errors():
-                ledger, snapshot = self._read()
+                ledger, snapshot = self._read(folder)
                 plan, statuses = self._plan(folder, snapshot, planner.Selection(to, steps, only, restart))
                 self._refuse_inside_a_transaction(plan)
                 todo = tuple(migration.name for migration in planner.pending(statuses))
@@ -366,10 +374,15 @@ class Migrator:
 
     # --- parts --------------------------------------------------------------------------------------------
 
-    def _read(self) -> tuple[Ledger, Snapshot]:
+    def _read(self, folder: Folder | None = None) -> tuple[Ledger, Snapshot]:
+        """The ledger and what it holds; for `_statuses` of a folder, with the texts that these need."""
         with self._dialect.reading(self._bind) as connection:
             ledger = self._ledger(connection)
-            return ledger, ledger.read(connection, may_read=self._dialect.may_read)
+            return ledger, self._snapshot(ledger, connection, folder)
+
+    def _snapshot(self, ledger: Ledger, connection: Connection, folder: Folder | None) -> Snapshot:
+        in_question = partial(planner.in_question, folder.migrations if folder else ())
+        return ledger.read(connection, may_read=self._dialect.may_read, in_question=in_question)
 
     def _ledger(self, connection: Connection) -> Ledger:
         """The ledger with its schema spelled out, so that no search path that a file sets can hide it."""
@@ -403,6 +416,7 @@ class Migrator:
         scripts = self._scripts(todo)
         if problems := [item for item in scripts if isinstance(item, FileProblem)]:
             raise MigrationFileError(problems)
+        _refuse_to_run_again(found, scripts)
         restart = planner.to_restart(statuses, todo, selection)
         ready = []
         for item in scripts:
@@ -533,7 +547,23 @@ def _client() -> str:
 
 
 def _statuses(folder: Folder, snapshot: Snapshot) -> tuple[MigrationStatus, ...]:
-    return planner.statuses(folder.migrations, snapshot.records, snapshot.last_events, snapshot.progress)
+    return planner.statuses(
+        folder.migrations, snapshot.records, snapshot.last_events, snapshot.progress, snapshot.texts
+    )
+
+
+def _refuse_to_run_again(findings: Iterable[Finding], scripts: Iterable[Script | FileProblem]) -> None:
+    """Raises `LedgerError` where a script has run already, under another name, and has a statement."""
+    about = {item.name for item in scripts if isinstance(item, Script) and item.statements}
+    refused = [found for found in findings if found.kind == "renamed" and not about.isdisjoint(found.names)]
+    if refused:
+        messages = [found.message for found in refused]
+        several = "`fluxmig rename OLD NEW` mends the ledger; `fluxmig unmark OLD` if it shall run again"
+        raise LedgerError(
+            "would run a second time: " + "\n".join(messages),
+            remedy=refused[0].remedy if len(refused) == 1 else several,
+            names=[name for found in refused for name in found.names],
+        )
 
 
 def _of_files(scripts: Iterable[Script]) -> list[Finding]:

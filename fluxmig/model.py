@@ -276,7 +276,7 @@ class Record:
         name: `migration_name`: the file name.
         applied_at: When, as the database says.
         execution_time_ms: How long it took.
-        checksum: SHA-256 in hexadecimal, or a prefix of 16 or more digits.
+        checksum: SHA-256 of the bytes of the file in hexadecimal, or a prefix of 16 or more digits.
         applied_by: The database user.
     """
 
@@ -404,6 +404,10 @@ class MigrationStatus:
         record: Its ledger row, or None where it is pending.
         last_event: Its newest row of the log, or None.
         progress: How far it has come, where it is partial.
+        applied_source: Where it is modified: the text that was applied, as `Migration.source`; None where the
+            log has not kept it.
+        renamed_to: Where it is missing: the pending migrations with the same content. One is its new name; of
+            several, it cannot be told which.
     """
 
     name: str
@@ -413,6 +417,8 @@ class MigrationStatus:
     record: Record | None = None
     last_event: LogEntry | None = None
     progress: Progress | None = None
+    applied_source: bytes | None = None
+    renamed_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,8 +426,8 @@ class Finding:
     """Something a person should know: what kind, in which migrations, and the way out.
 
     Attributes:
-        kind: A word for programs: "modified", "missing", "marked", "failed", "out of order", "empty",
-            "orphan", "log", "files", "permission", "partial", "directive", "duplicate".
+        kind: A word for programs: "modified", "missing", "renamed", "marked", "failed", "out of order",
+            "empty", "orphan", "number", "log", "files", "permission", "partial", "directive", "duplicate".
         message: A sentence for people.
         names: The migrations in question.
         remedy: The way out, or None.
@@ -677,6 +683,7 @@ class Verification:
         applied: How many migrations are applied.
         pending: How many are pending.
         findings: The problems; empty where all is well.
+        warnings: What to know beside, and no problem.
     """
 
     info: DatabaseInfo
@@ -688,6 +695,7 @@ class Verification:
     applied: int
     pending: int
     findings: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from fluxmig.content import content, content_checksums, file_checksums
 from fluxmig.errors import ConfigError, LedgerError
 from fluxmig.layouts.numbered import number_of, sort_key
 from fluxmig.model import Condition, Event, Finding, MigrationStatus, State
@@ -18,9 +20,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Selection",
     "findings",
+    "in_question",
     "pending",
     "same_checksum",
+    "same_content",
     "select",
+    "shared_numbers",
     "statuses",
     "to_restart",
     "unsettled",
@@ -55,13 +60,49 @@ def same_checksum(stored: str | None, actual: str) -> bool:
     return len(stored) >= _SHORTEST_PREFIX and actual.startswith(stored)
 
 
+def same_content(stored: str | None, migration: Migration) -> bool:
+    """Whether a stored checksum is that of the file, or of one that differs by a BOM or by line endings.
+
+    One whose line endings were mixed cannot be known by its checksum.
+    """
+    if same_checksum(stored, migration.checksum):
+        return True
+    if not _says_something(stored):
+        return False
+    return any(same_checksum(stored, form) for form in content_checksums(migration.source))
+
+
+def _says_something(stored: str | None) -> bool:
+    """Whether a stored checksum has digits enough to know a file by."""
+    return stored is not None and len(stored.strip()) >= _SHORTEST_PREFIX
+
+
+def in_question(migrations: Iterable[Migration], records: Iterable[Record]) -> tuple[str, ...]:
+    """The applied migrations that by their checksums are modified; the kept text of each decides."""
+    recorded = {record.name: record.checksum for record in records}
+    return tuple(
+        migration.name
+        for migration in migrations
+        if migration.name in recorded and not same_content(recorded[migration.name], migration)
+    )
+
+
 def statuses(
     migrations: Iterable[Migration],
     records: Iterable[Record],
     last_events: Mapping[str, LogEntry],
     progress: Mapping[str, Progress] = MappingProxyType({}),
+    texts: Mapping[str, bytes] = MappingProxyType({}),
 ) -> tuple[MigrationStatus, ...]:
-    """The status of every migration on disk or in the ledger, in the order of the files."""
+    """The status of every migration on disk or in the ledger, in the order of the files.
+
+    Args:
+        migrations: Those on disk.
+        records: The ledger.
+        last_events: The newest row of the log for each.
+        progress: How far each partial one has come.
+        texts: What the log has kept of those `in_question`.
+    """
     on_disk = {migration.name: migration for migration in migrations}
     recorded = {record.name: record for record in records}
     last_applied = max((sort_key(name) for name in recorded), default=None)
@@ -69,14 +110,17 @@ def statuses(
     for name in sorted(on_disk.keys() | recorded.keys(), key=sort_key):
         migration, record, event = on_disk.get(name), recorded.get(name), last_events.get(name)
         halfway = None if record else progress.get(name)
+        kept = None
         conditions = []
         if record:
             if event and event.event is Event.MARKED:
                 conditions.append(Condition.MARKED)
             if not migration:
                 conditions.append(Condition.MISSING)
-            elif not same_checksum(record.checksum, migration.checksum):
-                conditions.append(Condition.MODIFIED)
+            elif not same_content(record.checksum, migration):
+                kept = _kept(record, texts)
+                if kept is None or content(kept) != content(migration.source):
+                    conditions.append(Condition.MODIFIED)
         else:
             if event and event.event is Event.FAILED:
                 conditions.append(Condition.FAILED)
@@ -85,8 +129,41 @@ def statuses(
             if last_applied is not None and sort_key(name) < last_applied:
                 conditions.append(Condition.OUT_OF_ORDER)
         state = State.APPLIED if record else State.PENDING
-        found.append(MigrationStatus(name, state, tuple(conditions), migration, record, event, halfway))
-    return tuple(found)
+        source = kept if Condition.MODIFIED in conditions else None
+        found.append(
+            MigrationStatus(name, state, tuple(conditions), migration, record, event, halfway, source)
+        )
+    return _with_new_names(found)
+
+
+def _kept(record: Record, texts: Mapping[str, bytes]) -> bytes | None:
+    """The text that a record stands for, if it is kept; another tool may have applied another one since."""
+    text = texts.get(record.name)
+    if text is None or not any(same_checksum(record.checksum, form) for form in file_checksums(text)):
+        return None
+    return text
+
+
+def _with_new_names(found: Sequence[MigrationStatus]) -> tuple[MigrationStatus, ...]:
+    """The statuses; of missing ones with the names of those pending that have the same content."""
+    missing: defaultdict[str, list[Record]] = defaultdict(list)
+    for status in found:
+        if status.record and not status.migration and _says_something(status.record.checksum):
+            missing[_beginning(status.record.checksum)].append(status.record)
+    if not missing:
+        return tuple(found)
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    for migration in pending(found):
+        for form in {migration.checksum, *content_checksums(migration.source)}:
+            for record in missing.get(_beginning(form), ()):
+                if same_checksum(record.checksum, form):
+                    names[record.name].append(migration.name)
+    return tuple(replace(status, renamed_to=tuple(names.get(status.name, ()))) for status in found)
+
+
+def _beginning(checksum: str | None) -> str:
+    """The digits that every stored checksum has, if it says something."""
+    return (checksum or "").strip().lower()[:_SHORTEST_PREFIX]
 
 
 def pending(all_statuses: Iterable[MigrationStatus]) -> tuple[Migration, ...]:
@@ -164,12 +241,15 @@ def _named(all_statuses: Sequence[MigrationStatus], word: str, option: str) -> t
 def findings(all_statuses: Iterable[MigrationStatus], todo: Iterable[Migration]) -> tuple[Finding, ...]:
     """What is wrong with the applied migrations, and which of those about to run are out of order.
 
-    Findings of kind "modified" and "out of order" are what `--strict` and `--strict-order` refuse.
+    Findings of kind "modified" and "out of order" are what `--strict` and `--strict-order` refuse, and a
+    "renamed" one, where it is about to run, is refused always.
     """
     all_statuses = tuple(all_statuses)
     about = {migration.name for migration in todo}
     modified = _with(all_statuses, Condition.MODIFIED)
-    missing = _with(all_statuses, Condition.MISSING)
+    gone = tuple(status for status in all_statuses if Condition.MISSING in status.conditions)
+    missing = tuple(status.name for status in gone if not status.renamed_to)
+    about = about.difference(*(status.renamed_to for status in gone))
     late = tuple(name for name in _with(all_statuses, Condition.OUT_OF_ORDER) if name in about)
     found = []
     if modified:
@@ -178,7 +258,9 @@ def findings(all_statuses: Iterable[MigrationStatus], todo: Iterable[Migration])
                 "modified",
                 f"changed since {_they(modified, 'it was', 'they were')} applied: {', '.join(modified)}",
                 modified,
-                "put the old text back, and write the change as a new migration",
+                "put the old text back, and write the change as a new migration; or"
+                f" `fluxmig accept {_one(modified, 'NAME')}` if the edit is the right one; `fluxmig status"
+                " --diff` shows it",
             )
         )
     if missing:
@@ -190,15 +272,56 @@ def findings(all_statuses: Iterable[MigrationStatus], todo: Iterable[Migration])
                 "bring the file back, or check --migrations",
             )
         )
+    found += _renamed(gone)
     if late:
+        last = [status.name for status in all_statuses if status.state is State.APPLIED][-1]
         found.append(
             Finding(
                 "out of order",
-                f"sorted before something applied: {', '.join(late)}",
+                f"sorted before {last}, which is applied: {', '.join(late)}",
                 late,
                 "renumber it if it depends on what was applied since",
             )
         )
+    return tuple(found)
+
+
+def _renamed(gone: Iterable[MigrationStatus]) -> list[Finding]:
+    """One finding for those missing that have the same pending ones' content."""
+    groups: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    for status in gone:
+        if status.renamed_to:
+            groups[status.renamed_to].append(status.name)
+    found = []
+    for new, old in groups.items():
+        if len(old) == len(new) == 1:
+            message = f"{old[0]} is now {new[0]}: same content"
+            how = f"`fluxmig rename {old[0]} {new[0]}` mends the ledger"
+        else:
+            message = f"applied, but not in the folder: {', '.join(old)}"
+            message += f"; pending, with the same content: {', '.join(new)}"
+            how = f"`fluxmig rename {_one(old, 'OLD')} NEW` mends the ledger"
+        remedy = f"{how}; `fluxmig unmark {_one(old, 'OLD')}` if it shall run again"
+        found.append(Finding("renamed", message, (*old, *new), remedy))
+    return found
+
+
+def shared_numbers(all_statuses: Iterable[MigrationStatus]) -> tuple[Finding, ...]:
+    """The numbers that several files of the folder have; they are compared as integers."""
+    groups: defaultdict[int, list[MigrationStatus]] = defaultdict(list)
+    for status in all_statuses:
+        if status.migration and status.migration.number is not None:
+            groups[status.migration.number].append(status)
+    found = []
+    for number, group in groups.items():
+        names = tuple(status.name for status in group)
+        todo = [status.name for status in group if status.state is State.PENDING]
+        if len(names) > 1:
+            message = f"number {number:03d} is shared by {', '.join(names)}"
+            remedy = "they are applied, so leave their names as they are"
+            if todo:
+                remedy = f"they run in the order of their names; to have another, renumber {', '.join(todo)}"
+            found.append(Finding("number", message, names, remedy))
     return tuple(found)
 
 
@@ -231,6 +354,10 @@ def unsettled(all_statuses: Iterable[MigrationStatus]) -> tuple[Finding, ...]:
 
 def _with(all_statuses: Iterable[MigrationStatus], condition: Condition) -> tuple[str, ...]:
     return tuple(status.name for status in all_statuses if condition in status.conditions)
+
+
+def _one(names: Sequence[str], otherwise: str) -> str:
+    return names[0] if len(names) == 1 else otherwise
 
 
 def _they(names: Sequence[str], one: str, many: str) -> str:

@@ -125,11 +125,18 @@ def _status_line(status: MigrationStatus) -> Line:
     else:
         line += [("  [ ] ", _ODD), (status.name, "")]
     if status.conditions:
-        words = ", ".join(condition.value for condition in status.conditions)
+        words = ", ".join(_condition(condition, status) for condition in status.conditions)
         bad = {Condition.MODIFIED, Condition.MISSING, Condition.FAILED, Condition.PARTIAL}
         bad &= set(status.conditions)
         line.append((f" [{words}]", _BAD if bad else _ODD))
     return line
+
+
+def _condition(condition: Condition, status: MigrationStatus) -> str:
+    if condition is not Condition.MISSING or not status.renamed_to:
+        return condition.value
+    perhaps = " perhaps" if len(status.renamed_to) > 1 else ""
+    return f"{condition.value}, now{perhaps} {' or '.join(status.renamed_to)}"
 
 
 def status_json(statuses: Sequence[MigrationStatus]) -> dict[str, Any]:
@@ -157,6 +164,7 @@ def _status_json(status: MigrationStatus) -> dict[str, Any]:
         "execution_time_ms": record.execution_time_ms if record else None,
         "message": event.message if event and status.conditions else None,
         "statements_done": status.progress.done if status.progress else None,
+        "renamed_to": list(status.renamed_to),
     }
 
 
@@ -170,7 +178,11 @@ def step_lines(result: StepResult) -> list[Line]:
         case Outcome.APPLIED:
             note = f", no transaction: {result.reason}" if result.reason else ""
             note += f", from statement {result.resumed_at}" if result.resumed_at > 1 else ""
-            note += f", without {_count(result.skipped)} whose object was there" if result.skipped else ""
+            note += (
+                f", without {_count(len(result.skipped), 'statement')} whose object was there"
+                if result.skipped
+                else ""
+            )
             return [[("  [x] ", _GOOD), (result.name, ""), (took[:-1] + note + ")", _DIM)]]
         case Outcome.SKIPPED:
             return [[("  [x] ", _GOOD), (result.name, ""), (" (another runner was faster)", _DIM)]]
@@ -179,10 +191,6 @@ def step_lines(result: StepResult) -> list[Line]:
         case Outcome.MARKED:
             head: Line = [("  [!] ", _ODD), (result.name, ""), (" MARKED AS APPLIED", _ODD), (took, _DIM)]
             return [head, *([(f"      {text}", "")] for text in _marked(result))]
-
-
-def _count(statements: Sequence[object]) -> str:
-    return "1 statement" if len(statements) == 1 else f"{len(statements)} statements"
 
 
 def _marked(result: StepResult) -> list[str]:
@@ -481,7 +489,7 @@ def rollback_json(report: RollbackReport) -> dict[str, Any]:
 
 
 def verify_lines(verification: Verification) -> list[Line]:
-    """Where one is connected to, what the ledger is like, and each problem with its remedy."""
+    """Where one is connected to, what the ledger is like, and each warning and problem with its remedy."""
     info = verification.info
     ledger = f"{verification.table} {'exists' if verification.ledger_exists else 'is made by the first run'}"
     facts = {
@@ -499,14 +507,15 @@ def verify_lines(verification: Verification) -> list[Line]:
         [(f"{label + ':':<12}", _DIM), (value, "")] for label, value in facts.items() if value is not None
     ]
     lines.append([])
+    for finding in verification.warnings:
+        lines += finding_lines(finding)
     for finding in verification.findings:
         lines += finding_lines(finding, "problem", _BAD)
-    count = len(verification.findings)
-    if count:
-        lines.append([(f"{count} {'problem' if count == 1 else 'problems'}", _BAD)])
-    else:
-        lines.append([("All is well.", _GOOD)])
-    return lines
+    if verification.ok and not verification.warnings:
+        return [*lines, [("All is well.", _GOOD)]]
+    problems = _count(len(verification.findings), "problem")
+    warnings = f", {_count(len(verification.warnings), 'warning')}" if verification.warnings else ""
+    return [*lines, [(f"{problems}{warnings}", _GOOD if verification.ok else _BAD)]]
 
 
 def verify_json(verification: Verification) -> dict[str, Any]:
@@ -529,6 +538,7 @@ def verify_json(verification: Verification) -> dict[str, Any]:
         applied=verification.applied,
         pending=verification.pending,
         findings=_findings_json(verification.findings),
+        warnings=_findings_json(verification.warnings),
     )
 
 
@@ -572,6 +582,10 @@ def _findings_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
         }
         for finding in findings
     ]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun if number == 1 else noun + 's'}"
 
 
 def _duration(milliseconds: int | None) -> str:

@@ -321,7 +321,7 @@ def test_out_of_order(database: Database, folder: Path, write: Write) -> None:
     migrator.run()
     write({"001_a.sql": "CREATE TABLE a (id integer);"})
     assert migrator.status()[0].conditions == ("out of order",)
-    with pytest.raises(LedgerError, match=r"^sorted before something applied: 001_a\.sql\n"):
+    with pytest.raises(LedgerError, match=r"^sorted before 002_b\.sql, which is applied: 001_a\.sql\n"):
         Migrator(database.engine(), folder, strict_order=True).run()
     assert "a" not in database.tables()
     report = migrator.run()

@@ -109,6 +109,28 @@ def test_the_failure_that_the_readme_shows(one_postgresql: Database, tmp_path: P
     assert done.returncode == 1
 
 
+def test_the_edited_file_that_the_readme_shows(sqlite: Database, tmp_path: Path, write: Write) -> None:
+    text = "CREATE TABLE projects (\n  id uuid PRIMARY KEY,\n  name text\n);\n"
+    write({"002_create_projects.sql": text})
+    fluxmig("run", folder=tmp_path, DATABASE_URL=sqlite.url)
+    sqlite.rows("UPDATE schema_migrations SET applied_at = '2026-01-05 09:30:00.000000'")
+    write({"002_create_projects.sql": text.replace("name text", "name text NOT NULL")})
+    done = fluxmig("status", "--diff", folder=tmp_path, DATABASE_URL=sqlite.url)
+    shown = next(block for block in blocks(README, "text") if "[modified]" in block)
+    first, last = masked(shown).split("...\n")
+    assert first in masked(done.stdout)
+    assert masked(done.stdout).endswith(f"\n\n{last}")
+
+
+def test_the_renamed_file_that_the_readme_shows(sqlite: Database, tmp_path: Path, write: Write) -> None:
+    write({"001_users.sql": "CREATE TABLE users (id integer);\n"})
+    fluxmig("run", folder=tmp_path, DATABASE_URL=sqlite.url)
+    (tmp_path / "migrations" / "001_users.sql").rename(tmp_path / "migrations" / "002_users.sql")
+    done = fluxmig("run", folder=tmp_path, DATABASE_URL=sqlite.url)
+    shown = next(block for block in blocks(README, "text") if "a second time" in block)
+    assert (done.returncode, done.stdout, done.stderr) == (4, "", shown)
+
+
 def test_the_librarys_example(one_postgresql: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     (example,) = blocks(README, "python")
     code = example.replace("postgresql+psycopg://app@localhost/app", one_postgresql.url)

@@ -41,7 +41,7 @@ OPTIONS = {
         "--strict-order",
     ),
     "log": ("--last",),
-    "status": ("--check",),
+    "status": ("--check", "--diff"),
     "rollback": ("--steps", "--record-only", "--yes", "--wait-lock"),
     "create": ("--with-down", "--timestamp"),
     "check": ("--base", "--format", "--dialect", "--strict"),

@@ -142,6 +142,7 @@ def test_status(cli: Cli, write: Callable[..., None]) -> None:
                 "execution_time_ms": 0,
                 "message": None,
                 "statements_done": None,
+                "renamed_to": [],
             },
             {
                 "name": "002_ü.sql",
@@ -154,6 +155,7 @@ def test_status(cli: Cli, write: Callable[..., None]) -> None:
                 "execution_time_ms": None,
                 "message": None,
                 "statements_done": None,
+                "renamed_to": [],
             },
         ],
         "total": 2,
@@ -211,6 +213,7 @@ def test_verify(cli: Cli, write: Callable[..., None], tmp_path: Path) -> None:
         "applied": 1,
         "pending": 0,
         "findings": [],
+        "warnings": [],
     }
     assert (result.code, result.err) == (0, "")
 

@@ -110,7 +110,7 @@ def troubled(cli: Cli, write: Callable[..., None], folder: Path) -> None:
         {
             "001_fine.sql": "CREATE TABLE a (id integer);",
             "002_modified.sql": "SELECT 1;",
-            "003_missing.sql": "SELECT 1;",
+            "003_missing.sql": "SELECT 3;",
             "004_marked.sql": "CREATE TABLE a (id integer);",
             "009_failed.sql": "SELEKT 1;",
         }

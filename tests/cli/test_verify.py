@@ -94,7 +94,8 @@ def test_modified_and_missing_files(cli: Cli, write: Callable[..., None], folder
         problems(result.out)
         == """\
 problem: changed since it was applied: 001_a.sql
-  put the old text back, and write the change as a new migration
+  put the old text back, and write the change as a new migration; or `fluxmig accept 001_a.sql` if the \
+edit is the right one; `fluxmig status --diff` shows it
 problem: applied, but not in the folder: 002_b.sql
   bring the file back, or check --migrations
 2 problems

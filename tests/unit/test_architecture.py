@@ -24,8 +24,8 @@ LAYERS = (
     "_guardian",
     "errors",
     "model",
-    "config  excerpt  git  layouts.numbered  sql",
-    "layouts  objects  planner  render  script",
+    "config  content  diff  excerpt  git  layouts.numbered  sql",
+    "layouts  objects  planner  render  render_diff  script",
     "check  dialects.existing  presence",
     "render_check",
     "dialects.base",
@@ -79,8 +79,8 @@ AT_LOAD = {"sqlalchemy", "click"}
 
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
 PURE = (
-    "errors model config excerpt git layouts.numbered render sql layouts planner script check render_check"
-    " scratch console cli_check cli"
+    "errors model config content diff excerpt git layouts.numbered render render_diff sql layouts planner"
+    " script check render_check scratch console cli_check cli"
 )
 
 

@@ -302,7 +302,10 @@ def test_only_refuses_what_is_applied_and_not_in_the_folder() -> None:
 
 # --- findings ---------------------------------------------------------------------------------------------
 
-PUT_BACK = "put the old text back, and write the change as a new migration"
+PUT_BACK = (
+    "put the old text back, and write the change as a new migration; or `fluxmig accept {}` if the edit is"
+    " the right one; `fluxmig status --diff` shows it"
+)
 BRING_BACK = "bring the file back, or check --migrations"
 RENUMBER = "renumber it if it depends on what was applied since"
 
@@ -313,34 +316,42 @@ def test_nothing_is_wrong() -> None:
 
 
 def test_one_of_each_kind() -> None:
-    records = [*recorded("2.sql", checksum=OTHER), *recorded("3.sql")]
+    records = recorded("2.sql", "3.sql", checksum=OTHER)
     statuses = planner.statuses(on_disk("1.sql", "2.sql"), records, {})
     assert planner.findings(statuses, planner.pending(statuses)) == (
-        Finding("modified", "changed since it was applied: 2.sql", ("2.sql",), PUT_BACK),
+        Finding("modified", "changed since it was applied: 2.sql", ("2.sql",), PUT_BACK.format("2.sql")),
         Finding("missing", "applied, but not in the folder: 3.sql", ("3.sql",), BRING_BACK),
-        Finding("out of order", "sorted before something applied: 1.sql", ("1.sql",), RENUMBER),
+        Finding("out of order", "sorted before 3.sql, which is applied: 1.sql", ("1.sql",), RENUMBER),
     )
 
 
 def test_several_of_each_kind_in_the_order_of_the_files() -> None:
-    records = [*recorded("11.sql", "9.sql"), *recorded("4.sql", "3.sql", checksum=OTHER)]
+    records = recorded("11.sql", "9.sql", "4.sql", "3.sql", checksum=OTHER)
     statuses = planner.statuses(on_disk("4.sql", "3.sql", "2.sql", "1.sql"), records, {})
     assert planner.findings(statuses, planner.pending(statuses)) == (
-        Finding("modified", "changed since they were applied: 3.sql, 4.sql", ("3.sql", "4.sql"), PUT_BACK),
+        Finding(
+            "modified",
+            "changed since they were applied: 3.sql, 4.sql",
+            ("3.sql", "4.sql"),
+            PUT_BACK.format("NAME"),
+        ),
         Finding("missing", "applied, but not in the folder: 9.sql, 11.sql", ("9.sql", "11.sql"), BRING_BACK),
         Finding(
-            "out of order", "sorted before something applied: 1.sql, 2.sql", ("1.sql", "2.sql"), RENUMBER
+            "out of order",
+            "sorted before 11.sql, which is applied: 1.sql, 2.sql",
+            ("1.sql", "2.sql"),
+            RENUMBER,
         ),
     )
 
 
 def test_out_of_order_counts_only_for_what_is_about_to_run() -> None:
-    statuses = planner.statuses(on_disk("1.sql", "2.sql"), recorded("3.sql"), {})
+    statuses = planner.statuses(on_disk("1.sql", "2.sql"), recorded("3.sql", checksum=OTHER), {})
     missing = Finding("missing", "applied, but not in the folder: 3.sql", ("3.sql",), BRING_BACK)
     assert planner.findings(statuses, ()) == (missing,)
     assert planner.findings(statuses, planner.select(statuses, Selection(only="2"))) == (
         missing,
-        Finding("out of order", "sorted before something applied: 2.sql", ("2.sql",), RENUMBER),
+        Finding("out of order", "sorted before 3.sql, which is applied: 2.sql", ("2.sql",), RENUMBER),
     )
 
 

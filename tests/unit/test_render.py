@@ -167,6 +167,20 @@ def test_durations(time_ms: int | None, text: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("conditions", "renamed_to", "words"),
+    [
+        ((MISSING,), (), "missing"),
+        ((MISSING,), ("002_b.sql",), "missing, now 002_b.sql"),
+        ((MARKED, MISSING), ("002_b.sql",), "marked, missing, now 002_b.sql"),
+        ((MISSING,), ("002_b.sql", "003_c.sql"), "missing, now perhaps 002_b.sql or 003_c.sql"),
+    ],
+)
+def test_a_renamed_one(conditions: tuple[Condition, ...], renamed_to: tuple[str, ...], words: str) -> None:
+    status = replace(applied("001_a.sql", 1, *conditions), renamed_to=renamed_to)
+    assert render.plain(render.status_lines([status])).split("\n")[4] == f"  [x] 001_a.sql (0.00s) [{words}]"
+
+
 def test_status_json() -> None:
     statuses = [
         applied("001_a.sql", 1234),
@@ -174,25 +188,34 @@ def test_status_json() -> None:
         applied("003_c.sql", 0, MISSING),
         pending("004_d.sql"),
         pending("005_e.sql", FAILED, message="syntax error"),
-        MigrationStatus("006_f.sql", State.APPLIED, (MISSING,), None, Record(1, "006_f.sql")),
+        MigrationStatus(
+            "006_f.sql",
+            State.APPLIED,
+            (MISSING,),
+            None,
+            Record(1, "006_f.sql"),
+            renamed_to=("004_d.sql", "005_e.sql"),
+        ),
         pending("007_g.sql", message="of an old failure"),
         replace(pending("008_h.sql", PARTIAL), progress=Progress(3, SUM, interrupted=True)),
     ]
-    nothing = {
+    nothing: dict[str, object] = {
         "recorded_checksum": None,
         "applied_at": None,
         "applied_by": None,
         "execution_time_ms": None,
         "message": None,
         "statements_done": None,
+        "renamed_to": [],
     }
-    recorded = {
+    recorded: dict[str, object] = {
         "state": "applied",
         "checksum": SUM,
         "recorded_checksum": SUM[:16],
         "applied_at": "2025-03-09T17:04:05.678901+00:00",
         "applied_by": "ada",
         "statements_done": None,
+        "renamed_to": [],
     }
     to_do = {"state": "pending", "conditions": [], "checksum": SUM}
     assert render.status_json(statuses) == {
@@ -235,6 +258,7 @@ def test_status_json() -> None:
                 "conditions": ["missing"],
                 "checksum": None,
                 **nothing,
+                "renamed_to": ["004_d.sql", "005_e.sql"],
             },
             {"name": "007_g.sql", **to_do, **nothing},
             {"name": "008_h.sql", **to_do, **nothing, "conditions": ["partial"], "statements_done": 3},
@@ -888,6 +912,9 @@ SERVER = DatabaseInfo(
     schema="public",
 )
 FILE = DatabaseInfo("sqlite+pysqlite", "SQLite", "3.45.1", "/srv/a.db", time="2025-03-09 17:04:05+00")
+SHARED = Finding(
+    "number", "number 001 is shared by 001_a.sql, 1_b.sql", ("001_a.sql", "1_b.sql"), "leave them"
+)
 NO_REMEDY = Finding("permission", "the login may not write public.schema_migrations")
 WELL = Verification(
     SERVER,
@@ -978,6 +1005,39 @@ EMPTY = Verification(
             ],
             id="what is not known is not shown",
         ),
+        pytest.param(
+            replace(EMPTY, findings=(), warnings=(SHARED,)),
+            [
+                "Server:     SQLite 3.45.1 (sqlite+pysqlite)",
+                "Time:       2025-03-09 17:04:05+00",
+                "Database:   /srv/a.db",
+                "Ledger:     schema_migrations is made by the first run",
+                "Migrations: 0 applied, 0 pending",
+                "",
+                "warning: number 001 is shared by 001_a.sql, 1_b.sql",
+                "  leave them",
+                "no problems, 1 warning",
+            ],
+            id="a warning",
+        ),
+        pytest.param(
+            replace(EMPTY, warnings=(SHARED, NO_REMEDY)),
+            [
+                "Server:     SQLite 3.45.1 (sqlite+pysqlite)",
+                "Time:       2025-03-09 17:04:05+00",
+                "Database:   /srv/a.db",
+                "Ledger:     schema_migrations is made by the first run",
+                "Migrations: 0 applied, 0 pending",
+                "",
+                "warning: number 001 is shared by 001_a.sql, 1_b.sql",
+                "  leave them",
+                "warning: the login may not write public.schema_migrations",
+                "problem: changed since it was applied: 001_a.sql",
+                "  put it back",
+                "1 problem, 2 warnings",
+            ],
+            id="warnings and a problem",
+        ),
     ],
 )
 def test_a_verification(verification: Verification, lines: list[str]) -> None:
@@ -1024,12 +1084,21 @@ def test_verify_json() -> None:
                 "remedy": None,
             },
         ],
+        "warnings": [],
     }
 
 
 def test_verify_json_where_all_is_well() -> None:
-    found = render.verify_json(WELL)
+    found = render.verify_json(replace(WELL, warnings=(SHARED,)))
     assert (found["ok"], found["findings"]) == (True, [])
+    assert found["warnings"] == [
+        {
+            "kind": "number",
+            "message": "number 001 is shared by 001_a.sql, 1_b.sql",
+            "names": ["001_a.sql", "1_b.sql"],
+            "remedy": "leave them",
+        }
+    ]
     assert found["ledger"] == {
         "table": "public.schema_migrations",
         "exists": True,
@@ -1139,6 +1208,7 @@ TEXTS: dict[str, list[Line]] = {
     "rollback": render.rollback_lines(ROLLBACK, done=True),
     "all is well": render.verify_lines(WELL),
     "problems": render.verify_lines(ILL),
+    "a warning": render.verify_lines(replace(WELL, warnings=(SHARED,))),
     "a finding of many lines": render.finding_lines(Finding("files", "a\n\n  b\nc", (), "d\ne")),
     "an odd name": render.status_lines([applied(ODD_NAME, 1), pending(ODD_NAME)]),
     "a very long line": render.finding_lines(Finding("x", "many words " * 5000 + "end")),
