@@ -101,8 +101,6 @@ class Executor:
         def remove(connection: Connection) -> None:
             duration_ms = _ms_since(started)
             self.ledger.remove(connection, LogEntry(Event.ROLLED_BACK, script.name), duration_ms=duration_ms)
-            if script.mode is Mode.NO_TRANSACTION:  # so that its progress is not taken for that of the next
-                self.ledger.log(connection, LogEntry(Event.ROLLED_BACK, script.path.name))
 
         return self._step(script, remove, started, present=True)
 
