@@ -117,6 +117,13 @@ class Executor:
         with self.lock.transaction() as connection:
             self.ledger.log(connection, LogEntry(Event.RESTARTED, name))
 
+    def log_failure(self, script: Script, why: Failure, started: float) -> None:
+        """Keeps the failure in the log; an error on the way never hides the failure itself."""
+        number = why.statement.number if why.statement else None
+        entry = LogEntry(Event.FAILED, script.path.name, why.message, why.code, number, why.line)
+        with suppress(SQLAlchemyError), self.dialect.transaction(self.bind) as connection:
+            self.ledger.log(connection, entry, checksum=script.checksum, duration_ms=_ms_since(started))
+
     def prepare(self) -> str | None:
         """Creates the ledger and the log where they are missing, unless a script brings them.
 
@@ -163,7 +170,7 @@ class Executor:
                 if isinstance(marked, StepResult):
                     return marked
                 why = replace(why, remedy=marked)
-            self._log_failure(script, why, started)
+            self.log_failure(script, why, started)
             self.causes[script.name] = refused.__cause__
             return replace(self._result(script, Outcome.FAILED, started), failure=why)
         return self._result(script, Outcome.APPLIED, started)
@@ -379,13 +386,6 @@ class Executor:
         if made and not self.dialect.existing(connection, made):
             return "Nothing like it was there before: the file makes it twice. It is rolled back."
         return None
-
-    def _log_failure(self, script: Script, why: Failure, started: float) -> None:
-        """Keeps the failure in the log; an error on the way never hides the failure itself."""
-        number = why.statement.number if why.statement else None
-        entry = LogEntry(Event.FAILED, script.path.name, why.message, why.code, number, why.line)
-        with suppress(SQLAlchemyError), self.dialect.transaction(self.bind) as connection:
-            self.ledger.log(connection, entry, checksum=script.checksum, duration_ms=_ms_since(started))
 
     def _has(self, name: str) -> bool:
         with self.dialect.transaction(self.bind) as connection:

@@ -15,7 +15,7 @@ from tests.cli.support import environment, process, terminal
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
-COMMANDS = ("run", "plan", "log", "status", "rollback", "create", "verify")
+COMMANDS = ("run", "plan", "log", "status", "rollback", "redo", "create", "verify")
 OPTIONS = {
     "": ("--database-url", "--migrations", "--table", "--schema", "--json", "--color", "--debug", "--wait"),
     "run": (
@@ -42,7 +42,8 @@ OPTIONS = {
     ),
     "log": ("--last",),
     "status": ("--check",),
-    "rollback": ("--steps", "--record-only", "--yes", "--wait-lock"),
+    "rollback": ("--steps", "--to", "--record-only", "--yes", "--dry-run", "--wait-lock"),
+    "redo": ("--yes", "--dry-run", "--wait-lock"),
     "create": ("--with-down", "--timestamp"),
     "verify": (),
 }
@@ -139,6 +140,7 @@ def test_completion_lists_the_commands(shell: str, monkeypatch: pytest.MonkeyPat
         ("rn", "run"),
         ("roll-back", "rollback"),
         ("rolback", "rollback"),
+        ("rdo", "redo"),
         ("crate", "create"),
         ("verfy", "verify"),
         ("Status", "status"),
@@ -171,7 +173,7 @@ def test_unknown_option_of_a_command(bare: Cli) -> None:
     assert "--dry-run" in result.err
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "log 1", "status", "rollback", "verify"])
+@pytest.mark.parametrize("command", ["run", "plan", "log 1", "status", "rollback", "redo 1", "verify"])
 def test_an_argument_too_many(command: str, bare: Cli) -> None:
     result = bare(*command.split(), "x")
     assert (result.code, result.out) == (2, "")

@@ -34,11 +34,13 @@ LAYERS = (
     "ledger  lock  sending",
     "stepwise  transcript",
     "execute",
+    "reversal",
     "migrator",
     "_accounts",
     "scratch",
     "connect",
     "console",
+    "cli_rollback",
     "cli",
     "__main__",
 )
@@ -64,18 +66,20 @@ THIRD_PARTY = {
         "ledger",
         "lock",
         "migrator",
+        "reversal",
         "sending",
         "stepwise",
         "transcript",
     },
-    "click": {"cli", "console"},
+    "click": {"cli", "cli_rollback", "console"},
     "rich": {"render"},
     "dotenv": {"config"},
 }
 AT_LOAD = {"sqlalchemy", "click"}
 
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
-PURE = "errors model config excerpt layouts.numbered render sql layouts planner script scratch console cli"
+PURE = "errors model config excerpt layouts.numbered render sql layouts planner script scratch console"
+PURE += " cli_rollback cli"
 
 
 class Import(NamedTuple):
