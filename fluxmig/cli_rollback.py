@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from fluxmig import render
 from fluxmig.console import command
+from fluxmig.errors import FluxmigError
+from fluxmig.model import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container, Iterator
 
     from fluxmig.console import Session
     from fluxmig.model import Notice, RollbackResult
@@ -44,7 +47,7 @@ def rollback(session: Session, *, steps: int | None, to: str | None, record_only
             session.show(render.taken_back_lines(result, done=True))
 
     with session.migrator() as migrator:
-        agreed, known = None, frozenset[object]()
+        agreed, known = None, frozenset[Finding]()
         if not yes and session.can_ask:
             planned = migrator.rollback_plan(steps, to=to, record_only=record_only)
             if planned.results:
@@ -52,14 +55,15 @@ def rollback(session: Session, *, steps: int | None, to: str | None, record_only
                 session.warn(planned.findings)
                 session.confirm("Roll back?", yes=yes)
             agreed, known = planned.names, frozenset(planned.findings)
-        report = migrator.rollback(
-            steps,
-            to=to,
-            record_only=record_only,
-            expected=agreed,
-            on_step=on_step,
-            on_notice=_telling(session),
-        )
+        with _warnings(session, known):
+            report = migrator.rollback(
+                steps,
+                to=to,
+                record_only=record_only,
+                expected=agreed,
+                on_step=on_step,
+                on_notice=_telling(session),
+            )
     if session.settings.json or not report.results:
         session.out(render.rollback_lines(report, done=True), render.rollback_json(report))
     session.warn(finding for finding in report.findings if finding not in known)
@@ -85,9 +89,22 @@ def redo(session: Session, *, name: str | None, yes: bool) -> None:
             session.show(render.redo_plan_lines(planned), err=True)
             session.warn(planned.findings)
             session.confirm("Redo?", yes=yes)
-        report = migrator.redo(planned.name, on_notice=_telling(session))
+        known = frozenset(() if yes else planned.findings)
+        with _warnings(session, known):
+            report = migrator.redo(planned.name, on_notice=_telling(session))
     session.out(render.redo_lines(report), render.redo_json(report))
-    session.warn(finding for finding in report.findings if yes or finding not in planned.findings)
+    session.warn(finding for finding in report.findings if finding not in known)
+
+
+@contextmanager
+def _warnings(session: Session, known: Container[Finding]) -> Iterator[None]:
+    """Shows the findings of what fails, too, but for those that were shown before."""
+    try:
+        yield
+    except FluxmigError as error:
+        if error.report and not session.settings.json:
+            session.warn(finding for finding in error.report.findings if finding not in known)
+        raise
 
 
 def _telling(session: Session) -> Callable[[Notice], None]:

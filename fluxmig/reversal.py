@@ -191,8 +191,9 @@ def _explained(executor: Executor, plan: RedoPlan, step: StepResult) -> StepResu
             there = bool(dialect.existing(connection, made))
     if there is False:
         return _ending(step, f"{plan.down.path.name} leaves nothing like it: {plan.name} makes it twice.")
-    unless = "" if there else f", unless {plan.name} makes it twice"
-    return _ending(step, f"{plan.down.path.name} leaves it there{unless}: it has to take back all of it.")
+    unless = "" if there else ", unless the file makes it twice"
+    all_of_it = f"it has to take back all that {plan.name} makes"
+    return _ending(step, f"{plan.down.path.name} leaves it there{unless}: {all_of_it}.")
 
 
 def _ending(step: StepResult, text: str) -> StepResult:

@@ -298,7 +298,7 @@ def test_a_marked_one_stays_marked(database: Database, folder: Path, write: Writ
 
 # --- duplicates -------------------------------------------------------------------------------------------
 
-LEAVES = f"002_b.down.sql leaves it there: it has to take back all of it.\n{AS_IT_WAS}"
+LEAVES = f"002_b.down.sql leaves it there: it has to take back all that 002_b.sql makes.\n{AS_IT_WAS}"
 TWICE = f"002_b.down.sql leaves nothing like it: 002_b.sql makes it twice.\n{AS_IT_WAS}"
 TABLE_B = "CREATE TABLE b (id integer);"
 
@@ -340,8 +340,8 @@ def test_a_duplicate_of_which_nothing_is_known(postgresql: Database, folder: Pat
     migrator = Migrator(postgresql.engine(), folder)
     migrator.run()
     assert fails(migrator, MigrationFailedError).failures[0].failure.remedy == (
-        "002_b.down.sql leaves it there, unless 002_b.sql makes it twice: it has to take back all of it.\n"
-        + AS_IT_WAS
+        "002_b.down.sql leaves it there, unless the file makes it twice: it has to take back all that"
+        f" 002_b.sql makes.\n{AS_IT_WAS}"
     )
 
 
@@ -640,7 +640,7 @@ def test_concurrent_indexes(postgresql: Database, folder: Path, write: Write) ->
     write({"002_i.down.sql": "SELECT 1;"})
     error = fails(migrator, MigrationFailedError)
     assert error.message.endswith(
-        "\n002_i.down.sql leaves it there: it has to take back all of it."
+        "\n002_i.down.sql leaves it there: it has to take back all that 002_i.sql makes."
         "\n002_i.sql is taken back, and pending: `fluxmig run` applies it."
     )
 

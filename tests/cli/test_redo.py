@@ -220,6 +220,20 @@ def test_a_warning_is_given_once(write: Callable[..., None]) -> None:
     assert result.stderr == warning
 
 
+@pytest.mark.usefixtures("applied")
+def test_a_warning_is_given_with_the_failure(cli: Cli, write: Callable[..., None]) -> None:
+    write({"002_files.down.sql": "-- DROP TABLE files;"})
+    warning = "warning: holds no statement: 002_files.down.sql\n  is the SQL missing?\n"
+    result = cli("redo", "--yes")
+    assert result.err.startswith(f"{warning}error: migrations/002_files.sql:1:")
+    assert "\n002_files.down.sql leaves it there: it has to take back all that 002_files.sql" in result.err
+    shown = terminal("redo", "--color", "never", answers=[(QUESTION, "y\n")])
+    assert shown.out.count(warning) == 1
+    result = cli("redo", "--yes", "--json")
+    assert result.json["findings"][0]["kind"] == "empty"
+    assert not result.err.startswith("warning")
+
+
 def test_what_the_server_says(on_postgresql: Cli, write: Callable[..., None]) -> None:
     write({"001_a.sql": "SELECT 1;", "001_a.down.sql": "DROP TABLE IF EXISTS nowhere;"})
     on_postgresql("run")
