@@ -10,6 +10,7 @@ import click
 import fluxmig
 from fluxmig import render, render_diff
 from fluxmig.cli_check import check
+from fluxmig.cli_rollback import redo, rollback
 from fluxmig.console import COMMON, Group, command, setting_option, write
 from fluxmig.errors import ConfigError, FluxmigError
 from fluxmig.model import Report, State
@@ -138,30 +139,6 @@ def status(session: Session, *, check: bool, diff: bool) -> None:
         raise click.exceptions.Exit(10)
 
 
-@command("dry_run", "wait_lock_s")
-@click.option("--steps", type=click.IntRange(min=1), default=1, metavar="N", help="How many, newest first.")
-@click.option("--record-only", is_flag=True, help="Only remove the record, even if there is a down script.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def rollback(session: Session, *, steps: int, record_only: bool, yes: bool) -> None:
-    """Take the last migration back.
-
-    Runs its down script, NNN_description.down.sql, and removes its record. Without a down script only the
-    record is removed, and what the SQL has done stays. Asks first if there is a terminal to ask on.
-    """
-    if session.settings.dry_run:
-        with session.migrator(read_only=True) as migrator:
-            planned = migrator.rollback_plan(steps, record_only=record_only)
-        session.out(render.rollback_lines(planned, done=False), render.rollback_json(planned))
-        return
-    with session.migrator() as migrator:
-        if not yes and session.can_ask:
-            planned = migrator.rollback_plan(steps, record_only=record_only)
-            session.show(render.rollback_lines(planned, done=False), err=True)
-            session.confirm("Roll back?", yes=yes)
-        report = migrator.rollback(steps, record_only=record_only)
-    session.out(render.rollback_lines(report, done=True), render.rollback_json(report))
-
-
 @command()
 @click.argument("description", nargs=-1, required=True, metavar="NAME...")
 @click.option("--with-down", is_flag=True, help="Also a down script.")
@@ -224,5 +201,5 @@ def main(ctx: click.Context, /, **_options: Any) -> None:
         write(ctx.get_help())
 
 
-for _each in (run, plan, log, status, rollback, create, check, verify):  # in the order of the help
+for _each in (run, plan, log, status, rollback, redo, create, check, verify):  # in the order of the help
     main.add_command(_each)

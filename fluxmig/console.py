@@ -251,9 +251,9 @@ class Session:
     def _error_json(self, error: FluxmigError) -> dict[str, Any]:
         match error.report:
             case RollbackReport() as report:
-                return render.error_json(self.command, error, render.rollback_json(report))
+                return render.error_json(self.command, error, render.rollback_json(report, self.command))
             case Report() as report:
-                return render.error_json(self.command, error, render.report_json(report))
+                return render.error_json(self.command, error, render.report_json(report, self.command))
             case _:
                 return render.error_json(self.command, error)
 

@@ -103,8 +103,6 @@ class Executor:
         def remove(connection: Connection) -> None:
             duration_ms = _ms_since(started)
             self.ledger.remove(connection, LogEntry(Event.ROLLED_BACK, script.name), duration_ms=duration_ms)
-            if script.mode is Mode.NO_TRANSACTION:  # so that its progress is not taken for that of the next
-                self.ledger.log(connection, LogEntry(Event.ROLLED_BACK, script.path.name))
 
         return self._step(script, remove, started, present=True)
 
@@ -120,6 +118,13 @@ class Executor:
         """Keeps in the log that what a script has done is not to be built upon."""
         with self.lock.transaction() as connection:
             self.ledger.log(connection, LogEntry(Event.RESTARTED, name))
+
+    def log_failure(self, script: Script, why: Failure, started: float) -> None:
+        """Keeps the failure in the log; an error on the way never hides the failure itself."""
+        number = why.statement.number if why.statement else None
+        entry = LogEntry(Event.FAILED, script.path.name, why.message, why.code, number, why.line)
+        with suppress(SQLAlchemyError), self.dialect.transaction(self.bind) as connection:
+            self.ledger.log(connection, entry, checksum=script.checksum, duration_ms=_ms_since(started))
 
     def prepare(self) -> str | None:
         """Creates the ledger and the log where they are missing, unless a script brings them.
@@ -180,7 +185,7 @@ class Executor:
             return self._result(script, Outcome.SKIPPED, started)
         except RefusedError as refused:
             why = self._with_remedy(refused)
-            self._log_failure(script, why, started)
+            self.log_failure(script, why, started)
             self.causes[script.name] = refused.__cause__
             return replace(self._result(script, Outcome.FAILED, started), failure=why)
         return self._result(script, Outcome.APPLIED, started)
@@ -406,13 +411,6 @@ class Executor:
     def _skipping(self, script: Script) -> Skipping:
         tell = partial(self._tell, script.name)
         return Skipping(self.dialect, script, self._own_tables, tell, self._skipped)
-
-    def _log_failure(self, script: Script, why: Failure, started: float) -> None:
-        """Keeps the failure in the log; an error on the way never hides the failure itself."""
-        number = why.statement.number if why.statement else None
-        entry = LogEntry(Event.FAILED, script.path.name, why.message, why.code, number, why.line)
-        with suppress(SQLAlchemyError), self.dialect.transaction(self.bind) as connection:
-            self.ledger.log(connection, entry, checksum=script.checksum, duration_ms=_ms_since(started))
 
     def _has(self, name: str) -> bool:
         with self.dialect.transaction(self.bind) as connection:

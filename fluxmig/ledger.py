@@ -196,7 +196,7 @@ class Ledger:
             last_events, progress, texts = self._from_log(
                 connection,
                 lambda: (
-                    self._last_events(connection),
+                    self._last_events(connection, exists=exists),
                     self.progress(connection),
                     self._texts(connection, names),
                 ),
@@ -295,10 +295,22 @@ class Ledger:
             records.append(Record(number, name, _aware(applied_at), execution_time_ms, checksum, applied_by))
         return tuple(records)
 
-    def _last_events(self, connection: Connection) -> dict[str, LogEntry]:
-        """The newest row of each migration but for `accepted`, which leaves a marked one marked."""
+    def _last_events(self, connection: Connection, *, exists: bool) -> dict[str, LogEntry]:
+        """The newest row of each migration, of those that tell what it is.
+
+        Not `accepted`, which leaves a marked one marked; nor the failure of one that the ledger has, which is
+        that of an attempt to redo it and left it as it was.
+
+        Args:
+            connection: Where to read.
+            exists: Whether there is a ledger.
+        """
         log = self.log_table.c
-        newest = select(func.max(log.id)).where(log.event != Event.ACCEPTED.value)
+        tells = log.event != Event.ACCEPTED.value
+        if exists:
+            applied = select(self.table.c.migration_name)
+            tells &= (log.event != Event.FAILED.value) | log.migration_name.not_in(applied)
+        newest = select(func.max(log.id)).where(tells)
         rows = connection.execute(
             self._select_entries().where(log.id.in_(newest.group_by(log.migration_name)))
         )

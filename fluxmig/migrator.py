@@ -28,7 +28,6 @@ from fluxmig.errors import (
     LedgerError,
     MigrationFailedError,
     MigrationFileError,
-    RollbackError,
 )
 from fluxmig.execute import Executor
 from fluxmig.ledger import Ledger, Snapshot
@@ -40,6 +39,8 @@ from fluxmig.model import (
     OnDuplicate,
     Outcome,
     Plan,
+    RedoPlan,
+    RedoReport,
     Report,
     RollbackReport,
     RollbackResult,
@@ -47,6 +48,7 @@ from fluxmig.model import (
     Verification,
 )
 from fluxmig.objects import Created, created, foreseen
+from fluxmig.reversal import redo, take_back
 from fluxmig.transcript import transcript
 
 if TYPE_CHECKING:
@@ -248,16 +250,20 @@ class Migrator:
             warnings=tuple(warnings),
         )
 
-    def rollback_plan(self, steps: int = 1, *, record_only: bool = False) -> RollbackReport:
-        """What `rollback` would do with the same arguments. Only reads.
-
-        Raises:
-            RollbackError: Nothing is applied.
-        """
+    def rollback_plan(
+        self, steps: int | None = None, *, to: str | None = None, record_only: bool = False
+    ) -> RollbackReport:
+        """What `rollback` would do with the same arguments; raises as it does. Only reads."""
         with self._errors():
             _, snapshot = self._read()
-        chosen = self._last(snapshot, steps, record_only=record_only)
-        return RollbackReport(tuple(RollbackResult(record.name, down is not None) for record, down in chosen))
+        planned, _ = self._way_back(snapshot, steps, to, record_only=record_only)
+        return planned
+
+    def redo_plan(self, name: str | None = None) -> RedoPlan:
+        """What `redo` would do with the same arguments; raises as it does. Only reads."""
+        with self._errors():
+            _, snapshot = self._read()
+        return self._redo_plan(snapshot, name)
 
     # --- writing ------------------------------------------------------------------------------------------
 
@@ -310,15 +316,14 @@ class Migrator:
             with self._errors():
                 ledger, snapshot = self._read(folder)
                 plan, statuses = self._plan(folder, snapshot, planner.Selection(to, steps, only, restart))
-                self._refuse_inside_a_transaction(plan)
+                self._refuse_inside_a_transaction(plan.scripts)
                 todo = tuple(migration.name for migration in planner.pending(statuses))
                 findings += plan.findings
                 if not plan.scripts:
                     return report()
                 executor = self._executor(ledger, snapshot, on_notice)
                 ledger.is_brought = self._is_brought(plan, ledger, snapshot)
-                if without_log := executor.prepare():
-                    findings.append(_no_log(ledger, without_log))
+                findings += _without_log(executor)
                 for planned in plan.scripts:
                     if on_start:
                         on_start(planned)
@@ -339,38 +344,103 @@ class Migrator:
             raise MigrationFailedError(report=report(), failures=failures) from cause
         return report()
 
-    def rollback(self, steps: int = 1, *, record_only: bool = False) -> RollbackReport:
+    def rollback(
+        self,
+        steps: int | None = None,
+        *,
+        to: str | None = None,
+        record_only: bool = False,
+        expected: Sequence[str] | None = None,
+        on_step: Callable[[RollbackResult], None] | None = None,
+        on_notice: Callable[[Notice], None] | None = None,
+    ) -> RollbackReport:
         """Takes the last applied migrations back, newest first, each in a transaction of its own. Writes.
 
-        A migration with a down script is reversed by it, and its record removed with it. Without one, or
-        with `record_only`, only the record is removed, and the SQL stays as it is.
+        Each is reversed by its down script, and its record removed with it. All of these are read, split and
+        checked before the first one runs.
+
+        Args:
+            steps: At most so many; one, where `to` is not given either.
+            to: All that was applied after this file name or number, which itself stays; "0" is before the
+                first.
+            record_only: Whether to remove the records alone, and leave what the SQL has done.
+            expected: What a person has agreed to, by name: where it would not be these any more, nothing is
+                done.
+            on_step: Called after each, on the calling thread.
+            on_notice: Called with what the server says while a down script runs, likewise. An error of its
+                own is lost.
 
         Raises:
-            RollbackError: Nothing is applied, or a down script failed; then that one changed nothing, and
-                what came before it is taken back.
+            RollbackError: Nothing is applied; or one of the migrations has no down script, or no file, and
+                nothing was done. Or a down script failed: that one changed nothing, unless it runs without a
+                transaction, and what came before it is taken back. `report` says what that is.
+            LedgerError: `to` is not applied, or others than the expected ones would be taken back. Nothing
+                was done.
         """
-        done: list[RollbackResult] = []
+        planned, results, findings = RollbackReport(), list[RollbackResult](), list[Finding]()
+
+        def report() -> RollbackReport:
+            return replace(planned, results=tuple(results), findings=tuple(findings))
+
         try:
             with self._errors():
                 ledger, snapshot = self._read()
-                chosen = self._last(snapshot, steps, record_only=record_only)
-                executor = self._executor(ledger, snapshot)
-                executor.prepare()
-                for record, down in chosen:
-                    started = time.perf_counter()
-                    if down is None:
-                        executor.unrecord(record.name)
-                    elif failure := executor.reverse(down).failure:
-                        cause = executor.causes[record.name]
-                        nothing = "" if down.mode is Mode.NO_TRANSACTION else ", and changed nothing"
-                        text = f"the down script of {record.name} failed{nothing}\n{failure}"
-                        raise RollbackError(text) from cause
-                    elapsed_ms = round((time.perf_counter() - started) * 1000)
-                    done.append(RollbackResult(record.name, down is not None, elapsed_ms))
+                planned, scripts = self._way_back(snapshot, steps, to, record_only=record_only)
+                findings += planned.findings
+                _refuse_unexpected(planned.names, expected)
+                self._refuse_inside_a_transaction(script for script in scripts if script)
+                if not scripts:
+                    return report()
+                executor = self._executor(ledger, snapshot, on_notice)
+                findings += _without_log(executor)
+                for name, script in zip(planned.names, scripts, strict=True):
+                    result = take_back(executor, name, script)
+                    if result is None:
+                        findings.append(_overtaken(name))
+                        continue
+                    results.append(result)
+                    if on_step:
+                        on_step(result)
         except FluxmigError as error:
-            error.report = RollbackReport(tuple(done))
+            error.report = report()
             raise
-        return RollbackReport(tuple(done))
+        return report()
+
+    def redo(
+        self, name: str | None = None, *, on_notice: Callable[[Notice], None] | None = None
+    ) -> RedoReport:
+        """Takes a migration back by its down script, and applies its file as it is now. Writes.
+
+        Both in one transaction, so that a failure of either changes nothing; where that cannot be
+        (`RedoPlan.apart`), one after the other. It becomes the last one in the ledger. What was applied after
+        it is not touched.
+
+        Args:
+            name: Its file name or number; the last one applied by default.
+            on_notice: Called with what the server says meanwhile, on the calling thread. An error of its own
+                is lost.
+
+        Raises:
+            RollbackError: Nothing is applied; or it has no down script, or no file; or the down script
+                failed. Nothing was done, unless the down script runs without a transaction.
+            MigrationFailedError: The file failed. Nothing was done; or the migration is taken back and
+                pending, and the message and `report` say so.
+            LedgerError: It is not applied.
+        """
+        findings: list[Finding] = []
+        try:
+            with self._errors():
+                ledger, snapshot = self._read()
+                plan = self._redo_plan(snapshot, name)
+                self._refuse_inside_a_transaction((plan.down, plan.up))
+                findings += plan.findings
+                executor = self._executor(ledger, snapshot, on_notice)
+                findings += _without_log(executor)
+                report = redo(executor, plan)
+        except FluxmigError as error:
+            error.report = replace(error.report or RollbackReport(), findings=tuple(findings))
+            raise
+        return replace(report, findings=tuple(findings))
 
     # --- parts --------------------------------------------------------------------------------------------
 
@@ -413,16 +483,13 @@ class Migrator:
         for finding in found:
             if finding.kind in refused:
                 raise LedgerError(finding.message, remedy=finding.remedy, names=finding.names)
-        scripts = self._scripts(todo)
-        if problems := [item for item in scripts if isinstance(item, FileProblem)]:
-            raise MigrationFileError(problems)
+        scripts = _sound(self._scripts(todo))
         _refuse_to_run_again(found, scripts)
         restart = planner.to_restart(statuses, todo, selection)
         ready = []
         for item in scripts:
-            if isinstance(item, Script):
-                progress = None if item.name == restart else snapshot.progress.get(item.name)
-                ready.append(script.resumed(item, progress, self._dialect.repeatable))
+            progress = None if item.name == restart else snapshot.progress.get(item.name)
+            ready.append(script.resumed(item, progress, self._dialect.repeatable))
         restarts = frozenset({restart} if restart else ())
         return Plan(tuple(ready), (*folder.findings, *found, *_of_files(ready)), restarts), statuses
 
@@ -437,14 +504,14 @@ class Migrator:
         policies = {each.name: each.on_duplicate or self._on_duplicate for each in plan.scripts}
         return [_foreseen(found, policies[found.script], attempted) for found in duplicates]
 
-    def _refuse_inside_a_transaction(self, plan: Plan) -> None:
+    def _refuse_inside_a_transaction(self, scripts: Iterable[Script]) -> None:
         """Raises `ConfigError` before anything runs, where a script cannot run on the caller's connection."""
         if not isinstance(self._bind, Connection) or not self._bind.in_transaction():
             return
-        for planned in plan.scripts:
+        for planned in scripts:
             if planned.mode is Mode.NO_TRANSACTION:
                 raise ConfigError(
-                    f"{planned.name} has to run outside a transaction ({planned.reason}), and the given"
+                    f"{planned.path.name} has to run outside a transaction ({planned.reason}), and the given"
                     " connection is inside one",
                     remedy="give fluxmig an Engine, or a Connection that is not in a transaction",
                 )
@@ -469,27 +536,49 @@ class Migrator:
         rules, reason = self._dialect.rules, self._dialect.no_transaction_reason
         return script.prepare(name, file.path, file.checksum, file.source, rules, reason)
 
-    def _last(
-        self, snapshot: Snapshot, steps: int, *, record_only: bool
-    ) -> list[tuple[Record, Script | None]]:
-        """The newest records, each with its down script made ready, or None where there is none to run."""
-        if steps < 1:
-            raise ConfigError(f"steps must be 1 or more, and not {steps}")
-        if not snapshot.records:
-            raise RollbackError("nothing is applied, so there is nothing to roll back")
-        folder = None if record_only else layouts.read(self._folder)
-        downs = {migration.name: migration.down for migration in folder.migrations} if folder else {}
-        chosen: list[tuple[Record, Script | None]] = []
-        for record in snapshot.records[: -steps - 1 : -1]:
-            down = downs.get(record.name)
-            ready = self._script(record.name, down) if down else None
-            if isinstance(ready, FileProblem):
-                raise MigrationFileError([ready])
-            if ready:
-                progress = snapshot.progress.get(ready.path.name)
-                ready = script.resumed(ready, progress, self._dialect.repeatable)
-            chosen.append((record, ready))
-        return chosen
+    def _way_back(
+        self, snapshot: Snapshot, steps: int | None, to: str | None, *, record_only: bool
+    ) -> tuple[RollbackReport, list[Script | None]]:
+        """What to take back, newest first, and the down script of each made ready; None to run none."""
+        try:
+            migrations = layouts.read(self._folder).migrations
+        except (ConfigError, MigrationFileError):
+            if snapshot.records and not record_only:
+                raise
+            migrations = ()  # the ledger is enough to remove records, and to see that there are none
+        statuses = planner.statuses(migrations, snapshot.records, snapshot.last_events, snapshot.progress)
+        chosen, behind = planner.to_take_back(statuses, steps, to)
+        scripts: list[Script] = []
+        findings: tuple[Finding, ...] = ()
+        if not record_only:
+            planner.refuse_without_down(
+                chosen, otherwise=", or `--record-only` removes the records and reverses nothing"
+            )
+            scripts = self._downs(chosen, snapshot)
+            findings = (*planner.of_reversal(statuses, chosen), *_of_files(scripts))
+        results = tuple(RollbackResult(status.name, reversed=not record_only) for status in chosen)
+        return RollbackReport(results, findings, behind), [*scripts] or [None] * len(chosen)
+
+    def _redo_plan(self, snapshot: Snapshot, name: str | None) -> RedoPlan:
+        folder = layouts.read(self._folder)
+        statuses = _statuses(folder, snapshot)
+        chosen = planner.to_redo(statuses, name)
+        (down,) = self._downs((chosen,), snapshot)
+        (up,) = _sound(self._scripts([chosen.migration] if chosen.migration else []))
+        dialect = self._dialect
+        apart = planner.apart(
+            down, up, product=dialect.product, has_transactional_ddl=dialect.has_transactional_ddl
+        )
+        later = planner.applied_after(statuses, chosen.name)
+        odd = [finding for finding in planner.of_reversal((), (chosen,)) if finding.kind == "marked"]
+        return RedoPlan(down, up, apart, later, (*odd, *_of_files((down, up))))
+
+    def _downs(self, chosen: Iterable[MigrationStatus], snapshot: Snapshot) -> list[Script]:
+        """The down scripts of these, made ready, to go on behind what an earlier attempt has done."""
+        pairs = [(status.name, status.migration.down) for status in chosen if status.migration]
+        scripts = _sound(self._script(name, down) for name, down in pairs if down)
+        progress, repeatable = snapshot.progress, self._dialect.repeatable
+        return [script.resumed(each, progress.get(each.path.name), repeatable) for each in scripts]
 
     def _permissions(
         self, ledger: Ledger, user: str | None, *, can_create: bool | None, can_write: bool | None
@@ -569,14 +658,15 @@ def _refuse_to_run_again(findings: Iterable[Finding], scripts: Iterable[Script |
 def _of_files(scripts: Iterable[Script]) -> list[Finding]:
     """What is odd about files that are about to run."""
     scripts = tuple(scripts)
-    names = tuple(item.name for item in scripts if not item.statements)
+    names = tuple(item.path.name for item in scripts if not item.statements)
     found = []
     if names:
         found.append(
             Finding("empty", f"holds no statement: {', '.join(names)}", names, "is the SQL missing?")
         )
     for item in scripts:
-        found += [Finding("directive", f"{item.name}: {text}", (item.name,)) for text in item.warnings]
+        name = item.path.name
+        found += [Finding("directive", f"{name}: {text}", (name,)) for text in item.warnings]
     return found
 
 
@@ -596,9 +686,32 @@ def _foreseen(found: Duplicate, policy: OnDuplicate, attempted: Container[str]) 
     return Finding("duplicate", message, (found.script,), remedy)
 
 
-def _no_log(ledger: Ledger, why: str) -> Finding:
-    name = ledger.log_table.fullname
-    return Finding("log", f"{name} cannot be made, so no events are kept: {why}")
+def _without_log(executor: Executor) -> list[Finding]:
+    """Makes the ledger and the log ready; gives why there is no log, where the ledger could be had alone."""
+    why = executor.prepare()
+    name = executor.ledger.log_table.fullname
+    return [Finding("log", f"{name} cannot be made, so no events are kept: {why}")] if why else []
+
+
+def _overtaken(name: str) -> Finding:
+    return Finding("overtaken", f"{name} was taken back by another runner meanwhile", (name,))
+
+
+def _refuse_unexpected(names: Sequence[str], expected: Sequence[str] | None) -> None:
+    if expected is not None and tuple(names) != tuple(expected):
+        raise LedgerError(
+            f"nothing was taken back: by now it would be {', '.join(names) or 'nothing'}",
+            remedy="the ledger has changed meanwhile: look again, by `fluxmig rollback --dry-run`",
+            names=names,
+        )
+
+
+def _sound(scripts: Iterable[Script | FileProblem]) -> list[Script]:
+    """The scripts; raises `MigrationFileError` where one cannot be run, for all that cannot."""
+    found = list(scripts)
+    if problems := [each for each in found if isinstance(each, FileProblem)]:
+        raise MigrationFileError(problems)
+    return [each for each in found if isinstance(each, Script)]
 
 
 def _unreadable(scripts: Sequence[Script | FileProblem]) -> list[Finding]:

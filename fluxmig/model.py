@@ -36,6 +36,8 @@ __all__ = [
     "Plan",
     "Progress",
     "Record",
+    "RedoPlan",
+    "RedoReport",
     "Report",
     "RollbackReport",
     "RollbackResult",
@@ -427,7 +429,8 @@ class Finding:
 
     Attributes:
         kind: A word for programs: "modified", "missing", "renamed", "marked", "failed", "out of order",
-            "empty", "orphan", "number", "log", "files", "permission", "partial", "directive", "duplicate".
+            "empty", "orphan", "number", "log", "files", "permission", "partial", "directive", "duplicate",
+            "overtaken".
         message: A sentence for people.
         names: The migrations in question.
         remedy: The way out, or None.
@@ -628,7 +631,7 @@ class RollbackResult:
 
     Attributes:
         name: The migration.
-        reversed: Whether a down script ran; without one, only the record is gone.
+        reversed: Whether its down script ran; else only the record is gone.
         duration_ms: The down script and the ledger row.
     """
 
@@ -639,9 +642,64 @@ class RollbackResult:
 
 @dataclass(frozen=True, slots=True)
 class RollbackReport:
-    """The records removed, newest first, or those that a dry run would remove."""
+    """What a rollback took back, or would.
+
+    Attributes:
+        results: The records removed, newest first.
+        findings: What to know beside.
+        to: The migration behind which everything was taken back; None where none was named.
+    """
 
     results: tuple[RollbackResult, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    to: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The migrations, in that order."""
+        return tuple(result.name for result in self.results)
+
+
+@dataclass(frozen=True, slots=True)
+class RedoPlan:
+    """A migration that would be taken back and applied again. Nothing was written to make it.
+
+    Attributes:
+        down: Its down script.
+        up: Its file, as it is now.
+        apart: Why the two would not share a transaction, in words; None where they do, and a failure of
+            either changes nothing.
+        later: What was applied after it, in the order of application, and is not touched.
+        findings: What to know.
+    """
+
+    down: Script
+    up: Script
+    apart: str | None = None
+    later: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The migration."""
+        return self.up.name
+
+
+@dataclass(frozen=True, slots=True)
+class RedoReport:
+    """A migration that was taken back and applied again.
+
+    Attributes:
+        reversed: What its down script did.
+        applied: What its file did then; skipped where another runner applied it in between.
+        later: As in `RedoPlan`.
+        findings: What to know beside.
+    """
+
+    reversed: RollbackResult
+    applied: StepResult
+    later: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,26 +8,32 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fluxmig.content import content, content_checksums, file_checksums
-from fluxmig.errors import ConfigError, LedgerError
-from fluxmig.layouts.numbered import number_of, sort_key
-from fluxmig.model import Condition, Event, Finding, MigrationStatus, State
+from fluxmig.errors import ConfigError, LedgerError, RollbackError
+from fluxmig.layouts.numbered import MAX_NAME, down_of, number_of, sort_key
+from fluxmig.model import Condition, Event, Finding, MigrationStatus, Mode, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from fluxmig.model import LogEntry, Migration, Progress, Record
+    from fluxmig.model import LogEntry, Migration, Progress, Record, Script
 
 __all__ = [
     "Selection",
+    "apart",
+    "applied_after",
     "findings",
     "in_question",
+    "of_reversal",
     "pending",
+    "refuse_without_down",
     "same_checksum",
     "same_content",
     "select",
     "shared_numbers",
     "statuses",
+    "to_redo",
     "to_restart",
+    "to_take_back",
     "unsettled",
 ]
 
@@ -230,12 +236,161 @@ def _named(all_statuses: Sequence[MigrationStatus], word: str, option: str) -> t
     exact = tuple(status for status in all_statuses if status.name in {word, f"{word}.sql"})
     if exact:
         return exact
-    if word.isascii() and word.isdigit():
+    if word.isascii() and word.isdigit() and len(word) <= MAX_NAME:  # Python reads no number of any length
         numbered = tuple(status for status in all_statuses if number_of(status.name) == int(word))
         if numbered:
             return numbered
     shown = option if "://" in word else f"{option} {word}"  # a URL in the wrong place may hold a password
     raise ConfigError(f"{shown}: there is no such migration", remedy="`fluxmig status` lists them")
+
+
+# --- taking back ------------------------------------------------------------------------------------------
+
+
+def to_take_back(
+    all_statuses: Sequence[MigrationStatus], steps: int | None, to: str | None
+) -> tuple[tuple[MigrationStatus, ...], str | None]:
+    """The applied migrations to take back, newest first, and the one that all of them came after, if any.
+
+    Args:
+        all_statuses: Of the folder and the ledger, whose order of application counts.
+        steps: At most so many; 1 where neither is given.
+        to: All that was applied after this file name or number; after the last of them, where several
+            applied files have that number. 0 is before the first, unless a file has that number.
+
+    Raises:
+        ConfigError: `to` names nothing; or both are given, or `steps` is less than 1.
+        LedgerError: `to` names something that is not applied.
+        RollbackError: Nothing is applied, and `to` does not say that this is well.
+    """
+    if steps is not None and steps < 1:
+        raise ConfigError(f"steps must be 1 or more, and not {steps}")
+    if steps is not None and to is not None:
+        raise ConfigError("--to and --steps both say how far to go back", remedy="give one of the two")
+    newest_first = tuple(reversed(_applied(all_statuses)))
+    if to is None:
+        _refuse_nothing(newest_first)
+        return newest_first[: steps or 1], None
+    if _is_zero(to) and not any(number_of(status.name) == 0 for status in all_statuses):
+        return newest_first, None
+    behind = {status.name for status in _named(all_statuses, to, "--to")}
+    for place, status in enumerate(newest_first):
+        if status.name in behind:
+            return newest_first[:place], status.name
+    names = sorted(behind, key=sort_key)
+    raise LedgerError(
+        f"{' and '.join(names)} {_they(names, 'is', 'are')} not applied, so there is no way back to that",
+        remedy="`fluxmig status` tells what is applied",
+        names=names,
+    )
+
+
+def refuse_without_down(chosen: Iterable[MigrationStatus], *, otherwise: str = "") -> None:
+    """Raises `RollbackError` where one of these has no down script, or its file is missing; it names all.
+
+    Args:
+        chosen: The migrations.
+        otherwise: Another way out, to be told behind the first.
+    """
+    chosen = tuple(chosen)
+    bare = tuple(status.name for status in chosen if status.migration and not status.migration.down)
+    missing = tuple(status.name for status in chosen if not status.migration)
+    if not bare and not missing:
+        return
+    said, ways = [], []
+    if bare:
+        said.append(f"{', '.join(bare)} {_they(bare, 'has', 'have')} no down script")
+        ways.append(f"write {down_of(bare[0])}{_they(bare, '', ' and the others')}")
+    if missing:
+        said.append(f"{', '.join(missing)} {_they(missing, 'is', 'are')} not in the folder")
+        ways.append(_they(missing, "bring the file back", "bring the files back"))
+    remedy = f"{', '.join(ways)}{otherwise}"
+    raise RollbackError(f"nothing was taken back: {'; '.join(said)}", remedy=remedy, names=(*bare, *missing))
+
+
+def to_redo(all_statuses: Sequence[MigrationStatus], name: str | None) -> MigrationStatus:
+    """The applied migration to take back and apply again; the last one applied by default.
+
+    Raises:
+        ConfigError: The name is unknown, or a number that several files have.
+        LedgerError: It is not applied.
+        RollbackError: Nothing is applied, or it has no down script, or its file is missing.
+    """
+    if name is None:
+        applied = _applied(all_statuses)
+        _refuse_nothing(applied)
+        chosen = applied[-1:]
+    else:
+        chosen = _named(all_statuses, name, "redo")
+    if len(chosen) > 1:
+        names = " and ".join(status.name for status in chosen)
+        raise ConfigError(f"redo {name} is ambiguous: {names}", remedy="give the file's name")
+    (status,) = chosen
+    if status.state is State.PENDING:
+        remedy = f"`fluxmig run --only {status.name}` applies it"
+        raise LedgerError(
+            f"{status.name} is not applied, so it cannot be redone", remedy=remedy, names=[status.name]
+        )
+    refuse_without_down(chosen)
+    return status
+
+
+def applied_after(all_statuses: Iterable[MigrationStatus], name: str) -> tuple[str, ...]:
+    """The names of what was applied after a migration, in the order of application."""
+    applied = [status.name for status in _applied(all_statuses)]
+    return tuple(applied[applied.index(name) + 1 :])
+
+
+def apart(down: Script, up: Script, *, product: str, has_transactional_ddl: bool) -> str | None:
+    """Why two scripts cannot share one transaction, in words; None where they can."""
+    for script in (down, up):
+        if script.mode is Mode.NO_TRANSACTION:
+            return f"{script.path.name} runs without a transaction: {script.reason}"
+    if not has_transactional_ddl:
+        return f"{product} does not roll back what creates and drops"
+    if down.characteristics and up.characteristics and down.characteristics != up.characteristics:
+        return "they ask for different isolation levels"
+    return None
+
+
+def of_reversal(
+    all_statuses: Iterable[MigrationStatus], chosen: Sequence[MigrationStatus]
+) -> tuple[Finding, ...]:
+    """What to know before down scripts run: what they may not fit, and what no rollback is about."""
+    modified, marked = _with(chosen, Condition.MODIFIED), _with(chosen, Condition.MARKED)
+    found = []
+    if modified:
+        they = _they(modified, "it was", "they were")
+        message = f"changed since {they} applied: {', '.join(modified)}"
+        remedy = "down scripts run as they are now: see that they fit what was applied"
+        found.append(Finding("modified", message, modified, remedy))
+    if marked:
+        message = f"recorded without having run to {_they(marked, 'its', 'their')} end: {', '.join(marked)}"
+        remedy = "a down script also drops what was there before; `--record-only` removes the record alone"
+        found.append(Finding("marked", message, marked, remedy))
+    for name in _with(all_statuses, Condition.PARTIAL):
+        message = f"{name} has stopped half-way and is not applied: a rollback leaves it as it is"
+        remedy = "`fluxmig run` goes on with it, `fluxmig resolve` settles it"
+        found.append(Finding("partial", message, (name,), remedy))
+    return tuple(found)
+
+
+def _applied(all_statuses: Iterable[MigrationStatus]) -> tuple[MigrationStatus, ...]:
+    """In the order of application."""
+    numbered = [(status.record.id, status) for status in all_statuses if status.record]
+    return tuple(status for _, status in sorted(numbered, key=lambda each: each[0]))
+
+
+def _refuse_nothing(applied: Sequence[MigrationStatus]) -> None:
+    if not applied:
+        raise RollbackError("nothing is applied, so there is nothing to roll back")
+
+
+def _is_zero(word: str) -> bool:
+    return set(word) == {"0"}
+
+
+# --- what to know -----------------------------------------------------------------------------------------
 
 
 def findings(all_statuses: Iterable[MigrationStatus], todo: Iterable[Migration]) -> tuple[Finding, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fluxmig.errors import RollbackError
 from fluxmig.excerpt import visible
 from fluxmig.model import Condition, Event, Mode, Outcome, State
 
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
         MigrationStatus,
         Notice,
         Plan,
+        RedoPlan,
+        RedoReport,
         Report,
         RollbackReport,
+        RollbackResult,
         Script,
         StepResult,
         Verification,
@@ -42,6 +46,10 @@ __all__ = [
     "plain",
     "plan_json",
     "plan_lines",
+    "redo_json",
+    "redo_lines",
+    "redo_plan_json",
+    "redo_plan_lines",
     "report_json",
     "report_lines",
     "rollback_json",
@@ -49,6 +57,7 @@ __all__ = [
     "status_json",
     "status_lines",
     "step_lines",
+    "taken_back_lines",
     "terminal",
     "verify_json",
     "verify_lines",
@@ -241,10 +250,10 @@ def report_lines(report: Report) -> list[Line]:
     return [*lines, [], [(f"{summary} | Time: {_duration(report.duration_ms)}", _HEAD)]]
 
 
-def report_json(report: Report) -> dict[str, Any]:
+def report_json(report: Report, command: str = "run") -> dict[str, Any]:
     """The steps, what is left, and the findings."""
     return _document(
-        "run",
+        command,
         dry_run=False,
         results=[_step_json(result) for result in report.results],
         pending=list(report.pending),
@@ -339,27 +348,31 @@ def plan_lines(plan: Plan) -> list[Line]:
 
 
 def _kind(script: Script, plan: Plan) -> str:
-    count = len(script.statements)
-    text = f"{count} statement" if count == 1 else f"{count} statements"
+    text = _statement_count(script)
     text += f", from statement {script.done + 1}" if script.done else ""
     text += ", from statement 1 again" if script.name in plan.restarts else ""
     return f"{text}, no transaction: {script.reason}" if script.mode is Mode.NO_TRANSACTION else text
 
 
+def _statement_count(script: Script) -> str:
+    return _count(len(script.statements), "statement")
+
+
 def plan_json(plan: Plan, command: str = "plan") -> dict[str, Any]:
     """The scripts that would run, in order."""
-    scripts = [
-        {
-            "name": script.name,
-            "checksum": script.checksum,
-            "mode": script.mode.value,
-            "reason": script.reason,
-            "statements": len(script.statements),
-            "resumes_at": script.done + 1,
-        }
-        for script in plan.scripts
-    ]
+    scripts = [_planned_json(script) for script in plan.scripts]
     return _document(command, dry_run=True, plan=scripts, findings=_findings_json(plan.findings))
+
+
+def _planned_json(script: Script) -> dict[str, Any]:
+    return {
+        "name": script.path.name,
+        "checksum": script.checksum,
+        "mode": script.mode.value,
+        "reason": script.reason,
+        "statements": len(script.statements),
+        "resumes_at": script.done + 1,
+    }
 
 
 # --- the log ----------------------------------------------------------------------------------------------
@@ -463,26 +476,97 @@ def _log_json(entry: LogEntry) -> dict[str, Any]:
 
 
 def rollback_lines(report: RollbackReport, *, done: bool) -> list[Line]:
+    """What was taken back, or would be; or that there is nothing to."""
+    overtaken = any(finding.kind == "overtaken" for finding in report.findings)
+    if not report.results and not overtaken:
+        since = f"nothing was applied after {report.to}" if report.to else "nothing is applied"
+        return [[(f"Nothing to take back: {since}.", "")]]
+    return [line for result in report.results for line in taken_back_lines(result, done=done)]
+
+
+def taken_back_lines(result: RollbackResult, *, done: bool) -> list[Line]:
+    """One migration of a rollback, as it ends, or before it begins."""
+    if result.reversed:
+        took = f" ({_duration(result.duration_ms)})" if done else ""
+        text = "reversed by its down script" if done else "its down script runs, and its record goes"
+        return [[("  [ ] ", _ODD), (result.name, ""), (f" {text}{took}", "")]]
+    text = "record removed" if done else "only its record goes"
+    return [[("  [ ] ", _ODD), (result.name, ""), (f" {text}; the SQL is NOT reversed", _ODD)]]
+
+
+def rollback_json(
+    report: RollbackReport, command: str = "rollback", *, dry_run: bool = False
+) -> dict[str, Any]:
     """What was taken back, or would be."""
-    lines: list[Line] = []
-    for result in report.results:
-        if result.reversed:
-            took = f" ({_duration(result.duration_ms)})" if done else ""
-            text = "reversed by its down script" if done else "its down script runs, and its record goes"
-            lines.append([("  [ ] ", _ODD), (result.name, ""), (f" {text}{took}", "")])
-        else:
-            text = "record removed" if done else "only its record goes"
-            lines.append([("  [ ] ", _ODD), (result.name, ""), (f" {text}; the SQL is NOT reversed", _ODD)])
-    return lines
+    return _document(
+        command,
+        dry_run=dry_run,
+        results=[_taken_back_json(result) for result in report.results],
+        to=report.to,
+        findings=_findings_json(report.findings),
+    )
 
 
-def rollback_json(report: RollbackReport) -> dict[str, Any]:
-    """What was taken back."""
-    results = [
-        {"name": result.name, "reversed": result.reversed, "duration_ms": result.duration_ms}
-        for result in report.results
+def _taken_back_json(result: RollbackResult) -> dict[str, Any]:
+    return {"name": result.name, "reversed": result.reversed, "duration_ms": result.duration_ms}
+
+
+# --- redo -------------------------------------------------------------------------------------------------
+
+
+def redo_plan_lines(plan: RedoPlan) -> list[Line]:
+    """What a redo would do, and what it would leave if the second half of it failed."""
+    together = "Both in one transaction: if one fails, nothing is changed."
+    one_by_one = f"One after the other, not in one transaction: {plan.apart}."
+    lines: list[Line] = [
+        [("  [ ] ", _ODD), (plan.name, ""), (f" its down script runs ({_statement_count(plan.down)})", "")],
+        [
+            ("  [x] ", _GOOD),
+            (plan.name, ""),
+            (f" is applied again, as it is now ({_statement_count(plan.up)})", ""),
+        ],
+        [(one_by_one if plan.apart else together, _ODD if plan.apart else "")],
     ]
-    return _document("rollback", results=results)
+    if plan.apart:
+        lines.append([("If the second fails, the migration is taken back and pending.", _ODD)])
+    return [*lines, *_later_lines(plan.later)]
+
+
+def redo_lines(report: RedoReport) -> list[Line]:
+    """What was taken back, and applied again."""
+    taken_back = taken_back_lines(report.reversed, done=True)
+    return [*taken_back, *step_lines(report.applied), *_later_lines(report.later)]
+
+
+def _later_lines(names: Sequence[str]) -> list[Line]:
+    if not names:
+        return []
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return [[(f"Applied after it, and not touched: {', '.join(names[:_SHOWN])}{more}", _DIM)]]
+
+
+def redo_plan_json(plan: RedoPlan) -> dict[str, Any]:
+    """The two scripts in the order they would run."""
+    return _document(
+        "redo",
+        dry_run=True,
+        plan=[_planned_json(script) for script in (plan.down, plan.up)],
+        apart=plan.apart,
+        later=list(plan.later),
+        findings=_findings_json(plan.findings),
+    )
+
+
+def redo_json(report: RedoReport) -> dict[str, Any]:
+    """What was taken back, and applied again."""
+    return _document(
+        "redo",
+        dry_run=False,
+        reversed=_taken_back_json(report.reversed),
+        results=[_step_json(report.applied)],
+        later=list(report.later),
+        findings=_findings_json(report.findings),
+    )
 
 
 # --- verify -----------------------------------------------------------------------------------------------
@@ -513,7 +597,7 @@ def verify_lines(verification: Verification) -> list[Line]:
         lines += finding_lines(finding, "problem", _BAD)
     if verification.ok and not verification.warnings:
         return [*lines, [("All is well.", _GOOD)]]
-    problems = _count(len(verification.findings), "problem")
+    problems = _count(len(verification.findings), "problem") if verification.findings else "no problems"
     warnings = f", {_count(len(verification.warnings), 'warning')}" if verification.warnings else ""
     return [*lines, [(f"{problems}{warnings}", _GOOD if verification.ok else _BAD)]]
 
@@ -559,12 +643,15 @@ def finding_lines(finding: Finding, label: str = "warning", style: str = _ODD) -
 
 def error_json(command: str, error: FluxmigError, report: dict[str, Any] | None = None) -> dict[str, Any]:
     """An error, with what had been done before it."""
-    fields = {
+    fields: dict[str, Any] = {
         "type": type(error).__name__,
         "message": error.message,
         "remedy": error.remedy,
         "exit_code": error.exit_code,
     }
+    if isinstance(error, RollbackError):
+        fields["names"] = list(error.names)
+        fields["failure"] = _failure_json(error.failure) if error.failure else None
     return {**(report or _document(command)), "error": fields}
 
 
@@ -585,7 +672,7 @@ def _findings_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number or 'no'} {noun if number == 1 else noun + 's'}"
+    return f"{number} {noun if number == 1 else noun + 's'}"
 
 
 def _duration(milliseconds: int | None) -> str:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Folder", "create", "encoding_problem", "is_down", "is_fit", "migration_of", "number_of", "read"]
-__all__ += ["sort_key", "survey"]
+__all__ = ["MAX_NAME", "Folder", "create", "down_of", "encoding_problem", "is_down", "is_fit", "migration_of"]
+__all__ += ["number_of", "read", "sort_key", "survey"]
 
 MAX_NAME = 255
 """Characters that `migration_name VARCHAR(255)` holds."""
@@ -83,6 +83,11 @@ def migration_of(name: str) -> str:
 def is_fit(name: str) -> bool:
     """Whether a file of that name is a migration or a down script, as far as its name goes."""
     return not name.startswith(".") and _name_problem(name) is None
+
+
+def down_of(name: str) -> str:
+    """The file name of a migration's down script."""
+    return name.removesuffix(".sql") + _DOWN
 
 
 def sort_key(name: str) -> tuple[object, ...]:

@@ -181,7 +181,7 @@ def test_json_has_the_documented_keys(one_postgresql: Database, tmp_path: Path, 
     def got(*words: str, url: str = one_postgresql.url) -> Any:
         return json.loads(fluxmig("--json", *words, folder=tmp_path, DATABASE_URL=url).stdout)
 
-    write({"001_a.sql": "CREATE TABLE a (id integer);"})
+    write({"001_a.sql": "CREATE TABLE a (id integer);", "001_a.down.sql": "DROP TABLE a;"})
     plan = got("plan")
     assert got("run", "--dry-run") == plan | {"command": "run"}
     got("run")
@@ -197,7 +197,8 @@ def test_json_has_the_documented_keys(one_postgresql: Database, tmp_path: Path, 
         "run": run,
         "plan": plan | {"findings": []},
         "log": got("log"),
-        "rollback": got("rollback"),
+        "rollback": got("rollback", "--record-only"),
+        "redo": got("redo", "1", "--yes") | {"findings": []},
         "create": got("create", "add invoices"),
         "check": got("check"),
         "verify": got("verify") | {"findings": []},

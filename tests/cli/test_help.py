@@ -15,7 +15,7 @@ from tests.cli.support import environment, process, terminal
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
-COMMANDS = ("run", "plan", "log", "status", "rollback", "create", "check", "verify")
+COMMANDS = ("run", "plan", "log", "status", "rollback", "redo", "create", "check", "verify")
 OPTIONS = {
     "": ("--database-url", "--migrations", "--table", "--schema", "--json", "--color", "--debug", "--wait"),
     "run": (
@@ -42,7 +42,8 @@ OPTIONS = {
     ),
     "log": ("--last",),
     "status": ("--check", "--diff"),
-    "rollback": ("--steps", "--record-only", "--yes", "--wait-lock"),
+    "rollback": ("--steps", "--to", "--record-only", "--yes", "--dry-run", "--wait-lock"),
+    "redo": ("--yes", "--dry-run", "--wait-lock"),
     "create": ("--with-down", "--timestamp"),
     "check": ("--base", "--format", "--dialect", "--strict"),
     "verify": (),
@@ -140,6 +141,7 @@ def test_completion_lists_the_commands(shell: str, monkeypatch: pytest.MonkeyPat
         ("rn", "run"),
         ("roll-back", "rollback"),
         ("rolback", "rollback"),
+        ("rdo", "redo"),
         ("crate", "create"),
         ("verfy", "verify"),
         ("Status", "status"),
@@ -172,7 +174,9 @@ def test_unknown_option_of_a_command(bare: Cli) -> None:
     assert "--dry-run" in result.err
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "log 1", "status", "rollback", "check", "verify"])
+@pytest.mark.parametrize(
+    "command", ["run", "plan", "log 1", "status", "rollback", "redo 1", "check", "verify"]
+)
 def test_an_argument_too_many(command: str, bare: Cli) -> None:
     result = bare(*command.split(), "x")
     assert (result.code, result.out) == (2, "")

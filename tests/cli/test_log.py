@@ -138,7 +138,7 @@ def test_after_a_restart_and_a_rollback(
     one_postgresql.rows("TRUNCATE a")
     write({"003_c.sql": FILES["003_c.sql"].replace("SELECT x", "SELECT 1")})
     assert logged("run", "--restart", "3").code == 0
-    assert logged("rollback", "--yes").code == 0
+    assert logged("rollback", "--record-only", "--yes").code == 0
     assert timeless(logged("log", "3_c").out + logged("log", "003_c", "--last", 4).out) == (
         "The log has nothing of 3_c.\n"
         "USER, CLIENT, UTC+00:00:\n"

@@ -36,12 +36,13 @@ LAYERS = (
     "duplicates",
     "stepwise  transcript",
     "execute",
+    "reversal",
     "migrator",
     "_accounts",
     "scratch",
     "connect",
     "console",
-    "cli_check",
+    "cli_check  cli_rollback",
     "cli",
     "__main__",
 )
@@ -67,11 +68,12 @@ THIRD_PARTY = {
         "ledger",
         "lock",
         "migrator",
+        "reversal",
         "sending",
         "stepwise",
         "transcript",
     },
-    "click": {"cli", "cli_check", "console"},
+    "click": {"cli", "cli_check", "cli_rollback", "console"},
     "rich": {"render"},
     "dotenv": {"config"},
 }
@@ -80,7 +82,7 @@ AT_LOAD = {"sqlalchemy", "click"}
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
 PURE = (
     "errors model config content diff excerpt git layouts.numbered render render_diff sql layouts planner"
-    " script check render_check scratch console cli_check cli"
+    " script check render_check scratch console cli_check cli_rollback cli"
 )
 
 

@@ -16,8 +16,11 @@ from fluxmig.model import (
     LogEntry,
     Migration,
     MigrationStatus,
+    Mode,
     Record,
+    Script,
     State,
+    Statements,
 )
 from fluxmig.planner import Selection, same_checksum
 
@@ -402,3 +405,75 @@ def test_what_is_settled_since(event: Event, *, is_recorded: bool) -> None:
     records = recorded("1.sql") if is_recorded else []
     statuses = planner.statuses(on_disk("1.sql"), records, logged(_1=event))
     assert planner.unsettled(statuses) == ()
+
+
+# --- taking back ------------------------------------------------------------------------------------------
+
+TAKEN_BACK: dict[str, tuple[list[str], int | None, str | None, list[str], str | None]] = {
+    "one by default": (["1.sql", "2.sql"], None, None, ["2.sql"], None),
+    "several": (["1.sql", "2.sql", "3.sql"], 2, None, ["3.sql", "2.sql"], None),
+    "more than there are": (["1.sql", "2.sql"], 9, None, ["2.sql", "1.sql"], None),
+    "by the order of application": (["3.sql", "1.sql", "2.sql"], 2, None, ["2.sql", "1.sql"], None),
+    "to a name": (["1.sql", "2.sql", "3.sql"], None, "1.sql", ["3.sql", "2.sql"], "1.sql"),
+    "to a name without .sql": (["1.sql", "2.sql"], None, "1", ["2.sql"], "1.sql"),
+    "to a number": (["01_a.sql", "02_b.sql"], None, "1", ["02_b.sql"], "01_a.sql"),
+    "to one that came late": (["3.sql", "1.sql", "2.sql"], None, "3", ["2.sql", "1.sql"], "3.sql"),
+    "to the last": (["1.sql", "2.sql"], None, "2", [], "2.sql"),
+    "to a number of several": (["1_a.sql", "2.sql", "1_b.sql", "3.sql"], None, "1", ["3.sql"], "1_b.sql"),
+    "to a name without number": (["a.sql", "b.sql"], None, "a", ["b.sql"], "a.sql"),
+    "to the beginning": (["1.sql", "2.sql"], None, "0", ["2.sql", "1.sql"], None),
+    "to the beginning, in full": (["1.sql", "2.sql"], None, "000", ["2.sql", "1.sql"], None),
+    "to a file of number 0": (["0_a.sql", "2.sql"], None, "0", ["2.sql"], "0_a.sql"),
+    "to the beginning of nothing": ([], None, "0", [], None),
+}
+
+
+@pytest.mark.parametrize(("applied", "steps", "to", "names", "behind"), TAKEN_BACK.values(), ids=TAKEN_BACK)
+def test_what_is_taken_back(
+    applied: list[str], steps: int | None, to: str | None, names: list[str], behind: str | None
+) -> None:
+    statuses = planner.statuses(on_disk(*applied, "9_pending.sql"), recorded(*applied), {})
+    chosen, found = planner.to_take_back(statuses, steps, to)
+    assert ([status.name for status in chosen], found) == (names, behind)
+
+
+def test_what_came_after() -> None:
+    statuses = planner.statuses([], recorded("3.sql", "1.sql", "2.sql"), {})
+    assert planner.applied_after(statuses, "3.sql") == ("1.sql", "2.sql")
+    assert planner.applied_after(statuses, "2.sql") == ()
+
+
+def a_script(name: str, mode: Mode = Mode.TRANSACTION, characteristics: str | None = None) -> Script:
+    reason = "VACUUM" if mode is Mode.NO_TRANSACTION else None
+    return Script("1.sql", Path(name), SUM, Statements(b""), mode, reason, characteristics)
+
+
+DOWN, UP = "1.down.sql", "1.sql"
+NO = Mode.NO_TRANSACTION
+SERIALIZABLE, REPEATABLE = "ISOLATION LEVEL SERIALIZABLE", "ISOLATION LEVEL REPEATABLE READ"
+APART: dict[str, tuple[Script, Script, bool, str | None]] = {
+    "both": (a_script(DOWN), a_script(UP), True, None),
+    "down": (a_script(DOWN, NO), a_script(UP), True, "1.down.sql runs without a transaction: VACUUM"),
+    "up": (a_script(DOWN), a_script(UP, NO), True, "1.sql runs without a transaction: VACUUM"),
+    "neither": (a_script(DOWN), a_script(UP), False, "MySQL does not roll back what creates and drops"),
+    "one level": (a_script(DOWN, characteristics=SERIALIZABLE), a_script(UP), True, None),
+    "the same level": (
+        a_script(DOWN, characteristics=SERIALIZABLE),
+        a_script(UP, characteristics=SERIALIZABLE),
+        True,
+        None,
+    ),
+    "two levels": (
+        a_script(DOWN, characteristics=SERIALIZABLE),
+        a_script(UP, characteristics=REPEATABLE),
+        True,
+        "they ask for different isolation levels",
+    ),
+}
+
+
+@pytest.mark.parametrize(("down", "up", "can_roll_back", "why"), APART.values(), ids=APART)
+def test_whether_two_scripts_share_a_transaction(
+    down: Script, up: Script, *, can_roll_back: bool, why: str | None
+) -> None:
+    assert planner.apart(down, up, product="MySQL", has_transactional_ddl=can_roll_back) == why

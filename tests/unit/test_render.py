@@ -29,6 +29,8 @@ from fluxmig.model import (
     Plan,
     Progress,
     Record,
+    RedoPlan,
+    RedoReport,
     Report,
     RollbackReport,
     RollbackResult,
@@ -892,11 +894,61 @@ def test_rollback_json() -> None:
     assert render.rollback_json(ROLLBACK) == {
         "format": 1,
         "command": "rollback",
+        "dry_run": False,
         "results": [
             {"name": "002_b.sql", "reversed": True, "duration_ms": 1234},
             {"name": "001_a.sql", "reversed": False, "duration_ms": 0},
         ],
+        "to": None,
+        "findings": [],
     }
+
+
+# --- redo -------------------------------------------------------------------------------------------------
+
+REDO_PLAN = RedoPlan(script("001_a.down.sql", FIRST), script("001_a.sql", FIRST, SECOND))
+REDO = RedoReport(
+    RollbackResult("001_a.sql", reversed=True, duration_ms=1234), step(Outcome.APPLIED), TWELVE, (FINDING,)
+)
+
+
+def test_a_redo_to_be_confirmed() -> None:
+    lines = [
+        "  [ ] 001_a.sql its down script runs (1 statement)",
+        "  [x] 001_a.sql is applied again, as it is now (2 statements)",
+    ]
+    together = "Both in one transaction: if one fails, nothing is changed."
+    assert render.plain(render.redo_plan_lines(REDO_PLAN)).split("\n") == [*lines, together]
+    apart = replace(REDO_PLAN, apart="so it is", later=("002_b.sql",))
+    assert render.plain(render.redo_plan_lines(apart)).split("\n") == [
+        *lines,
+        "One after the other, not in one transaction: so it is.",
+        "If the second fails, the migration is taken back and pending.",
+        "Applied after it, and not touched: 002_b.sql",
+    ]
+
+
+def test_a_redo() -> None:
+    assert render.plain(render.redo_lines(REDO)).split("\n") == [
+        "  [ ] 001_a.sql reversed by its down script (1.23s)",
+        "  [x] 001_a.sql (0.00s)",
+        f"Applied after it, and not touched: {', '.join(TWELVE[:10])} and 2 more",
+    ]
+    skipped = render.redo_lines(replace(REDO, applied=step(Outcome.SKIPPED), later=()))
+    assert render.plain(skipped).split("\n")[1:] == ["  [x] 001_a.sql (another runner was faster)"]
+
+
+@pytest.mark.parametrize(
+    ("report", "text"),
+    [
+        (RollbackReport(), "Nothing to take back: nothing is applied."),
+        (RollbackReport(to="1.sql"), "Nothing to take back: nothing was applied after 1.sql."),
+        (RollbackReport(findings=(Finding("partial", "x"),)), "Nothing to take back: nothing is applied."),
+        (RollbackReport(findings=(Finding("overtaken", "x"),)), ""),
+    ],
+)
+def test_nothing_to_take_back(report: RollbackReport, text: str) -> None:
+    assert render.plain(render.rollback_lines(report, done=True)) == text
 
 
 # --- verify -----------------------------------------------------------------------------------------------
@@ -1176,6 +1228,8 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "plan": render.plan_json(PLAN),
     "log": render.log_json([logged(Event.APPLIED), logged("vaporised")]),
     "rollback": render.rollback_json(ROLLBACK),
+    "redo": render.redo_json(REDO),
+    "a plan to redo": render.redo_plan_json(REDO_PLAN),
     "verify": render.verify_json(WELL),
     "error": render.error_json("run", ConfigError("x")),
 }
@@ -1206,6 +1260,8 @@ TEXTS: dict[str, list[Line]] = {
     "a notice": render.notice_lines(NOTICE),
     **{f"log, {name}": render.log_lines(entries) for name, (entries, _) in LOGS.items() if entries},
     "rollback": render.rollback_lines(ROLLBACK, done=True),
+    "redo": render.redo_lines(REDO),
+    "a plan to redo": render.redo_plan_lines(replace(REDO_PLAN, apart="so it is")),
     "all is well": render.verify_lines(WELL),
     "problems": render.verify_lines(ILL),
     "a warning": render.verify_lines(replace(WELL, warnings=(SHARED,))),
