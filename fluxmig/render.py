@@ -316,13 +316,13 @@ def plan_lines(plan: Plan) -> list[Line]:
 
 
 def _kind(script: Script, plan: Plan) -> str:
-    text = _count(script)
+    text = _statements(script)
     text += f", from statement {script.done + 1}" if script.done else ""
     text += ", from statement 1 again" if script.name in plan.restarts else ""
     return f"{text}, no transaction: {script.reason}" if script.mode is Mode.NO_TRANSACTION else text
 
 
-def _count(script: Script) -> str:
+def _statements(script: Script) -> str:
     count = len(script.statements)
     return f"{count} statement" if count == 1 else f"{count} statements"
 
@@ -484,8 +484,12 @@ def redo_plan_lines(plan: RedoPlan) -> list[Line]:
     together = "Both in one transaction: if one fails, nothing is changed."
     one_by_one = f"One after the other, not in one transaction: {plan.apart}."
     lines: list[Line] = [
-        [("  [ ] ", _ODD), (plan.name, ""), (f" its down script runs ({_count(plan.down)})", "")],
-        [("  [x] ", _GOOD), (plan.name, ""), (f" is applied again, as it is now ({_count(plan.up)})", "")],
+        [("  [ ] ", _ODD), (plan.name, ""), (f" its down script runs ({_statements(plan.down)})", "")],
+        [
+            ("  [x] ", _GOOD),
+            (plan.name, ""),
+            (f" is applied again, as it is now ({_statements(plan.up)})", ""),
+        ],
         [(one_by_one if plan.apart else together, _ODD if plan.apart else "")],
     ]
     if plan.apart:
