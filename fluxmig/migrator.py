@@ -30,6 +30,7 @@ from fluxmig.errors import (
     MigrationFileError,
 )
 from fluxmig.execute import Executor
+from fluxmig.layouts.numbered import Folder
 from fluxmig.ledger import Ledger, Snapshot
 from fluxmig.lock import Lock
 from fluxmig.model import (
@@ -54,7 +55,6 @@ from fluxmig.transcript import transcript
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
-    from fluxmig.layouts.numbered import Folder
     from fluxmig.model import (
         DownScript,
         LogEntry,
@@ -541,12 +541,14 @@ class Migrator:
     ) -> tuple[RollbackReport, list[Script | None]]:
         """What to take back, newest first, and the down script of each made ready; None to run none."""
         try:
-            migrations = layouts.read(self._folder).migrations
+            folder = layouts.read(self._folder)
         except (ConfigError, MigrationFileError):
             if snapshot.records and not record_only:
                 raise
-            migrations = ()  # the ledger is enough to remove records, and to see that there are none
-        statuses = planner.statuses(migrations, snapshot.records, snapshot.last_events, snapshot.progress)
+            folder = Folder(
+                self._folder, ()
+            )  # the ledger is enough to remove records, and to see it is empty
+        statuses = _statuses(folder, snapshot)
         chosen, behind = planner.to_take_back(statuses, steps, to)
         scripts: list[Script] = []
         findings: tuple[Finding, ...] = ()

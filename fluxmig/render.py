@@ -348,13 +348,13 @@ def plan_lines(plan: Plan) -> list[Line]:
 
 
 def _kind(script: Script, plan: Plan) -> str:
-    text = _statement_count(script)
+    text = _statements(script)
     text += f", from statement {script.done + 1}" if script.done else ""
     text += ", from statement 1 again" if script.name in plan.restarts else ""
     return f"{text}, no transaction: {script.reason}" if script.mode is Mode.NO_TRANSACTION else text
 
 
-def _statement_count(script: Script) -> str:
+def _statements(script: Script) -> str:
     return _count(len(script.statements), "statement")
 
 
@@ -519,11 +519,11 @@ def redo_plan_lines(plan: RedoPlan) -> list[Line]:
     together = "Both in one transaction: if one fails, nothing is changed."
     one_by_one = f"One after the other, not in one transaction: {plan.apart}."
     lines: list[Line] = [
-        [("  [ ] ", _ODD), (plan.name, ""), (f" its down script runs ({_statement_count(plan.down)})", "")],
+        [("  [ ] ", _ODD), (plan.name, ""), (f" its down script runs ({_statements(plan.down)})", "")],
         [
             ("  [x] ", _GOOD),
             (plan.name, ""),
-            (f" is applied again, as it is now ({_statement_count(plan.up)})", ""),
+            (f" is applied again, as it is now ({_statements(plan.up)})", ""),
         ],
         [(one_by_one if plan.apart else together, _ODD if plan.apart else "")],
     ]

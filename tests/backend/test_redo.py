@@ -345,6 +345,21 @@ def test_a_duplicate_of_which_nothing_is_known(postgresql: Database, folder: Pat
     )
 
 
+def test_what_is_there_already_may_be_completed(
+    database: Database, migrator: Migrator, folder: Path, write: Write
+) -> None:
+    del migrator
+    write({"002_b.sql": f"{TABLE_B}\nCREATE TABLE c (id integer);", "002_b.down.sql": "SELECT 1;"})
+    report = Migrator(database.engine(), folder, on_duplicate="complete").redo()
+    assert [statement.number for statement in report.applied.skipped] == [1]
+    assert database.tables() == OWN | {"a", "b", "c"}
+    with database.engine().begin() as connection:
+        connection.execute(text("DROP TABLE c"))
+        Migrator(connection, folder, on_duplicate="complete").redo()
+    assert database.tables() == OWN | {"a", "b", "c"}
+    assert ledger(database) == ["001_a.sql", "002_b.sql"]
+
+
 # --- without a transaction --------------------------------------------------------------------------------
 
 
