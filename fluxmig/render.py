@@ -212,26 +212,26 @@ def _marked(result: StepResult) -> list[str]:
         lines.append(
             f"statement {failure.statement.number} of {result.statements}: {failure.statement.first_line}"
         )
-    lines.append(f"{result.loss}:" if any(not lost.exists for lost in result.lost) else result.loss)
     known = [lost for lost in result.lost if lost.exists is False]
     unknown = [lost for lost in result.lost if lost.exists is None]
-    told = [f"  {_lost(lost)}" for lost in (*known, *unknown)]
+    lines.append(f"{result.loss}:" if known or unknown else result.loss)
+    told = [f"  line {lost.statement.line}: {_lost(lost)}" for lost in (*known, *unknown)]
     lines += told[:_SHOWN]
     if (more := len(told) - _SHOWN) > 0:
         lines.append(f"  and {more} more (--json lists them)")
-    there = len(result.lost) - len(known) - len(unknown)
-    if there:
-        rest = "of 1 other statement is" if there == 1 else f"of {there} other statements are"
-        lines.append(f"what would come {rest} there already")
+    if there := len(result.lost) - len(known) - len(unknown):
+        rest = "1 other statement are" if there == 1 else f"{there} other statements are"
+        lines.append(f"the objects of {rest} there already")
     return lines
 
 
 def _lost(lost: Lost) -> str:
-    """Where a statement stands that was lost, or perhaps was, and what of it is not there."""
-    place = f"line {lost.statement.line}: {lost.statement.first_line}"
+    """What of a lost statement is not there, or what it does."""
     if lost.exists is None:
-        return f"{place} (whether that ever took effect cannot be told)"
-    return f"{place} ({', '.join(lost.objects)}: not there)" if lost.objects else place
+        return f"{lost.statement.first_line} (whether it ever ran cannot be told)"
+    if not lost.objects:
+        return lost.statement.first_line
+    return f"{', '.join(lost.objects)} {'is' if len(lost.objects) == 1 else 'are'} not there"
 
 
 def report_lines(report: Report) -> list[Line]:

@@ -336,8 +336,8 @@ def test_a_duplicate_is_marked(cli: Cli, write: Callable[..., None], sqlite: Dat
       migrations/002_again.sql:1:14: table users already exists [SQLITE_ERROR]
       statement 1 of 3: CREATE TABLE users (id integer)
       1 of 3 statements lost, 1 perhaps:
-        line 2: CREATE TABLE lost (id integer) (table lost: not there)
-        line 3: SELECT 1 (whether that ever took effect cannot be told)
+        line 2: table lost is not there
+        line 3: SELECT 1 (whether it ever ran cannot be told)
 
 Applied: 1 | Marked: 1 | Failed: 0 | Pending: 0 | Time: 0.00s
 """
