@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fluxmig.excerpt import visible
-from fluxmig.model import Condition, Event, Mode, Outcome, State
+from fluxmig.model import Condition, Event, Mode, Outcome, State, loss
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,6 +35,7 @@ __all__ = [
     "cut",
     "error_json",
     "finding_lines",
+    "findings_json",
     "log_json",
     "log_lines",
     "notice_lines",
@@ -124,11 +125,29 @@ def _status_line(status: MigrationStatus) -> Line:
     else:
         line += [("  [ ] ", _ODD), (status.name, "")]
     if status.conditions:
-        words = ", ".join(condition.value for condition in status.conditions)
+        words = ", ".join(
+            _mark(status.last_event) if condition is Condition.MARKED else condition.value
+            for condition in status.conditions
+        )
         bad = {Condition.MODIFIED, Condition.MISSING, Condition.FAILED, Condition.PARTIAL}
         bad &= set(status.conditions)
         line.append((f" [{words}]", _BAD if bad else _ODD))
     return line
+
+
+_MARKED_BY = {Event.MARKED: "duplicate", Event.MARKED_BY_HAND: "hand", Event.ADOPTED: "adopt"}
+
+
+def _mark(event: LogEntry | None) -> str:
+    """Why a migration is marked, and how much of it is missing, as far as the log tells."""
+    match event and event.event:
+        case Event.MARKED_BY_HAND:
+            return "marked by hand"
+        case Event.ADOPTED:
+            return "marked by adopt"
+    if event is None or event.statements is None:  # an earlier version's row
+        return "marked"
+    return f"marked, {loss(event.statements, event.lost or 0, event.unchecked or 0)}"
 
 
 def status_json(statuses: Sequence[MigrationStatus]) -> dict[str, Any]:
@@ -156,6 +175,16 @@ def _status_json(status: MigrationStatus) -> dict[str, Any]:
         "execution_time_ms": record.execution_time_ms if record else None,
         "message": event.message if event and status.conditions else None,
         "statements_done": status.progress.done if status.progress else None,
+        "marked": _mark_json(event) if event and Condition.MARKED in status.conditions else None,
+    }
+
+
+def _mark_json(event: LogEntry) -> dict[str, Any]:
+    return {
+        "by": _MARKED_BY.get(Event(event.event)),
+        "statements": event.statements,
+        "lost": event.lost,
+        "unchecked": event.unchecked,
     }
 
 
@@ -216,7 +245,7 @@ def report_json(report: Report) -> dict[str, Any]:
         dry_run=False,
         results=[_step_json(result) for result in report.results],
         pending=list(report.pending),
-        findings=_findings_json(report.findings),
+        findings=findings_json(report.findings),
         duration_ms=report.duration_ms,
     )
 
@@ -327,7 +356,7 @@ def plan_json(plan: Plan, command: str = "plan") -> dict[str, Any]:
         }
         for script in plan.scripts
     ]
-    return _document(command, dry_run=True, plan=scripts, findings=_findings_json(plan.findings))
+    return _document(command, dry_run=True, plan=scripts, findings=findings_json(plan.findings))
 
 
 # --- the log ----------------------------------------------------------------------------------------------
@@ -339,6 +368,9 @@ _EVENT_STYLES: dict[str, str] = {
     Event.STARTED: _DIM,
     Event.PROGRESS: _DIM,
 }
+_BY_PEOPLE = frozenset({Event.UNRECORDED, Event.MARKED_BY_HAND, Event.ADOPTED})
+_BY_PEOPLE |= {Event.ACCEPTED, Event.RESOLVED, Event.RENAMED}
+_WIDTH = len(Event.ROLLED_BACK)
 
 
 def log_lines(entries: Sequence[LogEntry], name: str | None = None, last: int | None = None) -> list[Line]:
@@ -353,14 +385,16 @@ def log_lines(entries: Sequence[LogEntry], name: str | None = None, last: int | 
     """
     lines: list[Line] = []
     before = None
-    for entry in _telling(entries)[-(last or 0) :]:
+    shown = _telling(entries)[-(last or 0) :]
+    width = max((_WIDTH, *(len(entry.event) for entry in shown)))
+    for entry in shown:
         time = entry.logged_at.isoformat(" ", "seconds") if entry.logged_at else ""
         who = tuple(filter(None, dict.fromkeys((entry.database_user, entry.client))))
         maker = ", ".join((*who, f"UTC{time[19:]}"))
         if maker != before:
             lines.append([(f"{maker}:", _DIM)])
             before = maker
-        lines += _log_lines(entry, time[:19])
+        lines += _log_lines(entry, time[:19], width)
     if not lines and name and "://" not in name:  # a URL in the wrong place may hold a password
         return [[(f"The log has nothing of {name}.", "")]]
     return lines or [[("The log is empty.", "")]]
@@ -378,7 +412,7 @@ def _telling(entries: Sequence[LogEntry]) -> list[LogEntry]:
     return found[::-1]
 
 
-def _log_lines(entry: LogEntry, time: str) -> list[Line]:
+def _log_lines(entry: LogEntry, time: str, width: int) -> list[Line]:
     number, message, event = entry.statement_number, entry.message, entry.event
     notes = [_duration(entry.duration_ms)] if entry.duration_ms is not None else []
     beneath = ""
@@ -387,13 +421,16 @@ def _log_lines(entry: LogEntry, time: str) -> list[Line]:
     elif event in {Event.APPLIED, Event.STARTED}:
         notes += [message] if message else []
         notes += [f"from statement {number}"] if number and number > 1 else []
+    elif event in _BY_PEOPLE:
+        notes += [message] if message else []
     else:
         where = f"statement {number}" if number else ""
         where += (f", line {entry.line}" if where else f"line {entry.line}") if entry.line else ""
         message = f"{message or ''} [{entry.error_code}]".strip() if entry.error_code else message
         beneath = ": ".join(visible(part) for part in (where, message) if part)
+    notes += [f"why: {entry.reason}"] if entry.reason else []
     style = _EVENT_STYLES.get(event, _ODD)
-    line: Line = [(f"  {time}  ", _DIM), (f"{event:<11} ", style)]
+    line: Line = [(f"  {time}  ", _DIM), (f"{event:<{width}} ", style)]
     line.append((entry.name, ""))
     if notes:
         line.append((f" ({visible(', '.join(notes))})", _DIM))
@@ -500,7 +537,7 @@ def verify_json(verification: Verification) -> dict[str, Any]:
         },
         applied=verification.applied,
         pending=verification.pending,
-        findings=_findings_json(verification.findings),
+        findings=findings_json(verification.findings),
     )
 
 
@@ -534,7 +571,8 @@ def _document(command: str, **fields: Any) -> dict[str, Any]:
     return {"format": 1, "command": command, **fields}
 
 
-def _findings_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+def findings_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """Findings, as every document has them."""
     return [
         {
             "kind": finding.kind,

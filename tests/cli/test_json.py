@@ -139,6 +139,7 @@ def test_status(cli: Cli, write: Callable[..., None]) -> None:
                 "execution_time_ms": 0,
                 "message": None,
                 "statements_done": None,
+                "marked": None,
             },
             {
                 "name": "002_ü.sql",
@@ -151,6 +152,7 @@ def test_status(cli: Cli, write: Callable[..., None]) -> None:
                 "execution_time_ms": None,
                 "message": None,
                 "statements_done": None,
+                "marked": None,
             },
         ],
         "total": 2,
