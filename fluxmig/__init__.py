@@ -22,6 +22,8 @@ from fluxmig.errors import (
     RollbackError,
 )
 from fluxmig.model import (
+    Action,
+    Change,
     Condition,
     DatabaseInfo,
     DownScript,
@@ -30,6 +32,7 @@ from fluxmig.model import (
     FileProblem,
     Finding,
     LogEntry,
+    Mending,
     Migration,
     MigrationStatus,
     Mode,
@@ -43,6 +46,7 @@ from fluxmig.model import (
     RollbackReport,
     RollbackResult,
     Script,
+    Settlement,
     State,
     Statement,
     Statements,
@@ -56,6 +60,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Action",
+    "Change",
     "Condition",
     "ConfigError",
     "DatabaseConnectionError",
@@ -69,6 +75,7 @@ __all__ = [
     "LedgerError",
     "LockTimeoutError",
     "LogEntry",
+    "Mending",
     "Migration",
     "MigrationFailedError",
     "MigrationFileError",
@@ -86,6 +93,7 @@ __all__ = [
     "RollbackReport",
     "RollbackResult",
     "Script",
+    "Settlement",
     "State",
     "Statement",
     "Statements",

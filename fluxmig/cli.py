@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import fluxmig
-from fluxmig import render
+from fluxmig import cli_mend, render
 from fluxmig.console import COMMON, Group, command, setting_option, write
 from fluxmig.errors import ConfigError, FluxmigError
 from fluxmig.model import Report, State
@@ -219,5 +219,9 @@ def main(ctx: click.Context, /, **_options: Any) -> None:
         click.echo(ctx.get_help())
 
 
-for _each in (run, plan, status, log, rollback, create, verify):  # in the order of the help
+for _each in (  # in the order of the help
+    *(run, plan, status, log, rollback),
+    *(cli_mend.mark, cli_mend.unmark, cli_mend.accept, cli_mend.resolve, cli_mend.rename),
+    *(create, verify),
+):
     main.add_command(_each)

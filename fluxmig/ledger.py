@@ -20,12 +20,15 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
     delete,
     false,
     func,
     insert,
     inspect,
+    or_,
     select,
+    update,
 )
 from sqlalchemy.exc import DBAPIError
 
@@ -210,7 +213,10 @@ class Ledger:
         def read() -> str | None:
             if self.log_is_old:
                 return None
-            query = select(log.source).where(log.migration_name == name, log.event.in_(_RECORDS))
+            # Who resolves a failed one as done records the file as it is then; a marked one has its text.
+            resolved = and_(log.event == Event.RESOLVED.value, log.checksum.is_not(None))
+            records = or_(log.event.in_(_RECORDS), resolved)
+            query = select(log.source).where(log.migration_name == name, records)
             kept: str | None = connection.scalar(query.order_by(log.id.desc()).limit(1))
             return kept
 
@@ -373,6 +379,11 @@ class Ledger:
         found = connection.execute(delete(self.table).where(self.table.c.migration_name == entry.name))
         _expect_one(found.rowcount, self.table, entry.name)
         self.log(connection, entry, duration_ms=duration_ms)
+
+    def update(self, connection: Connection, name: str, values: Mapping[str, object]) -> None:
+        """Gives columns of the migration's row in the ledger other values; the log is left alone."""
+        row = update(self.table).where(self.table.c.migration_name == name).values(values)
+        _expect_one(connection.execute(row).rowcount, self.table, name)
 
     def log(
         self,

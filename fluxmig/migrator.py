@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 import fluxmig
-from fluxmig import layouts, planner, script, sql
+from fluxmig import bookkeeping, layouts, mend, planner, script, sql
 from fluxmig.dialects import dialect_of
 from fluxmig.errors import (
     ConfigError,
@@ -36,6 +36,7 @@ from fluxmig.lock import Lock
 from fluxmig.model import (
     FileProblem,
     Finding,
+    Mending,
     Mode,
     OnDuplicate,
     Outcome,
@@ -44,6 +45,7 @@ from fluxmig.model import (
     RollbackReport,
     RollbackResult,
     Script,
+    Settlement,
     Verification,
 )
 from fluxmig.objects import Created, created, foreseen
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 
     from fluxmig.layouts.numbered import Folder
     from fluxmig.model import (
+        Change,
         DownScript,
         LogEntry,
         Migration,
@@ -364,7 +367,131 @@ class Migrator:
             raise
         return RollbackReport(tuple(done))
 
+    # --- what the ledger says -----------------------------------------------------------------------------
+    #
+    # All of these write, with `dry_run` nothing but the answer; run or reverse no SQL of a migration; take a
+    # file name, with or without `.sql`, or a number that one file alone has; and write `reason` into the log.
+    # All changes are made in one transaction, or none.
+
+    def mark(
+        self,
+        *names: str,
+        through: str | None = None,
+        all_pending: bool = False,
+        reason: str | None = None,
+        dry_run: bool = False,
+    ) -> Mending:
+        """Records pending migrations as applied, without running them. Writes.
+
+        Args:
+            names: These; or
+            through: all that are pending, up to and including this one; or
+            all_pending: all. Of these last two there may be none, and then nothing is written.
+            reason: Why, for the log.
+            dry_run: Whether to write nothing.
+
+        Raises:
+            ConfigError: A name stands for nothing, or for several files.
+            LedgerError: One of them is applied already or partial, or became so meanwhile.
+        """
+        return self._mend(
+            lambda statuses: mend.mark(statuses, names, through=through, all_pending=all_pending),
+            reason,
+            dry_run=dry_run,
+        )
+
+    def unmark(self, *names: str, reason: str | None = None, dry_run: bool = False) -> Mending:
+        """Removes the records of migrations, and touches nothing else. Writes; raises as `mark` does."""
+        return self._mend(lambda statuses: mend.unmark(statuses, names), reason, dry_run=dry_run)
+
+    def accept(self, *names: str, reason: str | None = None, dry_run: bool = False) -> Mending:
+        """Records that edited files are right: their checksums replace the old ones. Writes.
+
+        Raises:
+            ConfigError: As `mark`.
+            LedgerError: One of them is not applied, not in the folder, or unchanged.
+        """
+        return self._mend(lambda statuses: mend.accept(statuses, names), reason, dry_run=dry_run)
+
+    def resolve(
+        self, *names: str, settlement: Settlement | str, reason: str | None = None, dry_run: bool = False
+    ) -> Mending:
+        """Settles migrations that failed, stopped half-way, or were marked for a duplicate. Writes.
+
+        Args:
+            names: These.
+            settlement: `DONE`: what failed or is partial is recorded as applied, without running the rest;
+                the record of a marked one is right. `RETRY`: the next run begins with statement 1; the record
+                of a marked one goes. Where a down script stopped half-way, the next rollback begins with its
+                statement 1.
+            reason: Why, for the log.
+            dry_run: Whether to write nothing.
+
+        Raises:
+            ConfigError: As `mark`.
+            LedgerError: One of them has nothing to settle; or the log, which alone could keep it, cannot be
+                written.
+        """
+        settled = Settlement(settlement)
+        return self._mend(lambda statuses: mend.resolve(statuses, names, settled), reason, dry_run=dry_run)
+
+    def rename(self, old: str, new: str, *, reason: str | None = None, dry_run: bool = False) -> Mending:
+        """Gives the record of a migration the name that its file has now. Writes.
+
+        Raises:
+            ConfigError: As `mark`.
+            LedgerError: The old file is still there, or the old name not in the ledger; the new file is not
+                there, applied already, or another than what was applied.
+        """
+        return self._mend(lambda statuses: mend.rename(statuses, old, new), reason, dry_run=dry_run)
+
+    def mend(self, changes: Iterable[Change], *, reason: str | None = None) -> Mending:
+        """Makes the changes that one of the methods above gave for a dry run, and no others. Writes.
+
+        Raises:
+            LedgerError: What they were decided on is no longer so; its message tells what is. Nothing is
+                written then.
+            LockTimeoutError, DatabaseConnectionError: Nothing is written, unless the message of the latter
+                says that a commit is in doubt.
+        """
+        changes = tuple(changes)
+        mend.refuse_unfit(reason)
+        if not changes:
+            return Mending()
+        with self._errors():
+            ledger, snapshot = self._read()
+            executor = self._executor(ledger, snapshot)
+            findings = []
+            if without_log := executor.prepare():
+                _refuse_without_log(changes, ledger, without_log)
+                findings.append(_no_log(ledger, without_log))
+            check = partial(self._refuse_if_changed, changes)
+            try:
+                bookkeeping.write(changes, reason, ledger=ledger, lock=executor.lock, check=check)
+            except IntegrityError:  # a tool that knows no lock came between check and writing
+                with self._dialect.reading(self._bind) as connection:
+                    check(connection)
+                raise
+        return Mending(changes, tuple(findings))
+
     # --- parts --------------------------------------------------------------------------------------------
+
+    def _mend(
+        self,
+        decide: Callable[[Sequence[MigrationStatus]], tuple[Change, ...]],
+        reason: str | None,
+        *,
+        dry_run: bool,
+    ) -> Mending:
+        mend.refuse_unfit(reason)
+        changes = decide(self.status())
+        return Mending(changes) if dry_run else self.mend(changes, reason=reason)
+
+    def _refuse_if_changed(self, changes: Sequence[Change], connection: Connection) -> None:
+        """Reads both tables again, and raises where what the changes were decided on is no longer so."""
+        now = self._ledger(connection).read(connection, may_read=self._dialect.may_read)
+        files = [status.migration for change in changes for status in change.statuses if status.migration]
+        mend.refuse_if_changed(changes, planner.statuses(files, now.records, now.last_events, now.progress))
 
     def _read(self) -> tuple[Ledger, Snapshot]:
         with self._dialect.reading(self._bind) as connection:
@@ -564,6 +691,17 @@ def _foreseen(found: Duplicate, *, marks: bool) -> Finding:
 def _no_log(ledger: Ledger, why: str) -> Finding:
     name = ledger.log_table.fullname
     return Finding("log", f"{name} cannot be made, so no events are kept: {why}")
+
+
+def _refuse_without_log(changes: Iterable[Change], ledger: Ledger, why: str) -> None:
+    names = [change.name for change in changes if change.action in bookkeeping.IN_THE_LOG_ALONE]
+    if names:
+        raise LedgerError(
+            f"{ledger.log_table.fullname} cannot be written, and it alone could keep that"
+            f" {', '.join(names)} is settled: {why}",
+            remedy="GRANT INSERT on it, or ask somebody who may write it",
+            names=names,
+        )
 
 
 def _unreadable(scripts: Sequence[Script | FileProblem]) -> list[Finding]:

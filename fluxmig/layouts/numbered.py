@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Folder", "create", "migration_of", "number_of", "read", "sort_key"]
+__all__ = ["MAX_NAME", "Folder", "create", "down_of", "migration_of", "number_of", "read", "sort_key"]
 
 MAX_NAME = 255
 """Characters that `migration_name VARCHAR(255)` holds."""
@@ -68,6 +68,11 @@ def number_of(name: str) -> int | None:
 def migration_of(name: str) -> str:
     """The file name of the migration that a script belongs to, be it a down script or the migration."""
     return name.removesuffix(_DOWN) + ".sql" if name.endswith(_DOWN) else name
+
+
+def down_of(name: str) -> str:
+    """The file name of a migration's down script, whether there is one or not."""
+    return name.removesuffix(".sql") + _DOWN
 
 
 def sort_key(name: str) -> tuple[object, ...]:

@@ -26,19 +26,20 @@ LAYERS = (
     "model",
     "config  excerpt  layouts.numbered  sql",
     "layouts  objects  planner  render  script",
-    "dialects.existing  presence",
+    "dialects.existing  mend  presence  render_mend",
     "dialects.base",
     "dialects.postgresql_index  dialects.postgresql_session  dialects.psycopg_driver",
     "dialects.postgresql  dialects.sqlite",
     "dialects",
     "ledger  lock  sending",
-    "stepwise  transcript",
+    "bookkeeping  stepwise  transcript",
     "execute",
     "migrator",
     "_accounts",
     "scratch",
     "connect",
     "console",
+    "cli_mend",
     "cli",
     "__main__",
 )
@@ -52,6 +53,7 @@ IMPORT_THE_PACKAGE = {"cli", "migrator"}
 # Nothing else of other people's code is imported when a module is loaded, or later.
 THIRD_PARTY = {
     "sqlalchemy": {
+        "bookkeeping",
         "connect",
         "dialects.base",
         "dialects.existing",
@@ -68,14 +70,17 @@ THIRD_PARTY = {
         "stepwise",
         "transcript",
     },
-    "click": {"cli", "console"},
+    "click": {"cli", "cli_mend", "console"},
     "rich": {"render"},
     "dotenv": {"config"},
 }
 AT_LOAD = {"sqlalchemy", "click"}
 
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
-PURE = "errors model config excerpt layouts.numbered render sql layouts planner script scratch console cli"
+PURE = (
+    "errors model config excerpt layouts.numbered render sql layouts planner script mend render_mend scratch"
+    " console cli_mend cli"
+)
 
 
 class Import(NamedTuple):
