@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from fluxmig import (
     Action,
+    Change,
     Condition,
     ConfigError,
     DatabaseConnectionError,
@@ -472,6 +473,17 @@ def test_after_unmark_a_half_way_down_script_counts_no_more(database: Database, 
     database.rows("DROP TABLE a")
     half_down.run()
     assert half_down.status()[0].down_progress is None
+
+
+def test_a_change_of_the_callers_own_making(database: Database, migrator: Migrator, folder: Path) -> None:
+    migrator.run()
+    (folder / "002_b.sql").unlink()
+    statuses = {status.name: status for status in migrator.status()}
+    before = everything(database)
+    changes = [Change(Action.UNMARK, statuses["001_a.sql"]), Change(Action.ACCEPT, statuses["002_b.sql"])]
+    with pytest.raises(LedgerError, match=r"^002_b\.sql is not in the folder$"):
+        migrator.mend(changes)
+    assert everything(database) == before
 
 
 # --- rename -----------------------------------------------------------------------------------------------
