@@ -22,6 +22,8 @@ from fluxmig.errors import (
     RollbackError,
 )
 from fluxmig.model import (
+    Action,
+    Change,
     Condition,
     DatabaseInfo,
     DownScript,
@@ -31,6 +33,7 @@ from fluxmig.model import (
     Finding,
     LogEntry,
     Lost,
+    Mending,
     Migration,
     MigrationStatus,
     Mode,
@@ -46,6 +49,7 @@ from fluxmig.model import (
     RollbackReport,
     RollbackResult,
     Script,
+    Settlement,
     State,
     Statement,
     Statements,
@@ -59,6 +63,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Action",
+    "Change",
     "Condition",
     "ConfigError",
     "DatabaseConnectionError",
@@ -73,6 +79,7 @@ __all__ = [
     "LockTimeoutError",
     "LogEntry",
     "Lost",
+    "Mending",
     "Migration",
     "MigrationFailedError",
     "MigrationFileError",
@@ -92,6 +99,7 @@ __all__ = [
     "RollbackReport",
     "RollbackResult",
     "Script",
+    "Settlement",
     "State",
     "Statement",
     "Statements",

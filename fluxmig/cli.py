@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import fluxmig
-from fluxmig import render, render_diff
+from fluxmig import cli_mend, render, render_diff
 from fluxmig.cli_check import check
 from fluxmig.cli_rollback import redo, rollback
 from fluxmig.console import COMMON, Group, command, setting_option, write
@@ -201,5 +201,9 @@ def main(ctx: click.Context, /, **_options: Any) -> None:
         write(ctx.get_help())
 
 
-for _each in (run, plan, log, status, rollback, redo, create, check, verify):  # in the order of the help
+for _each in (  # in the order of the help
+    *(run, plan, log, status, rollback, redo),
+    *(cli_mend.mark, cli_mend.unmark, cli_mend.accept, cli_mend.resolve, cli_mend.rename),
+    *(create, check, verify),
+):
     main.add_command(_each)

@@ -20,12 +20,15 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
     delete,
     false,
     func,
     insert,
     inspect,
+    or_,
     select,
+    update,
 )
 from sqlalchemy.exc import DBAPIError
 
@@ -228,9 +231,12 @@ class Ledger:
     def _texts(self, connection: Connection, names: Sequence[str]) -> dict[str, bytes]:
         """The texts of several migrations, but of those whose text was not kept; no query for no names."""
         log, found = self.log_table.c, {}
+        # Who resolves a failed one as done records the file as it is then; a marked one has its text.
+        resolved = and_(log.event == Event.RESOLVED.value, log.checksum.is_not(None))
+        records = or_(log.event.in_(_RECORDS), resolved)
         for first in range(0, 0 if self.log_is_old else len(names), _AT_ONCE):
             some = names[first : first + _AT_ONCE]
-            newest = select(func.max(log.id)).where(log.migration_name.in_(some), log.event.in_(_RECORDS))
+            newest = select(func.max(log.id)).where(log.migration_name.in_(some), records)
             rows = connection.execute(
                 select(log.migration_name, log.source).where(log.id.in_(newest.group_by(log.migration_name)))
             )
@@ -410,6 +416,11 @@ class Ledger:
         found = connection.execute(delete(self.table).where(self.table.c.migration_name == entry.name))
         _expect_one(found.rowcount, self.table, entry.name)
         self.log(connection, entry, duration_ms=duration_ms)
+
+    def update(self, connection: Connection, name: str, values: Mapping[str, object]) -> None:
+        """Gives columns of the migration's row in the ledger other values; the log is left alone."""
+        row = update(self.table).where(self.table.c.migration_name == name).values(values)
+        _expect_one(connection.execute(row).rowcount, self.table, name)
 
     def log(
         self,

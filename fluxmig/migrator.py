@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 import fluxmig
-from fluxmig import layouts, planner, script, sql
+from fluxmig import bookkeeping, layouts, mend, planner, script, sql
 from fluxmig.dialects import dialect_of
 from fluxmig.errors import (
     ConfigError,
@@ -36,6 +36,7 @@ from fluxmig.lock import Lock
 from fluxmig.model import (
     FileProblem,
     Finding,
+    Mending,
     Mode,
     OnDuplicate,
     Outcome,
@@ -46,6 +47,7 @@ from fluxmig.model import (
     RollbackReport,
     RollbackResult,
     Script,
+    Settlement,
     Verification,
 )
 from fluxmig.objects import Created, created, foreseen
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from fluxmig.model import (
+        Change,
         DownScript,
         LogEntry,
         Migration,
@@ -442,7 +445,133 @@ class Migrator:
             raise
         return replace(report, findings=tuple(findings))
 
+    # --- what the ledger says -----------------------------------------------------------------------------
+    #
+    # All of these write, with `dry_run` nothing but the answer; run or reverse no SQL of a migration; take a
+    # file name, with or without `.sql`, or a number that one file alone has; and write `reason` into the log.
+    # All changes are made in one transaction, or none.
+
+    def mark(
+        self,
+        *names: str,
+        through: str | None = None,
+        all_pending: bool = False,
+        reason: str | None = None,
+        dry_run: bool = False,
+    ) -> Mending:
+        """Records pending migrations as applied, without running them. Writes.
+
+        Args:
+            names: These; or
+            through: all that are pending, up to and including this one; or
+            all_pending: all. Of these last two there may be none, and then nothing is written.
+            reason: Why, for the log.
+            dry_run: Whether to write nothing.
+
+        Raises:
+            ConfigError: A name stands for nothing, or for several files.
+            LedgerError: One of them is applied already or partial, or became so meanwhile.
+        """
+        return self._mend(
+            lambda statuses: mend.mark(statuses, names, through=through, all_pending=all_pending),
+            reason,
+            dry_run=dry_run,
+        )
+
+    def unmark(self, *names: str, reason: str | None = None, dry_run: bool = False) -> Mending:
+        """Removes the records of migrations, and touches nothing else. Writes; raises as `mark` does."""
+        return self._mend(lambda statuses: mend.unmark(statuses, names), reason, dry_run=dry_run)
+
+    def accept(self, *names: str, reason: str | None = None, dry_run: bool = False) -> Mending:
+        """Records that edited files are right: their checksums replace the old ones. Writes.
+
+        Raises:
+            ConfigError: As `mark`.
+            LedgerError: One of them is not applied, not in the folder, or unchanged.
+        """
+        return self._mend(lambda statuses: mend.accept(statuses, names), reason, dry_run=dry_run)
+
+    def resolve(
+        self, *names: str, settlement: Settlement | str, reason: str | None = None, dry_run: bool = False
+    ) -> Mending:
+        """Settles migrations that failed, stopped half-way, or were marked for a duplicate. Writes.
+
+        Args:
+            names: These.
+            settlement: `DONE`: what failed or is partial is recorded as applied, without running the rest;
+                the record of a marked one is right. `RETRY`: the next run begins with statement 1; the record
+                of a marked one goes. Where a down script stopped half-way, the next rollback begins with its
+                statement 1.
+            reason: Why, for the log.
+            dry_run: Whether to write nothing.
+
+        Raises:
+            ConfigError: As `mark`.
+            LedgerError: One of them has nothing to settle; or the log, which alone could keep it, cannot be
+                written.
+        """
+        settled = Settlement(settlement)
+        return self._mend(lambda statuses: mend.resolve(statuses, names, settled), reason, dry_run=dry_run)
+
+    def rename(self, old: str, new: str, *, reason: str | None = None, dry_run: bool = False) -> Mending:
+        """Gives the record of a migration the name that its file has now. Writes.
+
+        Raises:
+            ConfigError: As `mark`.
+            LedgerError: The old file is still there, or the old name not in the ledger; the new file is not
+                there, applied already, or another than what was applied.
+        """
+        return self._mend(lambda statuses: mend.rename(statuses, old, new), reason, dry_run=dry_run)
+
+    def mend(self, changes: Iterable[Change], *, reason: str | None = None) -> Mending:
+        """Makes the changes that one of the methods above gave for a dry run, and no others. Writes.
+
+        Raises:
+            LedgerError: What they were decided on is no longer so; its message tells what is. Nothing is
+                written then.
+            LockTimeoutError, DatabaseConnectionError: Nothing is written, unless the message of the latter
+                says that a commit is in doubt.
+        """
+        changes = tuple(changes)
+        mend.refuse_unfit(reason)
+        if not changes:
+            return Mending()
+        with self._errors():
+            ledger, snapshot = self._read()
+            executor = self._executor(ledger, snapshot)
+            findings = _without_log(executor)
+            for finding in findings:
+                _refuse_without_log(changes, finding)
+            check = partial(self._refuse_if_changed, changes)
+            try:
+                bookkeeping.write(changes, reason, ledger=ledger, lock=executor.lock, check=check)
+            except IntegrityError:  # a tool that knows no lock came between check and writing
+                with self._dialect.reading(self._bind) as connection:
+                    check(connection)
+                raise
+        return Mending(changes, tuple(findings))
+
     # --- parts --------------------------------------------------------------------------------------------
+
+    def _mend(
+        self,
+        decide: Callable[[Sequence[MigrationStatus]], tuple[Change, ...]],
+        reason: str | None,
+        *,
+        dry_run: bool,
+    ) -> Mending:
+        mend.refuse_unfit(reason)
+        changes = decide(self.status())
+        return Mending(changes) if dry_run else self.mend(changes, reason=reason)
+
+    def _refuse_if_changed(self, changes: Sequence[Change], connection: Connection) -> None:
+        """Reads both tables again, and raises where what the changes were decided on is no longer so."""
+        files = tuple(
+            status.migration for change in changes for status in change.statuses if status.migration
+        )
+        folder = Folder(self._folder, files)
+        now = self._snapshot(self._ledger(connection), connection, folder)
+        mend.refuse_if_changed(changes, _statuses(folder, now))
 
     def _read(self, folder: Folder | None = None) -> tuple[Ledger, Snapshot]:
         """The ledger and what it holds; for `_statuses` of a folder, with the texts that these need."""
@@ -714,6 +843,17 @@ def _sound(scripts: Iterable[Script | FileProblem]) -> list[Script]:
     if problems := [each for each in found if isinstance(each, FileProblem)]:
         raise MigrationFileError(problems)
     return [each for each in found if isinstance(each, Script)]
+
+
+def _refuse_without_log(changes: Iterable[Change], finding: Finding) -> None:
+    """Raises `LedgerError` where there is no log, and it alone could keep some of the changes."""
+    names = [change.name for change in changes if change.action in bookkeeping.IN_THE_LOG_ALONE]
+    if names:
+        raise LedgerError(
+            f"{finding.message}; and it alone could keep that {', '.join(names)} is settled",
+            remedy="GRANT INSERT on it, or ask somebody who may write it",
+            names=names,
+        )
 
 
 def _unreadable(scripts: Sequence[Script | FileProblem]) -> list[Finding]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "Action",
+    "Change",
     "Condition",
     "DatabaseInfo",
     "DownScript",
@@ -27,6 +29,7 @@ __all__ = [
     "Finding",
     "LogEntry",
     "Lost",
+    "Mending",
     "Migration",
     "MigrationStatus",
     "Mode",
@@ -42,6 +45,7 @@ __all__ = [
     "RollbackReport",
     "RollbackResult",
     "Script",
+    "Settlement",
     "State",
     "Statement",
     "Statements",
@@ -410,6 +414,7 @@ class MigrationStatus:
             log has not kept it.
         renamed_to: Where it is missing: the pending migrations with the same content. One is its new name; of
             several, it cannot be told which.
+        down_progress: How far its down script has come, where that stopped half-way.
     """
 
     name: str
@@ -421,6 +426,7 @@ class MigrationStatus:
     progress: Progress | None = None
     applied_source: bytes | None = None
     renamed_to: tuple[str, ...] = ()
+    down_progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -455,6 +461,73 @@ class Plan:
     scripts: tuple[Script, ...]
     findings: tuple[Finding, ...] = ()
     restarts: frozenset[str] = frozenset()
+
+
+# --- what a person has the ledger say ---------------------------------------------------------------------
+
+
+class Settlement(StrEnum):
+    """What a person says of a migration that failed, stopped half-way or was marked for a duplicate."""
+
+    DONE = "done"
+    RETRY = "retry"
+
+
+class Action(StrEnum):
+    """What becomes of a migration's record. No SQL of it is run or reversed.
+
+    The last five are those of `resolve`: a failed or partial migration is recorded as applied; of a marked
+    one it is kept that the record is right; a failed or partial one begins with its statement 1 again; the
+    record of a marked one goes, so that it runs again; a down script begins with its statement 1 again.
+    """
+
+    MARK = "mark"
+    UNMARK = "unmark"
+    ACCEPT = "accept"
+    RENAME = "rename"
+    RECORD = "record"
+    SETTLE = "settle"
+    RETRY = "retry"
+    RERUN = "rerun"
+    RETRY_DOWN = "retry down"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a person changes in the ledger about one migration.
+
+    Attributes:
+        action: What becomes of its record.
+        status: The migration as it was when this was decided.
+        to: The file whose name the record gets, likewise; None where it gets no other.
+    """
+
+    action: Action
+    status: MigrationStatus
+    to: MigrationStatus | None = None
+
+    @property
+    def name(self) -> str:
+        """The migration's."""
+        return self.status.name
+
+    @property
+    def statuses(self) -> tuple[MigrationStatus, ...]:
+        """All that it was decided on."""
+        return (self.status, self.to) if self.to else (self.status,)
+
+
+@dataclass(frozen=True, slots=True)
+class Mending:
+    """The changes of the ledger that were made, or that would be, and what to know beside.
+
+    Attributes:
+        changes: In the order of the files.
+        findings: What to know.
+    """
+
+    changes: tuple[Change, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 # --- results ----------------------------------------------------------------------------------------------

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from fluxmig.model import LogEntry, Migration, Progress, Record, Script
 
 __all__ = [
+    "MARKS",
     "Selection",
     "apart",
     "applied_after",
     "findings",
     "in_question",
+    "matching",
     "of_reversal",
     "pending",
     "refuse_without_down",
@@ -36,6 +38,9 @@ __all__ = [
     "to_take_back",
     "unsettled",
 ]
+
+MARKS = frozenset({Event.MARKED, Event.MARKED_BY_HAND, Event.ADOPTED})
+"""Events that record a migration without having run it to the end."""
 
 _SHORTEST_PREFIX = 16
 """Digits of a checksum that the Node runner stores."""
@@ -117,9 +122,10 @@ def statuses(
         migration, record, event = on_disk.get(name), recorded.get(name), last_events.get(name)
         halfway = None if record else progress.get(name)
         kept = None
+        down = progress.get(down_of(name)) if record else None
         conditions = []
         if record:
-            if event and event.event is Event.MARKED:
+            if event and event.event in MARKS:
                 conditions.append(Condition.MARKED)
             if not migration:
                 conditions.append(Condition.MISSING)
@@ -130,14 +136,24 @@ def statuses(
         else:
             if event and event.event is Event.FAILED:
                 conditions.append(Condition.FAILED)
-            if halfway and (halfway.done or halfway.interrupted):
+            if _is_half_way(halfway):
                 conditions.append(Condition.PARTIAL)
             if last_applied is not None and sort_key(name) < last_applied:
                 conditions.append(Condition.OUT_OF_ORDER)
         state = State.APPLIED if record else State.PENDING
         source = kept if Condition.MODIFIED in conditions else None
         found.append(
-            MigrationStatus(name, state, tuple(conditions), migration, record, event, halfway, source)
+            MigrationStatus(
+                name,
+                state,
+                tuple(conditions),
+                migration,
+                record,
+                event,
+                halfway,
+                applied_source=source,
+                down_progress=down if _is_half_way(down) else None,
+            )
         )
     return _with_new_names(found)
 
@@ -170,6 +186,11 @@ def _with_new_names(found: Sequence[MigrationStatus]) -> tuple[MigrationStatus, 
 def _beginning(checksum: str | None) -> str:
     """The digits that every stored checksum has, if it says something."""
     return (checksum or "").strip().lower()[:_SHORTEST_PREFIX]
+
+
+def _is_half_way(progress: Progress | None) -> bool:
+    """Whether something of the script is done, or may be."""
+    return progress is not None and (progress.done > 0 or progress.interrupted)
 
 
 def pending(all_statuses: Iterable[MigrationStatus]) -> tuple[Migration, ...]:
@@ -231,15 +252,20 @@ def to_restart(
     return status.name
 
 
+def matching(all_statuses: Sequence[MigrationStatus], word: str) -> tuple[MigrationStatus, ...]:
+    """The statuses that a file name (its `.sql` may be left out) or a number stands for."""
+    for name in (word, f"{word}.sql"):
+        if exact := tuple(status for status in all_statuses if status.name == name):
+            return exact
+    if not (word.isascii() and word.isdigit()) or len(word) > MAX_NAME:  # Python reads 4300 digits at most
+        return ()
+    return tuple(status for status in all_statuses if number_of(status.name) == int(word))
+
+
 def _named(all_statuses: Sequence[MigrationStatus], word: str, option: str) -> tuple[MigrationStatus, ...]:
-    """The statuses that a file name (its `.sql` may be left out) or a number stands for; never empty."""
-    exact = tuple(status for status in all_statuses if status.name in {word, f"{word}.sql"})
-    if exact:
-        return exact
-    if word.isascii() and word.isdigit() and len(word) <= MAX_NAME:  # Python reads no number of any length
-        numbered = tuple(status for status in all_statuses if number_of(status.name) == int(word))
-        if numbered:
-            return numbered
+    """As `matching`; raises `ConfigError` where that is nothing."""
+    if found := matching(all_statuses, word):
+        return found
     shown = option if "://" in word else f"{option} {word}"  # a URL in the wrong place may hold a password
     raise ConfigError(f"{shown}: there is no such migration", remedy="`fluxmig status` lists them")
 
@@ -485,6 +511,15 @@ def unsettled(all_statuses: Iterable[MigrationStatus]) -> tuple[Finding, ...]:
     found = []
     for status in all_statuses:
         event, name = status.last_event, status.name
+        if status.down_progress:
+            message = (
+                f"the down script of {name} stopped half-way, or is under way: {_done(status.down_progress)}"
+            )
+            remedy = (
+                f"`fluxmig rollback` goes on with statement {status.down_progress.done + 1};"
+                f" `fluxmig resolve {name} --retry` has it begin with statement 1"
+            )
+            found.append(Finding("partial", message, (name,), remedy))
         if event and Condition.FAILED in status.conditions:
             place = f" (line {event.line})" if event.line else ""
             message = f"{name} failed at its last attempt{place}: {event.message}"
@@ -495,16 +530,30 @@ def unsettled(all_statuses: Iterable[MigrationStatus]) -> tuple[Finding, ...]:
                 remedy += f", which goes on with statement {done + 1}"
             found.append(Finding("failed", message, (name,), remedy))
         elif status.progress and Condition.PARTIAL in status.conditions:
-            done = status.progress.done
-            known = "1 of its statements is" if done == 1 else f"{done or 'none'} of its statements are"
-            message = f"{name} is under way, or was cut off: {known} known to be done"
-            remedy = f"unless a run is at work on it, `fluxmig run` goes on with statement {done + 1}"
+            message = f"{name} is under way, or was cut off: {_done(status.progress)}"
+            following = status.progress.done + 1
+            remedy = f"unless a run is at work on it, `fluxmig run` goes on with statement {following}"
             found.append(Finding("partial", message, (name,), remedy))
-        elif event and Condition.MARKED in status.conditions:
+        elif event and _may_have_lost(event) and Condition.MARKED in status.conditions:
             message = f"{name} is recorded without having run to the end: {event.message}"
-            remedy = "check what it should have made, and add what is missing in a new migration"
+            remedy = (
+                f"make what is missing in a new migration, then `fluxmig resolve {name} --done`; or"
+                f" `fluxmig resolve {name} --retry` and run it with --on-duplicate complete"
+            )
             found.append(Finding("marked", message, (name,), remedy))
     return tuple(found)
+
+
+def _may_have_lost(event: LogEntry) -> bool:
+    """Whether a migration was marked for a duplicate, unless the log says that nothing was lost by it."""
+    return event.event is Event.MARKED and (event.lost, event.unchecked) != (0, 0)
+
+
+def _done(progress: Progress) -> str:
+    known = (
+        "1 of its statements is" if progress.done == 1 else f"{progress.done or 'none'} of its statements are"
+    )
+    return f"{known} known to be done"
 
 
 def _with(all_statuses: Iterable[MigrationStatus], condition: Condition) -> tuple[str, ...]:

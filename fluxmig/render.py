@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fluxmig.errors import RollbackError
 from fluxmig.excerpt import visible
-from fluxmig.model import Condition, Event, Mode, Outcome, State
+from fluxmig.model import Condition, Event, Mode, Outcome, State, loss
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,6 +40,7 @@ __all__ = [
     "cut",
     "error_json",
     "finding_lines",
+    "findings_json",
     "log_json",
     "log_lines",
     "notice_lines",
@@ -142,10 +143,27 @@ def _status_line(status: MigrationStatus) -> Line:
 
 
 def _condition(condition: Condition, status: MigrationStatus) -> str:
+    if condition is Condition.MARKED:
+        return _mark(status.last_event)
     if condition is not Condition.MISSING or not status.renamed_to:
         return condition.value
     perhaps = " perhaps" if len(status.renamed_to) > 1 else ""
     return f"{condition.value}, now{perhaps} {' or '.join(status.renamed_to)}"
+
+
+_MARKED_BY = {Event.MARKED: "duplicate", Event.MARKED_BY_HAND: "hand", Event.ADOPTED: "adopt"}
+
+
+def _mark(event: LogEntry | None) -> str:
+    """Why a migration is marked, and how much of it is missing, as far as the log tells."""
+    match event and event.event:
+        case Event.MARKED_BY_HAND:
+            return "marked by hand"
+        case Event.ADOPTED:
+            return "marked by adopt"
+    if event is None or event.statements is None:  # an earlier version's row
+        return "marked"
+    return f"marked, {loss(event.statements, event.lost or 0, event.unchecked or 0)}"
 
 
 def status_json(statuses: Sequence[MigrationStatus]) -> dict[str, Any]:
@@ -174,6 +192,16 @@ def _status_json(status: MigrationStatus) -> dict[str, Any]:
         "message": event.message if event and status.conditions else None,
         "statements_done": status.progress.done if status.progress else None,
         "renamed_to": list(status.renamed_to),
+        "marked": _mark_json(event) if event and Condition.MARKED in status.conditions else None,
+    }
+
+
+def _mark_json(event: LogEntry) -> dict[str, Any]:
+    return {
+        "by": _MARKED_BY.get(Event(event.event)),
+        "statements": event.statements,
+        "lost": event.lost,
+        "unchecked": event.unchecked,
     }
 
 
@@ -257,7 +285,7 @@ def report_json(report: Report, command: str = "run") -> dict[str, Any]:
         dry_run=False,
         results=[_step_json(result) for result in report.results],
         pending=list(report.pending),
-        findings=_findings_json(report.findings),
+        findings=findings_json(report.findings),
         duration_ms=report.duration_ms,
     )
 
@@ -361,7 +389,7 @@ def _statements(script: Script) -> str:
 def plan_json(plan: Plan, command: str = "plan") -> dict[str, Any]:
     """The scripts that would run, in order."""
     scripts = [_planned_json(script) for script in plan.scripts]
-    return _document(command, dry_run=True, plan=scripts, findings=_findings_json(plan.findings))
+    return _document(command, dry_run=True, plan=scripts, findings=findings_json(plan.findings))
 
 
 def _planned_json(script: Script) -> dict[str, Any]:
@@ -384,6 +412,9 @@ _EVENT_STYLES: dict[str, str] = {
     Event.STARTED: _DIM,
     Event.PROGRESS: _DIM,
 }
+_BY_PEOPLE = frozenset({Event.UNRECORDED, Event.MARKED_BY_HAND, Event.ADOPTED})
+_BY_PEOPLE |= {Event.ACCEPTED, Event.RESOLVED, Event.RENAMED}
+_WIDTH = len(Event.ROLLED_BACK)
 
 
 def log_lines(entries: Sequence[LogEntry], name: str | None = None, last: int | None = None) -> list[Line]:
@@ -398,14 +429,16 @@ def log_lines(entries: Sequence[LogEntry], name: str | None = None, last: int | 
     """
     lines: list[Line] = []
     before = None
-    for entry in _telling(entries)[-(last or 0) :]:
+    shown = _telling(entries)[-(last or 0) :]
+    width = max((_WIDTH, *(len(entry.event) for entry in shown)))
+    for entry in shown:
         time = entry.logged_at.isoformat(" ", "seconds") if entry.logged_at else ""
         who = tuple(filter(None, dict.fromkeys((entry.database_user, entry.client))))
         maker = ", ".join((*who, f"UTC{time[19:]}"))
         if maker != before:
             lines.append([(f"{maker}:", _DIM)])
             before = maker
-        lines += _log_lines(entry, time[:19])
+        lines += _log_lines(entry, time[:19], width)
     if not lines and name and "://" not in name:  # a URL in the wrong place may hold a password
         return [[(f"The log has nothing of {name}.", "")]]
     return lines or [[("The log is empty.", "")]]
@@ -423,7 +456,7 @@ def _telling(entries: Sequence[LogEntry]) -> list[LogEntry]:
     return found[::-1]
 
 
-def _log_lines(entry: LogEntry, time: str) -> list[Line]:
+def _log_lines(entry: LogEntry, time: str, width: int) -> list[Line]:
     number, message, event = entry.statement_number, entry.message, entry.event
     notes = [_duration(entry.duration_ms)] if entry.duration_ms is not None else []
     beneath = ""
@@ -432,13 +465,16 @@ def _log_lines(entry: LogEntry, time: str) -> list[Line]:
     elif event in {Event.APPLIED, Event.STARTED}:
         notes += [message] if message else []
         notes += [f"from statement {number}"] if number and number > 1 else []
+    elif event in _BY_PEOPLE:
+        notes += [message] if message else []
     else:
         where = f"statement {number}" if number else ""
         where += (f", line {entry.line}" if where else f"line {entry.line}") if entry.line else ""
         message = f"{message or ''} [{entry.error_code}]".strip() if entry.error_code else message
         beneath = ": ".join(visible(part) for part in (where, message) if part)
+    notes += [f"why: {entry.reason}"] if entry.reason else []
     style = _EVENT_STYLES.get(event, _ODD)
-    line: Line = [(f"  {time}  ", _DIM), (f"{event:<11} ", style)]
+    line: Line = [(f"  {time}  ", _DIM), (f"{event:<{width}} ", style)]
     line.append((entry.name, ""))
     if notes:
         line.append((f" ({visible(', '.join(notes))})", _DIM))
@@ -503,7 +539,7 @@ def rollback_json(
         dry_run=dry_run,
         results=[_taken_back_json(result) for result in report.results],
         to=report.to,
-        findings=_findings_json(report.findings),
+        findings=findings_json(report.findings),
     )
 
 
@@ -553,7 +589,7 @@ def redo_plan_json(plan: RedoPlan) -> dict[str, Any]:
         plan=[_planned_json(script) for script in (plan.down, plan.up)],
         apart=plan.apart,
         later=list(plan.later),
-        findings=_findings_json(plan.findings),
+        findings=findings_json(plan.findings),
     )
 
 
@@ -565,7 +601,7 @@ def redo_json(report: RedoReport) -> dict[str, Any]:
         reversed=_taken_back_json(report.reversed),
         results=[_step_json(report.applied)],
         later=list(report.later),
-        findings=_findings_json(report.findings),
+        findings=findings_json(report.findings),
     )
 
 
@@ -621,8 +657,8 @@ def verify_json(verification: Verification) -> dict[str, Any]:
         },
         applied=verification.applied,
         pending=verification.pending,
-        findings=_findings_json(verification.findings),
-        warnings=_findings_json(verification.warnings),
+        findings=findings_json(verification.findings),
+        warnings=findings_json(verification.warnings),
     )
 
 
@@ -659,7 +695,8 @@ def _document(command: str, **fields: Any) -> dict[str, Any]:
     return {"format": 1, "command": command, **fields}
 
 
-def _findings_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+def findings_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """Findings, as every document has them."""
     return [
         {
             "kind": finding.kind,

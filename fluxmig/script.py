@@ -451,7 +451,10 @@ def resume(
     done = progress.done
     restart = f"`fluxmig run --restart {script.name}` begins with statement 1, once what they did is undone"
     if script.path.name != script.name:
-        restart = "`fluxmig rollback --record-only` removes the record, once all is undone by hand"
+        restart = (
+            f"`fluxmig resolve {script.name} --retry` has the next rollback begin with statement 1, once what"
+            " they did is undone; `fluxmig rollback --record-only` removes the record, once all is"
+        )
     said = f"{script.name}: an earlier attempt has done {_first(done)}"
     same = done <= len(script.statements) and (not done or Digest(script).of_first(done) == progress.digest)
     if not same:

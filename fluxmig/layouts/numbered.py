@@ -86,7 +86,7 @@ def is_fit(name: str) -> bool:
 
 
 def down_of(name: str) -> str:
-    """The file name of a migration's down script."""
+    """The file name of a migration's down script, whether there is one or not."""
     return name.removesuffix(".sql") + _DOWN
 
 

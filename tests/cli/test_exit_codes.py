@@ -66,6 +66,10 @@ def test_1_a_rollback_failed(cli: Cli, write: Callable[..., None], folder: Path)
         ["run", "--wait", "soon"],
         ["run", "--table", "x" * 60],
         ["create"],
+        ["mark"],
+        ["mark", "nothing", "--yes"],
+        ["mark", "--all"],
+        ["resolve", "1"],
     ],
 )
 def test_2_usage_or_configuration(args: list[str], cli: Cli, write: Callable[..., None]) -> None:
@@ -104,6 +108,10 @@ def test_4_ledger_and_files_disagree(cli: Cli, write: Callable[..., None]) -> No
         assert cli(command, "--strict").code == 4
         assert cli(command, "--only", "1").code == 4
     assert cli("verify").code == 4
+    for command in ("mark 1", "resolve 1 --done", "rename 1 1"):
+        assert cli(*command.split(), "--yes").code == 4
+    assert cli("accept", "1", "--yes").code == 0
+    assert cli("accept", "1", "--yes").code == 4
 
 
 def test_4_a_table_of_another_tool(cli: Cli, write: Callable[..., None], sqlite: Database) -> None:

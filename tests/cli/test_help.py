@@ -15,7 +15,12 @@ from tests.cli.support import environment, process, terminal
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
-COMMANDS = ("run", "plan", "log", "status", "rollback", "redo", "create", "check", "verify")
+COMMANDS = (
+    *("run", "plan", "log", "status", "rollback", "redo"),
+    *("mark", "unmark", "accept", "resolve", "rename"),
+    *("create", "check", "verify"),
+)
+ASKED = ("--reason", "--yes", "--dry-run", "--wait-lock")
 OPTIONS = {
     "": ("--database-url", "--migrations", "--table", "--schema", "--json", "--color", "--debug", "--wait"),
     "run": (
@@ -44,6 +49,11 @@ OPTIONS = {
     "status": ("--check", "--diff"),
     "rollback": ("--steps", "--to", "--record-only", "--yes", "--dry-run", "--wait-lock"),
     "redo": ("--yes", "--dry-run", "--wait-lock"),
+    "mark": ("--through", "--all", *ASKED),
+    "unmark": ASKED,
+    "accept": ASKED,
+    "resolve": ("--done", "--retry", *ASKED),
+    "rename": ASKED,
     "create": ("--with-down", "--timestamp"),
     "check": ("--base", "--format", "--dialect", "--strict"),
     "verify": (),
@@ -71,7 +81,7 @@ def test_help_fits_a_screen_and_lists_every_option(command: str, flag: str, bare
     result = bare(*command.split(), flag)
     assert (result.code, result.err) == (0, "")
     lines = result.out.splitlines()
-    assert len(lines) <= 40
+    assert len(lines) <= (40 if command else 48)  # there are many commands
     assert max(len(line) for line in lines) <= 80
     assert set(OPTIONS[command]) <= set(listed(result.out, "Options"))
 
@@ -175,7 +185,7 @@ def test_unknown_option_of_a_command(bare: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "plan", "log 1", "status", "rollback", "redo 1", "check", "verify"]
+    "command", ["run", "plan", "log 1", "status", "rollback", "redo 1", "rename a b", "check", "verify"]
 )
 def test_an_argument_too_many(command: str, bare: Cli) -> None:
     result = bare(*command.split(), "x")

@@ -143,6 +143,7 @@ def test_status(cli: Cli, write: Callable[..., None]) -> None:
                 "message": None,
                 "statements_done": None,
                 "renamed_to": [],
+                "marked": None,
             },
             {
                 "name": "002_ü.sql",
@@ -156,6 +157,7 @@ def test_status(cli: Cli, write: Callable[..., None]) -> None:
                 "message": None,
                 "statements_done": None,
                 "renamed_to": [],
+                "marked": None,
             },
         ],
         "total": 2,

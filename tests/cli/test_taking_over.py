@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 PAGE = REPOSITORY / "docs" / "taking-over.md"
 BY_HAND = """
-CREATE TABLE messages (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), project_id uuid NOT NULL, author_id uuid,
-  parent_id uuid, body text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(), edited_at timestamptz,
+CREATE TABLE messages (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), project_id uuid NOT NULL,
+  author_id uuid, parent_id uuid, body text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(), edited_at timestamptz,
   CONSTRAINT messages_project_id_id_key UNIQUE (project_id, id));
 """
 LEDGER = """
@@ -55,7 +55,9 @@ def as_the_node_runner(url: str, folder: Path) -> None:
             except psycopg.Error:
                 continue
             row = (path.name, sha256(path.read_bytes()).hexdigest()[:16])
-            connection.execute("INSERT INTO schema_migrations (migration_name, checksum) VALUES (%s, %s)", row)
+            connection.execute(
+                "INSERT INTO schema_migrations (migration_name, checksum) VALUES (%s, %s)", row
+            )
 
 
 @pytest.fixture
@@ -78,7 +80,9 @@ def test_the_page(folder: Path, one_postgresql: Database) -> None:
     assert len(commands) > 5
     for entry in commands:
         command, _, shown = entry.partition("\n")
-        assert masked(printed(command, folder.parent, one_postgresql.url)) == masked(shown.rstrip("\n")), command
+        assert masked(printed(command, folder.parent, one_postgresql.url)) == masked(shown.rstrip("\n")), (
+            command
+        )
 
 
 def printed(command: str, directory: Path, url: str) -> str:

@@ -122,8 +122,8 @@ problem: 001_a.sql failed at its last attempt (line 2): near "SELEKT": syntax er
 @pytest.mark.parametrize(
     ("others", "lost"),
     [
-        (1, "1 of 2 statements"),
-        (2, "2 of 3 statements"),
+        (1, "1 of 2 statements perhaps lost"),
+        (2, "2 of 3 statements perhaps lost"),
     ],
 )
 def test_a_marked_migration(others: int, lost: str, cli: Cli, write: Callable[..., None]) -> None:
@@ -132,8 +132,9 @@ def test_a_marked_migration(others: int, lost: str, cli: Cli, write: Callable[..
     result = cli("verify")
     assert problems(result.out) == (
         "problem: 002_b.sql is recorded without having run to the end:"
-        f" table a already exists; {lost} perhaps lost\n"
-        "  check what it should have made, and add what is missing in a new migration\n"
+        f" table a already exists; {lost}\n"
+        "  make what is missing in a new migration, then `fluxmig resolve 002_b.sql --done`; or"
+        " `fluxmig resolve 002_b.sql --retry` and run it with --on-duplicate complete\n"
         "1 problem\n"
     )
     assert (result.code, result.err) == (4, "")

@@ -26,7 +26,7 @@ LAYERS = (
     "model",
     "config  content  diff  excerpt  git  layouts.numbered  sql",
     "layouts  objects  planner  render  render_diff  script",
-    "check  dialects.existing  presence",
+    "check  dialects.existing  mend  presence  render_mend",
     "render_check",
     "dialects.base",
     "dialects.postgresql_index  dialects.postgresql_session  dialects.psycopg_driver",
@@ -34,7 +34,7 @@ LAYERS = (
     "dialects",
     "ledger  lock  sending",
     "duplicates",
-    "stepwise  transcript",
+    "bookkeeping  stepwise  transcript",
     "execute",
     "reversal",
     "migrator",
@@ -42,7 +42,7 @@ LAYERS = (
     "scratch",
     "connect",
     "console",
-    "cli_check  cli_rollback",
+    "cli_check  cli_mend  cli_rollback",
     "cli",
     "__main__",
 )
@@ -56,6 +56,7 @@ IMPORT_THE_PACKAGE = {"cli", "migrator"}
 # Nothing else of other people's code is imported when a module is loaded, or later.
 THIRD_PARTY = {
     "sqlalchemy": {
+        "bookkeeping",
         "connect",
         "dialects.base",
         "dialects.existing",
@@ -73,7 +74,7 @@ THIRD_PARTY = {
         "stepwise",
         "transcript",
     },
-    "click": {"cli", "cli_check", "cli_rollback", "console"},
+    "click": {"cli", "cli_check", "cli_mend", "cli_rollback", "console"},
     "rich": {"render"},
     "dotenv": {"config"},
 }
@@ -82,7 +83,7 @@ AT_LOAD = {"sqlalchemy", "click"}
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
 PURE = (
     "errors model config content diff excerpt git layouts.numbered render render_diff sql layouts planner"
-    " script check render_check scratch console cli_check cli_rollback cli"
+    " script check render_check mend render_mend scratch console cli_check cli_mend cli_rollback cli"
 )
 
 

@@ -17,6 +17,7 @@ from fluxmig.model import (
     Migration,
     MigrationStatus,
     Mode,
+    Progress,
     Record,
     Script,
     State,
@@ -125,6 +126,25 @@ STATUSES: dict[
         recorded("1.sql"),
         logged(_1=Event.MARKED),
         [("1.sql", APPLIED, (MARKED, MISSING))],
+    ),
+    "marked by hand": (
+        on_disk("1.sql"),
+        recorded("1.sql"),
+        logged(_1=Event.MARKED_BY_HAND),
+        [("1.sql", APPLIED, (MARKED,))],
+    ),
+    "adopted": (
+        on_disk("1.sql"),
+        recorded("1.sql"),
+        logged(_1=Event.ADOPTED),
+        [("1.sql", APPLIED, (MARKED,))],
+    ),
+    "resolved": (on_disk("1.sql"), recorded("1.sql"), logged(_1=Event.RESOLVED), [("1.sql", APPLIED, ())]),
+    "resolved, and to be run again": (
+        on_disk("1.sql"),
+        [],
+        logged(_1=Event.RESOLVED),
+        [("1.sql", PENDING, ())],
     ),
     "failed once, applied since by another tool": (
         on_disk("1.sql"),
@@ -361,7 +381,10 @@ def test_out_of_order_counts_only_for_what_is_about_to_run() -> None:
 # --- unsettled --------------------------------------------------------------------------------------------
 
 MEND = "mend it, and `fluxmig run`"
-CHECK = "check what it should have made, and add what is missing in a new migration"
+SETTLE = (
+    "make what is missing in a new migration, then `fluxmig resolve 1.sql --done`; or `fluxmig resolve 1.sql"
+    " --retry` and run it with --on-duplicate complete"
+)
 
 
 def test_what_failed_or_was_marked_is_unsettled() -> None:
@@ -379,7 +402,7 @@ def test_what_failed_or_was_marked_is_unsettled() -> None:
             "marked",
             '1.sql is recorded without having run to the end: relation "a" already exists',
             ("1.sql",),
-            CHECK,
+            SETTLE,
         ),
         Finding(
             "failed",
@@ -399,6 +422,11 @@ def test_what_failed_or_was_marked_is_unsettled() -> None:
         pytest.param(Event.APPLIED, True, id="applied"),
         pytest.param(Event.ROLLED_BACK, False, id="rolled back"),
         pytest.param(Event.UNRECORDED, False, id="unrecorded"),
+        pytest.param(Event.MARKED_BY_HAND, True, id="marked by hand"),
+        pytest.param(Event.ADOPTED, True, id="adopted"),
+        pytest.param(Event.RESOLVED, True, id="resolved as done"),
+        pytest.param(Event.RESOLVED, False, id="resolved to be run again"),
+        pytest.param(Event.RENAMED, True, id="renamed"),
     ],
 )
 def test_what_is_settled_since(event: Event, *, is_recorded: bool) -> None:
@@ -477,3 +505,77 @@ def test_whether_two_scripts_share_a_transaction(
     down: Script, up: Script, *, can_roll_back: bool, why: str | None
 ) -> None:
     assert planner.apart(down, up, product="MySQL", has_transactional_ddl=can_roll_back) == why
+
+
+@pytest.mark.parametrize(
+    ("lost", "unchecked", "told"),
+    [(0, 0, False), (1, 0, True), (0, 1, True), (2, 3, True), (None, None, True)],
+)
+def test_a_mark_by_which_nothing_was_lost_is_no_problem(
+    lost: int | None,
+    unchecked: int | None,
+    told: bool,  # noqa: FBT001
+) -> None:
+    event = LogEntry(Event.MARKED, "1.sql", "exists", statements=9, lost=lost, unchecked=unchecked)
+    statuses = planner.statuses(on_disk("1.sql"), recorded("1.sql"), {"1.sql": event})
+    assert statuses[0].conditions == (MARKED,)
+    assert planner.unsettled(statuses) == (
+        (Finding("marked", "1.sql is recorded without having run to the end: exists", ("1.sql",), SETTLE),)
+        if told
+        else ()
+    )
+
+
+HALF_DOWN = {"1.down.sql": Progress(2, SUM, interrupted=False)}
+
+
+def test_a_down_script_that_is_half_way_is_unsettled() -> None:
+    statuses = planner.statuses(on_disk("1.sql", "2.sql"), recorded("1.sql"), {}, HALF_DOWN)
+    assert [status.down_progress for status in statuses] == [HALF_DOWN["1.down.sql"], None]
+    assert statuses[0].conditions == ()
+    assert planner.unsettled(statuses) == (
+        Finding(
+            "partial",
+            "the down script of 1.sql stopped half-way, or is under way: 2 of its statements are known to be"
+            " done",
+            ("1.sql",),
+            "`fluxmig rollback` goes on with statement 3; `fluxmig resolve 1.sql --retry` has it begin with"
+            " statement 1",
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("records", "progress"),
+    [
+        pytest.param([], HALF_DOWN, id="it is pending"),
+        pytest.param(
+            recorded("1.sql"), {"1.down.sql": Progress(0, "", interrupted=False)}, id="nothing is done"
+        ),
+        pytest.param(
+            recorded("1.sql"), {"1.sql": Progress(2, SUM, interrupted=False)}, id="not the down script"
+        ),
+    ],
+)
+def test_a_down_script_that_is_not_half_way(records: list[Record], progress: dict[str, Progress]) -> None:
+    (status,) = planner.statuses(on_disk("1.sql"), records, {}, progress)
+    assert status.down_progress is None
+
+
+@pytest.mark.parametrize(
+    ("word", "names"),
+    [
+        ("1", ["1"]),
+        ("1.sql", ["1.sql"]),
+        ("2", ["2.sql"]),
+        ("3", ["003_a.sql", "003_b.sql"]),
+        ("003_a", ["003_a.sql"]),
+        ("4", []),
+        ("1" * 5000, []),
+        ("", []),
+    ],
+)
+def test_matching(word: str, names: list[str]) -> None:
+    """A row of another tool may be called like a file without its `.sql`."""
+    statuses = planner.statuses(on_disk("1.sql", "2.sql", "003_a.sql", "003_b.sql"), recorded("1"), {})
+    assert [status.name for status in planner.matching(statuses, word)] == names

@@ -209,6 +209,7 @@ def test_status_json() -> None:
         "message": None,
         "statements_done": None,
         "renamed_to": [],
+        "marked": None,
     }
     recorded: dict[str, object] = {
         "state": "applied",
@@ -218,6 +219,7 @@ def test_status_json() -> None:
         "applied_by": "ada",
         "statements_done": None,
         "renamed_to": [],
+        "marked": None,
     }
     to_do = {"state": "pending", "conditions": [], "checksum": SUM}
     assert render.status_json(statuses) == {
@@ -237,6 +239,7 @@ def test_status_json() -> None:
                 **recorded,
                 "execution_time_ms": None,
                 "message": 'relation "b" already exists',
+                "marked": {"by": "duplicate", "statements": None, "lost": None, "unchecked": None},
             },
             {
                 "name": "003_c.sql",
@@ -269,6 +272,49 @@ def test_status_json() -> None:
         "applied": 4,
         "pending": 4,
     }
+
+
+MARKS: dict[str, tuple[LogEntry | None, str, dict[str, object]]] = {
+    "some lost": (
+        LogEntry(Event.MARKED, "1.sql", "exists", statements=10, lost=1, unchecked=0),
+        "marked, 1 of 10 statements lost",
+        {"by": "duplicate", "statements": 10, "lost": 1, "unchecked": 0},
+    ),
+    "some lost, some perhaps": (
+        LogEntry(Event.MARKED, "1.sql", "exists", statements=10, lost=2, unchecked=3),
+        "marked, 2 of 10 statements lost, 3 perhaps",
+        {"by": "duplicate", "statements": 10, "lost": 2, "unchecked": 3},
+    ),
+    "nothing lost": (
+        LogEntry(Event.MARKED, "1.sql", "exists", statements=1, lost=0, unchecked=0),
+        "marked, nothing lost",
+        {"by": "duplicate", "statements": 1, "lost": 0, "unchecked": 0},
+    ),
+    "by an earlier version": (
+        LogEntry(Event.MARKED, "1.sql", "exists"),
+        "marked",
+        {"by": "duplicate", "statements": None, "lost": None, "unchecked": None},
+    ),
+    "by hand": (
+        LogEntry(Event.MARKED_BY_HAND, "1.sql", reason="restored"),
+        "marked by hand",
+        {"by": "hand", "statements": None, "lost": None, "unchecked": None},
+    ),
+    "by adopt": (
+        LogEntry(Event.ADOPTED, "1.sql"),
+        "marked by adopt",
+        {"by": "adopt", "statements": None, "lost": None, "unchecked": None},
+    ),
+}
+
+
+@pytest.mark.parametrize(("event", "words", "document"), MARKS.values(), ids=MARKS)
+def test_how_a_migration_was_marked(event: LogEntry, words: str, document: dict[str, object]) -> None:
+    status = replace(applied("1.sql", 0, MARKED, MODIFIED), last_event=event)
+    assert render.plain(render.status_lines([status])).split("\n")[4] == (
+        f"  [x] 1.sql (0.00s) [{words}, modified]"
+    )
+    assert render.status_json([status])["migrations"][0]["marked"] == document
 
 
 # --- run --------------------------------------------------------------------------------------------------
@@ -745,6 +791,27 @@ LOGS: dict[str, tuple[list[LogEntry], list[str]]] = {
             "  2025-03-09 17:04:00  applied     001_a.sql (no transaction: VACUUM)",
             "  2025-03-09 17:04:00  started     003_c.sql (no transaction: VACUUM)",
             "  2025-03-09 17:04:00  progress    003_c.sql (statement 1 is done)",
+        ],
+    ),
+    "of people": (
+        [
+            logged(Event.APPLIED),
+            logged(Event.MARKED_BY_HAND, reason="restored\nfrom a \x1b[31mdump"),
+            logged(Event.UNRECORDED),
+            logged(Event.ADOPTED, message="all 3 objects are there"),
+            logged(Event.ACCEPTED, reason="a comment"),
+            logged(Event.RESOLVED, message="as done", reason="by hand"),
+            logged(Event.RENAMED, message="to 002_a.sql"),
+        ],
+        [
+            HEAD,
+            "  2025-03-09 17:04:00  applied        001_a.sql",
+            "  2025-03-09 17:04:00  marked by hand 001_a.sql (why: restored\u240afrom a \u241b[31mdump)",
+            "  2025-03-09 17:04:00  unrecorded     001_a.sql",
+            "  2025-03-09 17:04:00  adopted        001_a.sql (all 3 objects are there)",
+            "  2025-03-09 17:04:00  accepted       001_a.sql (why: a comment)",
+            "  2025-03-09 17:04:00  resolved       001_a.sql (as done, why: by hand)",
+            "  2025-03-09 17:04:00  renamed        001_a.sql (to 002_a.sql)",
         ],
     ),
     "of a later version": (
