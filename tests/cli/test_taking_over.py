@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 PAGE = REPOSITORY / "docs" / "taking-over.md"
 BY_HAND = """
-CREATE TABLE messages (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), project_id uuid NOT NULL,
-  author_id uuid, parent_id uuid, body text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(), edited_at timestamptz,
+CREATE TABLE messages (
+  id uuid PRIMARY KEY DEFAULT gen_random_uuid(), project_id uuid NOT NULL, author_id uuid, parent_id uuid,
+  body text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(), edited_at timestamptz,
   CONSTRAINT messages_project_id_id_key UNIQUE (project_id, id));
 """
 LEDGER = """
