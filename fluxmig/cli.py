@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import fluxmig
-from fluxmig import render
+from fluxmig import cli_mend, render, render_diff
 from fluxmig.cli_adopt import adopt
+from fluxmig.cli_check import check
+from fluxmig.cli_rollback import redo, rollback
 from fluxmig.console import COMMON, Group, command, setting_option, write
 from fluxmig.errors import ConfigError, FluxmigError
 from fluxmig.model import Report, State
@@ -121,7 +123,8 @@ def log(session: Session, *, name: str | None, last: int | None) -> None:
 
 @command()
 @click.option("--check", is_flag=True, help="Exit 10 if something is pending.")
-def status(session: Session, *, check: bool) -> None:
+@click.option("--diff", is_flag=True, help="Also what changed in each modified file.")
+def status(session: Session, *, check: bool, diff: bool) -> None:
     """Show what is applied and what is pending.
 
     [x] is applied, [ ] is pending. What is wrong with a migration stands behind it: modified, missing,
@@ -129,33 +132,12 @@ def status(session: Session, *, check: bool) -> None:
     """
     with session.migrator(read_only=True) as migrator:
         statuses = migrator.status()
-    session.out(render.status_lines(statuses), render.status_json(statuses))
+    lines, document = render.status_lines(statuses), render.status_json(statuses)
+    if diff:
+        lines, document = lines + render_diff.diff_lines(statuses), render_diff.diff_json(document, statuses)
+    session.out(lines, document)
     if check and any(status.state is State.PENDING for status in statuses):
         raise click.exceptions.Exit(10)
-
-
-@command("dry_run", "wait_lock_s")
-@click.option("--steps", type=click.IntRange(min=1), default=1, metavar="N", help="How many, newest first.")
-@click.option("--record-only", is_flag=True, help="Only remove the record, even if there is a down script.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def rollback(session: Session, *, steps: int, record_only: bool, yes: bool) -> None:
-    """Take the last migration back.
-
-    Runs its down script, NNN_description.down.sql, and removes its record. Without a down script only the
-    record is removed, and what the SQL has done stays. Asks first if there is a terminal to ask on.
-    """
-    if session.settings.dry_run:
-        with session.migrator(read_only=True) as migrator:
-            planned = migrator.rollback_plan(steps, record_only=record_only)
-        session.out(render.rollback_lines(planned, done=False), render.rollback_json(planned))
-        return
-    with session.migrator() as migrator:
-        if not yes and session.can_ask:
-            planned = migrator.rollback_plan(steps, record_only=record_only)
-            session.show(render.rollback_lines(planned, done=False), err=True)
-            session.confirm("Roll back?", yes=yes)
-        report = migrator.rollback(steps, record_only=record_only)
-    session.out(render.rollback_lines(report, done=True), render.rollback_json(report))
 
 
 @command()
@@ -217,8 +199,12 @@ def main(ctx: click.Context, /, **_options: Any) -> None:
       fluxmig run --database-url embedded     (a private PostgreSQL of its own)
     """
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        write(ctx.get_help())
 
 
-for _each in (run, plan, status, log, rollback, adopt, create, verify):  # in the order of the help
+for _each in (  # in the order of the help
+    *(run, plan, log, status, rollback, redo),
+    *(adopt, cli_mend.mark, cli_mend.unmark, cli_mend.accept, cli_mend.resolve, cli_mend.rename),
+    *(create, check, verify),
+):
     main.add_command(_each)

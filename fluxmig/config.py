@@ -159,7 +159,12 @@ SETTINGS = (
         "If an object is there already: mark the migration as applied (the default); mark it only if nothing"
         " is lost by that; complete it, without what is there; or fail.",
     ),
-    Setting("strict", _FLAG, ("FLUXMIG_STRICT",), "Refuse to run if an applied file was edited."),
+    Setting(
+        "strict",
+        _FLAG,
+        ("FLUXMIG_STRICT",),
+        "Refuse to run if an applied file was edited; in check, count warnings.",
+    ),
     Setting("strict_order", _FLAG, ("FLUXMIG_STRICT_ORDER",), "Refuse migrations that are out of order."),
     Setting("keep_going", _FLAG, ("FLUXMIG_KEEP_GOING",), "Go on after a failure; still exit 1."),
     Setting("wait_s", _SECONDS, ("FLUXMIG_WAIT",), "Seconds to wait for a server that is starting."),

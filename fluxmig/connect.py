@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Engine
 
-__all__ = ["parse_url", "reach"]
+__all__ = ["backend_of", "parse_url", "reach"]
 
 _DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -133,6 +133,21 @@ def parse_url(raw: str) -> URL:
     elif re.search(r":[^/]*@", url.database or ""):
         raise ConfigError("the database URL cannot be read", remedy="the form is sqlite:///FILE")
     return url.set(drivername=_DRIVERS.get(name, name))
+
+
+def backend_of(raw: str) -> str:
+    """SQLAlchemy's name of the database that a URL is of, by its scheme alone; it is not asked.
+
+    Raises:
+        ConfigError: There is no scheme; the message holds nothing of the URL.
+    """
+    word, _, rest = raw.strip().lower().partition(":")
+    if word == "embedded" and "//" not in rest:
+        return "postgresql"
+    if not word or not rest.startswith("//"):
+        raise ConfigError("the database URL cannot be read", remedy=_SHAPE)
+    name = word.partition("+")[0]
+    return _DRIVERS.get(name, name).partition("+")[0]
 
 
 @contextmanager

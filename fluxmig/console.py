@@ -22,7 +22,7 @@ from fluxmig.errors import ConfigError, FluxmigError
 from fluxmig.model import Report, RollbackReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from fluxmig.migrator import Migrator
     from fluxmig.model import Finding
@@ -172,6 +172,11 @@ class Session:
             self.show(render.finding_lines(finding), err=True)
 
     @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment, for programs that a command runs."""
+        return os.environ
+
+    @property
     def can_ask(self) -> bool:
         """Whether there is a terminal to ask on."""
         return sys.stdin.isatty()
@@ -246,9 +251,9 @@ class Session:
     def _error_json(self, error: FluxmigError) -> dict[str, Any]:
         match error.report:
             case RollbackReport() as report:
-                return render.error_json(self.command, error, render.rollback_json(report))
+                return render.error_json(self.command, error, render.rollback_json(report, self.command))
             case Report() as report:
-                return render.error_json(self.command, error, render.report_json(report))
+                return render.error_json(self.command, error, render.report_json(report, self.command))
             case _:
                 return render.error_json(self.command, error)
 

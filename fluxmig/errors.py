@@ -8,7 +8,7 @@ FluxmigError                     1
 ├── LockTimeoutError             5  another runner holds the lock
 ├── DatabaseConnectionError      6  no connection, or it was lost
 ├── MigrationFailedError         1  the database refused a migration
-└── RollbackError                1  a down script failed, or there is nothing to roll back
+└── RollbackError                1  a down script failed, or is not there; or there is nothing to take back
 ```
 
 `str(error)` is complete for a person: what happened, where, and the way out, if there is one. The
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fluxmig.model import FileProblem, Report, RollbackReport, StepResult
+    from fluxmig.model import Failure, FileProblem, Report, RollbackReport, StepResult
 
 __all__ = [
     "ConfigError",
@@ -131,7 +131,25 @@ class MigrationFailedError(FluxmigError):
 
 
 class RollbackError(FluxmigError):
-    """A down script failed, and changed nothing; or there is nothing to roll back."""
+    """A down script failed, and changed nothing; or one is missing, or nothing is applied, and nothing ran.
+
+    Attributes:
+        names: The migrations in question.
+        failure: Why the database refused the down script, if that is what went wrong; its text is part of
+            the message.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str | None = None,
+        names: Iterable[str] = (),
+        failure: Failure | None = None,
+        report: RollbackReport | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy, report=report)
+        self.names, self.failure = tuple(names), failure
 
 
 def _restore(kind: type[FluxmigError], args: tuple[Any, ...], fields: dict[str, Any]) -> FluxmigError:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from fluxmig import presence, sql
+from fluxmig import presence
 from fluxmig.dialects.base import Dialect, ServerError
+from fluxmig.duplicates import Skipping, refuted, with_remedy, would_be_lost
 from fluxmig.model import (
     Event,
     Failure,
@@ -23,25 +24,21 @@ from fluxmig.model import (
     Outcome,
     StepResult,
 )
-from fluxmig.objects import created
 from fluxmig.script import resumed, session_statements
 from fluxmig.sending import RefusedError, failure, raise_if_lost, send_script, send_statement
 from fluxmig.stepwise import AlreadyThereError, Stepwise, half_way
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from sqlalchemy import Connection
 
     from fluxmig.dialects.base import Heard
     from fluxmig.ledger import Ledger
     from fluxmig.lock import Lock
-    from fluxmig.model import Script
+    from fluxmig.model import Lost, Script, Statement
 
 __all__ = ["Executor"]
-
-_DATA = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "WITH", "TRUNCATE"})
-"""Verbs of statements that create nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,7 @@ class Executor:
         dialect: What its database can do.
         ledger: Where to record.
         lock: What keeps other runners out.
-        on_duplicate: What to do when an object is already there.
+        on_duplicate: What to do when an object is already there, where the file says nothing.
         attempted: The scripts that an earlier attempt has begun without a transaction. What such a one finds
             there already is its own leftover, and no duplicate.
         on_notice: Called with what the server says while a script runs.
@@ -69,6 +66,7 @@ class Executor:
     on_notice: Callable[[Notice], None] | None = None
     causes: dict[str, BaseException | None] = field(default_factory=dict)
     _notices: list[Notice] = field(default_factory=list)
+    _skipped: list[Statement] = field(default_factory=list)
 
     # --- what a migrator asks for -------------------------------------------------------------------------
 
@@ -84,9 +82,13 @@ class Executor:
         started = time.perf_counter()
 
         def record(connection: Connection) -> None:
+            there = (
+                f"statements that were there already: {_numbers(self._skipped)}" if self._skipped else None
+            )
+            message = "; ".join(filter(None, (script.without, there))) or None
             self.ledger.record(
                 connection,
-                LogEntry(Event.APPLIED, script.name, script.without),
+                LogEntry(Event.APPLIED, script.name, message),
                 checksum=script.checksum,
                 duration_ms=_ms_since(started),
                 source=script.source,
@@ -101,8 +103,6 @@ class Executor:
         def remove(connection: Connection) -> None:
             duration_ms = _ms_since(started)
             self.ledger.remove(connection, LogEntry(Event.ROLLED_BACK, script.name), duration_ms=duration_ms)
-            if script.mode is Mode.NO_TRANSACTION:  # so that its progress is not taken for that of the next
-                self.ledger.log(connection, LogEntry(Event.ROLLED_BACK, script.path.name))
 
         return self._step(script, remove, started, present=True)
 
@@ -118,6 +118,13 @@ class Executor:
         """Keeps in the log that what a script has done is not to be built upon."""
         with self.lock.transaction() as connection:
             self.ledger.log(connection, LogEntry(Event.RESTARTED, name))
+
+    def log_failure(self, script: Script, why: Failure, started: float) -> None:
+        """Keeps the failure in the log; an error on the way never hides the failure itself."""
+        number = why.statement.number if why.statement else None
+        entry = LogEntry(Event.FAILED, script.path.name, why.message, why.code, number, why.line)
+        with suppress(SQLAlchemyError), self.dialect.transaction(self.bind) as connection:
+            self.ledger.log(connection, entry, checksum=script.checksum, duration_ms=_ms_since(started))
 
     def prepare(self) -> str | None:
         """Creates the ledger and the log where they are missing, unless a script brings them.
@@ -153,25 +160,43 @@ class Executor:
             present: Whether the ledger must have the migration now; if not so, nothing is run.
         """
         self._notices.clear()
-        run = self._run_in_transaction if script.mode is Mode.TRANSACTION else self._run_without
+        self._skipped.clear()
+        policy = OnDuplicate.FAIL if present else script.on_duplicate or self.on_duplicate
         try:
-            run(script, finish, present=present)
+            try:
+                if script.mode is Mode.TRANSACTION:
+                    self._run_in_transaction(script, finish, present=present)
+                else:
+                    completing = policy is OnDuplicate.COMPLETE
+                    self._run_without(script, finish, present=present, completing=completing)
+            except RefusedError as refused:
+                if not self._is_duplicate(refused):
+                    raise
+                if policy is OnDuplicate.COMPLETE and script.mode is Mode.TRANSACTION:
+                    self._notices.clear()
+                    self._run_in_transaction(script, finish, present=present, completing=True)
+                elif policy in {OnDuplicate.MARK, OnDuplicate.VERIFY} and self._has_not_begun(
+                    script, refused
+                ):
+                    return self._mark(script, refused, policy, started)
+                else:
+                    raise
         except AlreadyThereError:
             return self._result(script, Outcome.SKIPPED, started)
         except RefusedError as refused:
             why = self._with_remedy(refused)
-            if not present and self._is_duplicate(script, refused):
-                marked = self._mark(script, why, started)
-                if isinstance(marked, StepResult):
-                    return marked
-                why = replace(why, remedy=marked)
-            self._log_failure(script, why, started)
+            self.log_failure(script, why, started)
             self.causes[script.name] = refused.__cause__
             return replace(self._result(script, Outcome.FAILED, started), failure=why)
         return self._result(script, Outcome.APPLIED, started)
 
     def _run_in_transaction(
-        self, script: Script, finish: Callable[[Connection], None], *, present: bool
+        self,
+        script: Script,
+        finish: Callable[[Connection], None],
+        *,
+        present: bool,
+        completing: bool = False,
     ) -> None:
         phase, state = "before the script", None
         try:
@@ -184,7 +209,12 @@ class Executor:
                 try:
                     with self._listening(connection, script), self._same_session(connection, script) as state:
                         self._set_session_again(connection, script)
-                        send_script(self.dialect, connection, script)
+                        if completing:
+                            skipping = self._skipping(script)
+                            for place in range(script.done, len(script.statements)):
+                                skipping.send(connection, script.statements[place])
+                        else:
+                            send_script(self.dialect, connection, script)
                         self._check(connection, script)
                     phase = "when its ledger row was written"
                     finish(connection)
@@ -207,7 +237,9 @@ class Executor:
             why = failure(self.dialect, script, server, None, remedy=remedy)
             raise RefusedError(why, server) from error
 
-    def _run_without(self, script: Script, finish: Callable[[Connection], None], *, present: bool) -> None:
+    def _run_without(
+        self, script: Script, finish: Callable[[Connection], None], *, present: bool, completing: bool
+    ) -> None:
         state = None
         with self.dialect.autocommit(self.bind) as connection:
             self.lock.take_session(connection)
@@ -226,7 +258,10 @@ class Executor:
                         self._set_session_again(connection, script)
                     except RefusedError as refused:
                         raise half_way(script, refused, script.done, self.ledger) from refused.__cause__
-                    steps = Stepwise(self.dialect, self.ledger, connection, script, state, self._tell)
+                    skipping = self._skipping(script) if completing else None
+                    steps = Stepwise(
+                        self.dialect, self.ledger, connection, script, state, self._tell, skipping
+                    )
                     while not steps.run():
                         steps = replace(steps, script=self._fresh(connection, script))
                 with self.dialect.atomic(connection):
@@ -310,23 +345,18 @@ class Executor:
 
     # --- recording ----------------------------------------------------------------------------------------
 
-    def _is_duplicate(self, script: Script, refused: RefusedError) -> bool:
-        """Whether to mark the migration for what was refused, if the object is there without it.
+    def _is_duplicate(self, refused: RefusedError) -> bool:
+        """Whether what was refused is a duplicate by its code, and none of fluxmig's own tables."""
+        return self.dialect.is_duplicate(refused.server) and refused.server.object not in self._own_tables
 
-        Where a part of the script stays done, the rest of it is not to be given up.
-        """
-        return (
-            self.on_duplicate is OnDuplicate.MARK
-            and not refused.failure.done
-            and self.dialect.is_duplicate(refused.server)
-            and script.path.name not in self.attempted
-            and refused.server.object not in self._own_tables
-        )
+    def _has_not_begun(self, script: Script, refused: RefusedError) -> bool:
+        """Whether nothing of the script stays done: otherwise the rest of it is not to be given up."""
+        return not refused.failure.done and script.path.name not in self.attempted
 
     def _with_remedy(self, refused: RefusedError) -> Failure:
         """The failure; of a dump that makes a ledger where there is one, with the way out."""
         table = self.ledger.table.name
-        if not self.dialect.is_duplicate(refused.server) or refused.server.object not in self._own_tables:
+        if not self.dialect.is_duplicate(refused.server) or self._is_duplicate(refused):
             return refused.failure
         remedy = f"it is fluxmig's own: dump without it, by pg_dump --exclude-table '{table}*'"
         return replace(refused.failure, remedy=remedy)
@@ -335,26 +365,33 @@ class Executor:
     def _own_tables(self) -> frozenset[str]:
         return frozenset({self.ledger.table.name, self.ledger.log_table.name})
 
-    def _mark(self, script: Script, why: Failure, started: float) -> StepResult | str:
+    def _mark(self, script: Script, refused: RefusedError, policy: OnDuplicate, started: float) -> StepResult:
         """Records a migration whose object was there already, and keeps in the log what was lost.
 
-        Returns:
-            The result; or, where the object is not there or does not work, the way out.
+        Raises:
+            RefusedError: The object was not there or does not work; or, by the policy `verify`, something
+                would be lost. Nothing is recorded.
         """
+        why, rules = refused.failure, self.dialect.rules
         failing = why.statement.number if why.statement else None
         with self.lock.transaction() as connection:
             if self.ledger.has(connection, script.name):
-                return self._result(script, Outcome.SKIPPED, started)
-            broken = self._not_there(connection, why.statement.sql) if why.statement else None
-            if broken:
-                return broken
-            ask = partial(self.dialect.existing, connection)
-            lost = presence.lost(script, failing, self.dialect.rules, ask)
-            result = replace(self._result(script, Outcome.MARKED, started), failure=why, lost=lost)
+                raise AlreadyThereError
+            if why.statement:
+                reason = refuted(self.dialect, connection, why.statement, refused.server)
+                if reason is not None:
+                    raise with_remedy(refused, reason)
+            lost = presence.lost(script, failing, rules, partial(self.dialect.existing, connection))
+            if policy is OnDuplicate.VERIFY:
+                missed = tuple(would_be_lost(self.dialect, connection, script, lost))
+                if missed:
+                    raise with_remedy(refused, _not_verified(missed))
+                lost = tuple(replace(each, exists=True) for each in lost)
+            marked = replace(self._result(script, Outcome.MARKED, started), failure=why, lost=lost)
             entry = LogEntry(
                 Event.MARKED,
                 script.name,
-                f"{why.message}; {result.loss}",
+                f"{why.message}; {marked.loss}",
                 why.code,
                 failing,
                 why.line,
@@ -366,29 +403,14 @@ class Executor:
                 connection,
                 entry,
                 checksum=script.checksum,
-                duration_ms=result.duration_ms,
+                duration_ms=marked.duration_ms,
                 source=script.source,
             )
-        return result
+        return marked
 
-    def _not_there(self, connection: Connection, statement: str) -> str | None:
-        """Why what a statement met is none of what was there before the script, or does not work; or None."""
-        if sql.words(statement, self.dialect.rules, 1)[0] in _DATA:
-            return "This is a fault of the statement, and no object that was there before."
-        if broken := self.dialect.broken_duplicate(connection, statement):
-            return broken
-        made = created(statement, self.dialect.rules)
-        found = self.dialect.existing(connection, made) if made else {}
-        if made and all(each in found and not found[each].is_taken for each in made):
-            return "Nothing like it was there before: the file makes it twice. It is rolled back."
-        return None
-
-    def _log_failure(self, script: Script, why: Failure, started: float) -> None:
-        """Keeps the failure in the log; an error on the way never hides the failure itself."""
-        number = why.statement.number if why.statement else None
-        entry = LogEntry(Event.FAILED, script.path.name, why.message, why.code, number, why.line)
-        with suppress(SQLAlchemyError), self.dialect.transaction(self.bind) as connection:
-            self.ledger.log(connection, entry, checksum=script.checksum, duration_ms=_ms_since(started))
+    def _skipping(self, script: Script) -> Skipping:
+        tell = partial(self._tell, script.name)
+        return Skipping(self.dialect, script, self._own_tables, tell, self._skipped)
 
     def _has(self, name: str) -> bool:
         with self.dialect.transaction(self.bind) as connection:
@@ -409,8 +431,26 @@ class Executor:
             len(script.statements),
             reason=script.reason,
             resumed_at=script.done + 1,
+            skipped=tuple(self._skipped),
             notices=tuple(self._notices),
         )
+
+
+def _numbers(statements: Iterable[Statement]) -> str:
+    return ", ".join(str(statement.number) for statement in statements)
+
+
+def _not_verified(missed: tuple[Lost, ...]) -> str:
+    """What a mark would lose, and the way out."""
+    first, count = missed[0].statement, len(missed)
+    others = f"{count} other statements are no duplicates"
+    if count == 1:
+        others = "1 other statement is no duplicate"
+    which = "that" if count == 1 else "the first"
+    return (
+        f"{others}, and would be lost; {which} of line {first.line}: {first.first_line}\n"
+        "Nothing is recorded. --on-duplicate complete runs what is not there, and mark gives it up."
+    )
 
 
 def _ms_since(started: float) -> int:

@@ -20,12 +20,15 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
     delete,
     false,
     func,
     insert,
     inspect,
+    or_,
     select,
+    update,
 )
 from sqlalchemy.exc import DBAPIError
 
@@ -35,7 +38,7 @@ from fluxmig.layouts.numbered import migration_of
 from fluxmig.model import Event, LogEntry, Progress, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Insert, Row, Select
@@ -51,6 +54,9 @@ _ENDS = frozenset(
     | {Event.MARKED_BY_HAND, Event.ADOPTED, Event.RESOLVED, Event.RENAMED}
 )
 """Behind one of these, earlier progress says nothing."""
+
+_AT_ONCE = 500
+"""Names in one query: databases allow so many parameters and not many more."""
 
 _LATER = ("reason", "statements", "lost", "unchecked", "source")
 """Columns that a log of an earlier version does not have."""
@@ -81,6 +87,7 @@ class Snapshot:
         records: The ledger's rows in the order of application.
         last_events: The newest row of the log for each migration.
         progress: How far each script has come that runs without a transaction and has not come to its end.
+        texts: What the log has kept of the migrations in question.
     """
 
     exists: bool = False
@@ -88,6 +95,7 @@ class Snapshot:
     records: tuple[Record, ...] = ()
     last_events: Mapping[str, LogEntry] = field(default_factory=dict)
     progress: Mapping[str, Progress] = field(default_factory=dict)
+    texts: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Ledger:
@@ -167,27 +175,40 @@ class Ledger:
 
     # --- reading ------------------------------------------------------------------------------------------
 
-    def read(self, connection: Connection, *, may_read: Callable[[Connection, Table], bool]) -> Snapshot:
-        """Everything, in a fixed number of queries. Creates nothing.
+    def read(
+        self,
+        connection: Connection,
+        *,
+        may_read: Callable[[Connection, Table], bool],
+        in_question: Callable[[Sequence[Record]], Sequence[str]] = lambda _: (),
+    ) -> Snapshot:
+        """Everything, in a fixed number of queries; one more where a text is in question. Creates nothing.
 
         Args:
             connection: Where to read.
             may_read: Whether the login may read a table; a log that it may not read is as good as none.
+            in_question: Of which records the kept text is asked for.
         """
         exists = self.exists(connection)
         log_exists = self.log_exists(connection)
         records = self._records(connection) if exists else ()
         if not log_exists or not may_read(connection, self.log_table):
             return Snapshot(exists, log_exists, records)
+        names = in_question(records)
         try:
-            last_events, progress = self._from_log(
-                connection, lambda: (self._last_events(connection), self.progress(connection))
+            last_events, progress, texts = self._from_log(
+                connection,
+                lambda: (
+                    self._last_events(connection, exists=exists),
+                    self.progress(connection),
+                    self._texts(connection, names),
+                ),
             )
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise
             return Snapshot(exists, log_exists, records)  # another's table
-        return Snapshot(exists, log_exists, records, last_events, progress)
+        return Snapshot(exists, log_exists, records, last_events, progress, texts)
 
     def entries(self, connection: Connection, name: str | None = None) -> tuple[LogEntry, ...]:
         """The rows of the log in the order of writing; of one migration where its name is given."""
@@ -205,17 +226,24 @@ class Ledger:
 
         It is that of the file without a byte order mark, and kept of files of up to `KEPT_BYTES`.
         """
-        log = self.log_table.c
+        return self._from_log(connection, lambda: self._texts(connection, [name])).get(name)
 
-        def read() -> str | None:
-            if self.log_is_old:
-                return None
-            query = select(log.source).where(log.migration_name == name, log.event.in_(_RECORDS))
-            kept: str | None = connection.scalar(query.order_by(log.id.desc()).limit(1))
-            return kept
-
-        kept = self._from_log(connection, read)
-        return zlib.decompress(base64.b64decode(kept)) if kept else None
+    def _texts(self, connection: Connection, names: Sequence[str]) -> dict[str, bytes]:
+        """The texts of several migrations, but of those whose text was not kept; no query for no names."""
+        log, found = self.log_table.c, {}
+        # Who resolves a failed one as done records the file as it is then; a marked one has its text.
+        resolved = and_(log.event == Event.RESOLVED.value, log.checksum.is_not(None))
+        records = or_(log.event.in_(_RECORDS), resolved)
+        for first in range(0, 0 if self.log_is_old else len(names), _AT_ONCE):
+            some = names[first : first + _AT_ONCE]
+            newest = select(func.max(log.id)).where(log.migration_name.in_(some), records)
+            rows = connection.execute(
+                select(log.migration_name, log.source).where(log.id.in_(newest.group_by(log.migration_name)))
+            )
+            for name, kept in rows:
+                if (text := _unpacked(kept)) is not None:
+                    found[name] = text
+        return found
 
     def progress(self, connection: Connection, name: str | None = None) -> dict[str, Progress]:
         """How far each script has come that was started and has not come to its end.
@@ -273,10 +301,22 @@ class Ledger:
             records.append(Record(number, name, _aware(applied_at), execution_time_ms, checksum, applied_by))
         return tuple(records)
 
-    def _last_events(self, connection: Connection) -> dict[str, LogEntry]:
-        """The newest row of each migration but for `accepted`, which leaves a marked one marked."""
+    def _last_events(self, connection: Connection, *, exists: bool) -> dict[str, LogEntry]:
+        """The newest row of each migration, of those that tell what it is.
+
+        Not `accepted`, which leaves a marked one marked; nor the failure of one that the ledger has, which is
+        that of an attempt to redo it and left it as it was.
+
+        Args:
+            connection: Where to read.
+            exists: Whether there is a ledger.
+        """
         log = self.log_table.c
-        newest = select(func.max(log.id)).where(log.event != Event.ACCEPTED.value)
+        tells = log.event != Event.ACCEPTED.value
+        if exists:
+            applied = select(self.table.c.migration_name)
+            tells &= (log.event != Event.FAILED.value) | log.migration_name.not_in(applied)
+        newest = select(func.max(log.id)).where(tells)
         rows = connection.execute(
             self._select_entries().where(log.id.in_(newest.group_by(log.migration_name)))
         )
@@ -314,25 +354,28 @@ class Ledger:
         if self.log_is_old:
             self._add_columns(connection)
         with connection.begin_nested() as trial:
-            connection.execute(select(self.log_table).where(false()))
+            connection.execute(self._select_entries().where(false()))
             connection.execute(self.log_statement(LogEntry(Event.STARTED, self.log_table.name)))
             trial.rollback()
 
     def _add_columns(self, connection: Connection) -> None:
-        """Gives a log of an earlier version the columns that came later."""
-        there = {column["name"] for column in inspect(connection).get_columns(*self._place_of_log)}
+        """Gives a log of an earlier version the columns that came later; without the right to, it stays."""
+        log = self.log_table
+        there = {column["name"] for column in inspect(connection).get_columns(log.name, log.schema)}
         quote = connection.dialect.identifier_preparer
-        for name in _LATER:
-            if name not in there:
-                column = self.log_table.c[name]
-                kind = column.type.compile(connection.dialect)
-                add = f"ALTER TABLE {quote.format_table(self.log_table)} ADD COLUMN {name} {kind}"
-                send_as_is(connection, add)
-        self.log_is_old = False
-
-    @property
-    def _place_of_log(self) -> tuple[str, str | None]:
-        return self.log_table.name, self.log_table.schema
+        try:
+            with connection.begin_nested():
+                for name in _LATER:
+                    if name not in there:
+                        kind = log.c[name].type.compile(connection.dialect)
+                        send_as_is(
+                            connection, f"ALTER TABLE {quote.format_table(log)} ADD COLUMN {name} {kind}"
+                        )
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise
+        else:
+            self.log_is_old = False
 
     def record(
         self,
@@ -373,6 +416,11 @@ class Ledger:
         found = connection.execute(delete(self.table).where(self.table.c.migration_name == entry.name))
         _expect_one(found.rowcount, self.table, entry.name)
         self.log(connection, entry, duration_ms=duration_ms)
+
+    def update(self, connection: Connection, name: str, values: Mapping[str, object]) -> None:
+        """Gives columns of the migration's row in the ledger other values; the log is left alone."""
+        row = update(self.table).where(self.table.c.migration_name == name).values(values)
+        _expect_one(connection.execute(row).rowcount, self.table, name)
 
     def log(
         self,
@@ -432,6 +480,14 @@ def _expect_one(count: int, table: Table, name: str) -> None:
 def _kept(source: bytes) -> str | None:
     """A text as the log keeps it: compressed, in characters that every database has; None if too large."""
     return base64.b64encode(zlib.compress(source)).decode() if len(source) <= KEPT_BYTES else None
+
+
+def _unpacked(kept: str | None) -> bytes | None:
+    """The text; None if there is none, or something else than `_kept` makes."""
+    try:
+        return zlib.decompress(base64.b64decode(kept)) if kept else None
+    except (ValueError, zlib.error):
+        return None
 
 
 def _entry(row: Row[Any]) -> LogEntry:

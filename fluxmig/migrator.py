@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 import fluxmig
-from fluxmig import layouts, planner, presence, script, sql
+from fluxmig import bookkeeping, layouts, mend, planner, presence, script, sql
 from fluxmig.adopt import Candidate, adoptions
 from fluxmig.dialects import dialect_of
 from fluxmig.errors import (
@@ -29,10 +29,10 @@ from fluxmig.errors import (
     LedgerError,
     MigrationFailedError,
     MigrationFileError,
-    RollbackError,
 )
 from fluxmig.execute import Executor
 from fluxmig.foresight import foreseen
+from fluxmig.layouts.numbered import Folder
 from fluxmig.ledger import Ledger, Snapshot
 from fluxmig.lock import Lock
 from fluxmig.model import (
@@ -43,27 +43,32 @@ from fluxmig.model import (
     FileProblem,
     Finding,
     LogEntry,
+    Mending,
     Mode,
     OnDuplicate,
     Outcome,
     Plan,
+    RedoPlan,
+    RedoReport,
     Report,
     RollbackReport,
     RollbackResult,
     Script,
+    Settlement,
     State,
     Verification,
 )
 from fluxmig.objects import Created, created
+from fluxmig.reversal import redo, take_back
 from fluxmig.transcript import transcript
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from fluxmig.foresight import Duplicate
-    from fluxmig.layouts.numbered import Folder
     from fluxmig.model import (
         Adoption,
+        Change,
         DownScript,
         Migration,
         MigrationStatus,
@@ -168,7 +173,7 @@ class Migrator:
         """Every migration on disk or in the ledger, in the order of the files. Only reads."""
         folder = layouts.read(self._folder)
         with self._errors():
-            _, snapshot = self._read()
+            _, snapshot = self._read(folder)
         return _statuses(folder, snapshot)
 
     def plan(
@@ -182,7 +187,7 @@ class Migrator:
         """What `run` would do with the same arguments, and everything it would refuse. Only reads."""
         folder = layouts.read(self._folder)
         with self._errors():
-            _, snapshot = self._read()
+            _, snapshot = self._read(folder)
             plan, _ = self._plan(folder, snapshot, planner.Selection(to, steps, only, restart))
             return replace(plan, findings=(*plan.findings, *self._duplicates(plan, snapshot.progress)))
 
@@ -197,7 +202,7 @@ class Migrator:
         """The SQL that `run` would send, in pieces, for psql or the sqlite3 shell. Only reads."""
         folder = layouts.read(self._folder)
         with self._errors():
-            ledger, snapshot = self._read()
+            ledger, snapshot = self._read(folder)
         plan, _ = self._plan(folder, snapshot, planner.Selection(to, steps, only, restart))
         ledger.is_brought = self._is_brought(plan, ledger, snapshot)
         key = self._executor(ledger, snapshot).lock.key
@@ -218,24 +223,31 @@ class Migrator:
 
     def verify(self) -> Verification:
         """Whether the database and the folder are fit for a run. Only reads, and changes nothing."""
+        findings: list[Finding] = []
+        warnings: list[Finding] = []
+        folder = None
+        try:
+            folder = layouts.read(self._folder)
+        except (MigrationFileError, ConfigError) as error:
+            findings.append(Finding("files", error.message, (), error.remedy))
         with self._errors(), self._dialect.reading(self._bind) as connection:
             ledger = self._ledger(connection)
-            snapshot = ledger.read(connection, may_read=self._dialect.may_read)
+            snapshot = self._snapshot(ledger, connection, folder)
             info = self._dialect.info(connection, ledger.table.schema)
             can_create = self._dialect.may_create(connection, ledger.table.schema)
             can_write = self._dialect.may_write(connection, ledger.table) if snapshot.exists else None
-        findings: list[Finding] = []
         statuses: tuple[MigrationStatus, ...] = ()
-        try:
-            folder = layouts.read(self._folder)
+        if folder:
             statuses = _statuses(folder, snapshot)
+            todo = planner.pending(statuses)
             findings += folder.findings
-            findings += planner.findings(statuses, ())
+            for finding in planner.findings(statuses, todo):
+                is_problem = finding.kind != "out of order" or self._strict_order
+                (findings if is_problem else warnings).append(finding)
             findings += planner.unsettled(statuses)
             findings += self._absent(statuses, snapshot)
-            findings += _unreadable(self._scripts(planner.pending(statuses)))
-        except (MigrationFileError, ConfigError) as error:
-            findings.append(Finding("files", error.message, (), error.remedy))
+            findings += _unreadable(self._scripts(todo))
+            warnings += planner.shared_numbers(statuses)
         findings += self._permissions(ledger, info.user, can_create=can_create, can_write=can_write)
         return Verification(
             info,
@@ -247,6 +259,7 @@ class Migrator:
             applied=len(snapshot.records),
             pending=len(planner.pending(statuses)),
             findings=tuple(findings),
+            warnings=tuple(warnings),
         )
 
     def adopt_plan(self) -> tuple[Adoption, ...]:
@@ -261,16 +274,20 @@ class Migrator:
         with self._errors(), self._dialect.reading(self._bind) as connection:
             return self._adoptions(connection, self._ledger(connection), folder)
 
-    def rollback_plan(self, steps: int = 1, *, record_only: bool = False) -> RollbackReport:
-        """What `rollback` would do with the same arguments. Only reads.
-
-        Raises:
-            RollbackError: Nothing is applied.
-        """
+    def rollback_plan(
+        self, steps: int | None = None, *, to: str | None = None, record_only: bool = False
+    ) -> RollbackReport:
+        """What `rollback` would do with the same arguments; raises as it does. Only reads."""
         with self._errors():
             _, snapshot = self._read()
-        chosen = self._last(snapshot, steps, record_only=record_only)
-        return RollbackReport(tuple(RollbackResult(record.name, down is not None) for record, down in chosen))
+        planned, _ = self._way_back(snapshot, steps, to, record_only=record_only)
+        return planned
+
+    def redo_plan(self, name: str | None = None) -> RedoPlan:
+        """What `redo` would do with the same arguments; raises as it does. Only reads."""
+        with self._errors():
+            _, snapshot = self._read()
+        return self._redo_plan(snapshot, name)
 
     # --- writing ------------------------------------------------------------------------------------------
 
@@ -321,17 +338,16 @@ class Migrator:
 
         try:
             with self._errors():
-                ledger, snapshot = self._read()
+                ledger, snapshot = self._read(folder)
                 plan, statuses = self._plan(folder, snapshot, planner.Selection(to, steps, only, restart))
-                self._refuse_inside_a_transaction(plan)
+                self._refuse_inside_a_transaction(plan.scripts)
                 todo = tuple(migration.name for migration in planner.pending(statuses))
                 findings += plan.findings
                 if not plan.scripts:
                     return report()
                 executor = self._executor(ledger, snapshot, on_notice)
                 ledger.is_brought = self._is_brought(plan, ledger, snapshot)
-                if without_log := executor.prepare():
-                    findings.append(_no_log(ledger, without_log))
+                findings += _without_log(executor)
                 for planned in plan.scripts:
                     if on_start:
                         on_start(planned)
@@ -352,38 +368,209 @@ class Migrator:
             raise MigrationFailedError(report=report(), failures=failures) from cause
         return report()
 
-    def rollback(self, steps: int = 1, *, record_only: bool = False) -> RollbackReport:
+    def rollback(
+        self,
+        steps: int | None = None,
+        *,
+        to: str | None = None,
+        record_only: bool = False,
+        expected: Sequence[str] | None = None,
+        on_step: Callable[[RollbackResult], None] | None = None,
+        on_notice: Callable[[Notice], None] | None = None,
+    ) -> RollbackReport:
         """Takes the last applied migrations back, newest first, each in a transaction of its own. Writes.
 
-        A migration with a down script is reversed by it, and its record removed with it. Without one, or
-        with `record_only`, only the record is removed, and the SQL stays as it is.
+        Each is reversed by its down script, and its record removed with it. All of these are read, split and
+        checked before the first one runs.
+
+        Args:
+            steps: At most so many; one, where `to` is not given either.
+            to: All that was applied after this file name or number, which itself stays; "0" is before the
+                first.
+            record_only: Whether to remove the records alone, and leave what the SQL has done.
+            expected: What a person has agreed to, by name: where it would not be these any more, nothing is
+                done.
+            on_step: Called after each, on the calling thread.
+            on_notice: Called with what the server says while a down script runs, likewise. An error of its
+                own is lost.
 
         Raises:
-            RollbackError: Nothing is applied, or a down script failed; then that one changed nothing, and
-                what came before it is taken back.
+            RollbackError: Nothing is applied; or one of the migrations has no down script, or no file, and
+                nothing was done. Or a down script failed: that one changed nothing, unless it runs without a
+                transaction, and what came before it is taken back. `report` says what that is.
+            LedgerError: `to` is not applied, or others than the expected ones would be taken back. Nothing
+                was done.
         """
-        done: list[RollbackResult] = []
+        planned, results, findings = RollbackReport(), list[RollbackResult](), list[Finding]()
+
+        def report() -> RollbackReport:
+            return replace(planned, results=tuple(results), findings=tuple(findings))
+
         try:
             with self._errors():
                 ledger, snapshot = self._read()
-                chosen = self._last(snapshot, steps, record_only=record_only)
-                executor = self._executor(ledger, snapshot)
-                executor.prepare()
-                for record, down in chosen:
-                    started = time.perf_counter()
-                    if down is None:
-                        executor.unrecord(record.name)
-                    elif failure := executor.reverse(down).failure:
-                        cause = executor.causes[record.name]
-                        nothing = "" if down.mode is Mode.NO_TRANSACTION else ", and changed nothing"
-                        text = f"the down script of {record.name} failed{nothing}\n{failure}"
-                        raise RollbackError(text) from cause
-                    elapsed_ms = round((time.perf_counter() - started) * 1000)
-                    done.append(RollbackResult(record.name, down is not None, elapsed_ms))
+                planned, scripts = self._way_back(snapshot, steps, to, record_only=record_only)
+                findings += planned.findings
+                _refuse_unexpected(planned.names, expected)
+                self._refuse_inside_a_transaction(script for script in scripts if script)
+                if not scripts:
+                    return report()
+                executor = self._executor(ledger, snapshot, on_notice)
+                findings += _without_log(executor)
+                for name, script in zip(planned.names, scripts, strict=True):
+                    result = take_back(executor, name, script)
+                    if result is None:
+                        findings.append(_overtaken(name))
+                        continue
+                    results.append(result)
+                    if on_step:
+                        on_step(result)
         except FluxmigError as error:
-            error.report = RollbackReport(tuple(done))
+            error.report = report()
             raise
-        return RollbackReport(tuple(done))
+        return report()
+
+    def redo(
+        self, name: str | None = None, *, on_notice: Callable[[Notice], None] | None = None
+    ) -> RedoReport:
+        """Takes a migration back by its down script, and applies its file as it is now. Writes.
+
+        Both in one transaction, so that a failure of either changes nothing; where that cannot be
+        (`RedoPlan.apart`), one after the other. It becomes the last one in the ledger. What was applied after
+        it is not touched.
+
+        Args:
+            name: Its file name or number; the last one applied by default.
+            on_notice: Called with what the server says meanwhile, on the calling thread. An error of its own
+                is lost.
+
+        Raises:
+            RollbackError: Nothing is applied; or it has no down script, or no file; or the down script
+                failed. Nothing was done, unless the down script runs without a transaction.
+            MigrationFailedError: The file failed. Nothing was done; or the migration is taken back and
+                pending, and the message and `report` say so.
+            LedgerError: It is not applied.
+        """
+        findings: list[Finding] = []
+        try:
+            with self._errors():
+                ledger, snapshot = self._read()
+                plan = self._redo_plan(snapshot, name)
+                self._refuse_inside_a_transaction((plan.down, plan.up))
+                findings += plan.findings
+                executor = self._executor(ledger, snapshot, on_notice)
+                findings += _without_log(executor)
+                report = redo(executor, plan)
+        except FluxmigError as error:
+            error.report = replace(error.report or RollbackReport(), findings=tuple(findings))
+            raise
+        return replace(report, findings=tuple(findings))
+
+    # --- what the ledger says -----------------------------------------------------------------------------
+    #
+    # All of these write, with `dry_run` nothing but the answer; run or reverse no SQL of a migration; take a
+    # file name, with or without `.sql`, or a number that one file alone has; and write `reason` into the log.
+    # All changes are made in one transaction, or none.
+
+    def mark(
+        self,
+        *names: str,
+        through: str | None = None,
+        all_pending: bool = False,
+        reason: str | None = None,
+        dry_run: bool = False,
+    ) -> Mending:
+        """Records pending migrations as applied, without running them. Writes.
+
+        Args:
+            names: These; or
+            through: all that are pending, up to and including this one; or
+            all_pending: all. Of these last two there may be none, and then nothing is written.
+            reason: Why, for the log.
+            dry_run: Whether to write nothing.
+
+        Raises:
+            ConfigError: A name stands for nothing, or for several files.
+            LedgerError: One of them is applied already or partial, or became so meanwhile.
+        """
+        return self._mend(
+            lambda statuses: mend.mark(statuses, names, through=through, all_pending=all_pending),
+            reason,
+            dry_run=dry_run,
+        )
+
+    def unmark(self, *names: str, reason: str | None = None, dry_run: bool = False) -> Mending:
+        """Removes the records of migrations, and touches nothing else. Writes; raises as `mark` does."""
+        return self._mend(lambda statuses: mend.unmark(statuses, names), reason, dry_run=dry_run)
+
+    def accept(self, *names: str, reason: str | None = None, dry_run: bool = False) -> Mending:
+        """Records that edited files are right: their checksums replace the old ones. Writes.
+
+        Raises:
+            ConfigError: As `mark`.
+            LedgerError: One of them is not applied, not in the folder, or unchanged.
+        """
+        return self._mend(lambda statuses: mend.accept(statuses, names), reason, dry_run=dry_run)
+
+    def resolve(
+        self, *names: str, settlement: Settlement | str, reason: str | None = None, dry_run: bool = False
+    ) -> Mending:
+        """Settles migrations that failed, stopped half-way, or were marked for a duplicate. Writes.
+
+        Args:
+            names: These.
+            settlement: `DONE`: what failed or is partial is recorded as applied, without running the rest;
+                the record of a marked one is right. `RETRY`: the next run begins with statement 1; the record
+                of a marked one goes. Where a down script stopped half-way, the next rollback begins with its
+                statement 1.
+            reason: Why, for the log.
+            dry_run: Whether to write nothing.
+
+        Raises:
+            ConfigError: As `mark`.
+            LedgerError: One of them has nothing to settle; or the log, which alone could keep it, cannot be
+                written.
+        """
+        settled = Settlement(settlement)
+        return self._mend(lambda statuses: mend.resolve(statuses, names, settled), reason, dry_run=dry_run)
+
+    def rename(self, old: str, new: str, *, reason: str | None = None, dry_run: bool = False) -> Mending:
+        """Gives the record of a migration the name that its file has now. Writes.
+
+        Raises:
+            ConfigError: As `mark`.
+            LedgerError: The old file is still there, or the old name not in the ledger; the new file is not
+                there, applied already, or another than what was applied.
+        """
+        return self._mend(lambda statuses: mend.rename(statuses, old, new), reason, dry_run=dry_run)
+
+    def mend(self, changes: Iterable[Change], *, reason: str | None = None) -> Mending:
+        """Makes the changes that one of the methods above gave for a dry run, and no others. Writes.
+
+        Raises:
+            LedgerError: What they were decided on is no longer so; its message tells what is. Nothing is
+                written then.
+            LockTimeoutError, DatabaseConnectionError: Nothing is written, unless the message of the latter
+                says that a commit is in doubt.
+        """
+        changes = tuple(changes)
+        mend.refuse_unfit(reason)
+        if not changes:
+            return Mending()
+        with self._errors():
+            ledger, snapshot = self._read()
+            executor = self._executor(ledger, snapshot)
+            findings = _without_log(executor)
+            for finding in findings:
+                _refuse_without_log(changes, finding)
+            check = partial(self._refuse_if_changed, changes)
+            try:
+                bookkeeping.write(changes, reason, ledger=ledger, lock=executor.lock, check=check)
+            except IntegrityError:  # a tool that knows no lock came between check and writing
+                with self._dialect.reading(self._bind) as connection:
+                    check(connection)
+                raise
+        return Mending(changes, tuple(findings))
 
     def adopt(self, reason: str | None = None) -> AdoptionReport:
         """Records the pending migrations of which all is there, as `adopt_plan` tells, in one transaction.
@@ -404,8 +591,7 @@ class Migrator:
         with self._errors():
             ledger, snapshot = self._read()
             executor = self._executor(ledger, snapshot)
-            without_log = executor.prepare()
-            findings = (_no_log(ledger, without_log),) if without_log else ()
+            findings = tuple(_without_log(executor))
             with executor.lock.transaction() as connection:
                 found = self._adoptions(connection, ledger, folder)
                 chosen = tuple(
@@ -422,10 +608,35 @@ class Migrator:
 
     # --- parts --------------------------------------------------------------------------------------------
 
-    def _read(self) -> tuple[Ledger, Snapshot]:
+    def _mend(
+        self,
+        decide: Callable[[Sequence[MigrationStatus]], tuple[Change, ...]],
+        reason: str | None,
+        *,
+        dry_run: bool,
+    ) -> Mending:
+        mend.refuse_unfit(reason)
+        changes = decide(self.status())
+        return Mending(changes) if dry_run else self.mend(changes, reason=reason)
+
+    def _refuse_if_changed(self, changes: Sequence[Change], connection: Connection) -> None:
+        """Reads both tables again, and raises where what the changes were decided on is no longer so."""
+        files = tuple(
+            status.migration for change in changes for status in change.statuses if status.migration
+        )
+        folder = Folder(self._folder, files)
+        now = self._snapshot(self._ledger(connection), connection, folder)
+        mend.refuse_if_changed(changes, _statuses(folder, now))
+
+    def _read(self, folder: Folder | None = None) -> tuple[Ledger, Snapshot]:
+        """The ledger and what it holds; for `_statuses` of a folder, with the texts that these need."""
         with self._dialect.reading(self._bind) as connection:
             ledger = self._ledger(connection)
-            return ledger, ledger.read(connection, may_read=self._dialect.may_read)
+            return ledger, self._snapshot(ledger, connection, folder)
+
+    def _snapshot(self, ledger: Ledger, connection: Connection, folder: Folder | None) -> Snapshot:
+        in_question = partial(planner.in_question, folder.migrations if folder else ())
+        return ledger.read(connection, may_read=self._dialect.may_read, in_question=in_question)
 
     def _ledger(self, connection: Connection) -> Ledger:
         """The ledger with its schema spelled out, so that no search path that a file sets can hide it."""
@@ -456,15 +667,13 @@ class Migrator:
         for finding in found:
             if finding.kind in refused:
                 raise LedgerError(finding.message, remedy=finding.remedy, names=finding.names)
-        scripts = self._scripts(todo)
-        if problems := [item for item in scripts if isinstance(item, FileProblem)]:
-            raise MigrationFileError(problems)
+        scripts = _sound(self._scripts(todo))
+        _refuse_to_run_again(found, scripts)
         restart = planner.to_restart(statuses, todo, selection)
         ready = []
         for item in scripts:
-            if isinstance(item, Script):
-                progress = None if item.name == restart else snapshot.progress.get(item.name)
-                ready.append(script.resumed(item, progress, self._dialect.repeatable))
+            progress = None if item.name == restart else snapshot.progress.get(item.name)
+            ready.append(script.resumed(item, progress, self._dialect.repeatable))
         restarts = frozenset({restart} if restart else ())
         return Plan(tuple(ready), (*folder.findings, *found, *_of_files(ready)), restarts), statuses
 
@@ -476,35 +685,34 @@ class Migrator:
         with self._dialect.reading(self._bind) as connection:
             ask = partial(self._dialect.existing, connection)
             duplicates = foreseen(plan.scripts, self._dialect.rules, ask)
-        marks = self._on_duplicate is OnDuplicate.MARK
-        return [_foreseen(found, marks=marks and found.script not in attempted) for found in duplicates]
+        policies = {each.name: each.on_duplicate or self._on_duplicate for each in plan.scripts}
+        return [_foreseen(found, policies[found.script], attempted) for found in duplicates]
 
     def _absent(self, statuses: Iterable[MigrationStatus], snapshot: Snapshot) -> tuple[Finding, ...]:
         """What applied migrations have made that is not there.
 
-        Of a marked one, nothing was made. Of one that has changed since, only what it removes is looked at:
-        what the new text makes was never run.
+        Of one that was marked for a duplicate, nothing was made. Of one that has changed since, or that a
+        person has settled, only what it removes is looked at.
         """
-        by_name = {status.name: status for status in statuses if Condition.MARKED not in status.conditions}
+        settled = {Event.MARKED_BY_HAND, Event.RESOLVED}
+        by_name = {status.name: status for status in statuses if not _is_marked(status)}
         applied = [by_name[record.name] for record in snapshot.records if record.name in by_name]
         partial_ones = [status for status in by_name.values() if Condition.PARTIAL in status.conditions]
-        unchecked = {Condition.MODIFIED, Condition.PARTIAL}
-        files = [
-            presence.Applied(
-                status.name, self._readable(status), is_checked=unchecked.isdisjoint(status.conditions)
-            )
-            for status in (*applied, *partial_ones)
-        ]
+        files = []
+        for status in (*applied, *partial_ones):
+            is_settled = status.last_event is not None and status.last_event.event in settled
+            checked = not is_settled and {Condition.MODIFIED, Condition.PARTIAL}.isdisjoint(status.conditions)
+            files.append(presence.Applied(status.name, self._readable(status), is_checked=checked))
         with self._errors(), self._dialect.reading(self._bind) as connection:
             return presence.absent(files, self._dialect.rules, partial(self._dialect.existing, connection))
 
     def _adoptions(self, connection: Connection, ledger: Ledger, folder: Folder) -> tuple[Adoption, ...]:
         """As `adopt_plan` says; of a marked migration, nothing was made and nothing removed."""
-        snapshot = ledger.read(connection, may_read=self._dialect.may_read)
+        snapshot = self._snapshot(ledger, connection, folder)
         files = []
         problems = []
         for status in _statuses(folder, snapshot):
-            if Condition.MARKED in status.conditions:
+            if _is_marked(status):
                 continue
             item = self._script(status.name, status.migration) if status.migration else None
             if isinstance(item, FileProblem) and status.state is State.PENDING:
@@ -522,14 +730,14 @@ class Migrator:
         item = self._script(status.name, status.migration) if status.migration else None
         return item if isinstance(item, Script) else None
 
-    def _refuse_inside_a_transaction(self, plan: Plan) -> None:
+    def _refuse_inside_a_transaction(self, scripts: Iterable[Script]) -> None:
         """Raises `ConfigError` before anything runs, where a script cannot run on the caller's connection."""
         if not isinstance(self._bind, Connection) or not self._bind.in_transaction():
             return
-        for planned in plan.scripts:
+        for planned in scripts:
             if planned.mode is Mode.NO_TRANSACTION:
                 raise ConfigError(
-                    f"{planned.name} has to run outside a transaction ({planned.reason}), and the given"
+                    f"{planned.path.name} has to run outside a transaction ({planned.reason}), and the given"
                     " connection is inside one",
                     remedy="give fluxmig an Engine, or a Connection that is not in a transaction",
                 )
@@ -554,27 +762,51 @@ class Migrator:
         rules, reason = self._dialect.rules, self._dialect.no_transaction_reason
         return script.prepare(name, file.path, file.checksum, file.source, rules, reason)
 
-    def _last(
-        self, snapshot: Snapshot, steps: int, *, record_only: bool
-    ) -> list[tuple[Record, Script | None]]:
-        """The newest records, each with its down script made ready, or None where there is none to run."""
-        if steps < 1:
-            raise ConfigError(f"steps must be 1 or more, and not {steps}")
-        if not snapshot.records:
-            raise RollbackError("nothing is applied, so there is nothing to roll back")
-        folder = None if record_only else layouts.read(self._folder)
-        downs = {migration.name: migration.down for migration in folder.migrations} if folder else {}
-        chosen: list[tuple[Record, Script | None]] = []
-        for record in snapshot.records[: -steps - 1 : -1]:
-            down = downs.get(record.name)
-            ready = self._script(record.name, down) if down else None
-            if isinstance(ready, FileProblem):
-                raise MigrationFileError([ready])
-            if ready:
-                progress = snapshot.progress.get(ready.path.name)
-                ready = script.resumed(ready, progress, self._dialect.repeatable)
-            chosen.append((record, ready))
-        return chosen
+    def _way_back(
+        self, snapshot: Snapshot, steps: int | None, to: str | None, *, record_only: bool
+    ) -> tuple[RollbackReport, list[Script | None]]:
+        """What to take back, newest first, and the down script of each made ready; None to run none."""
+        try:
+            folder = layouts.read(self._folder)
+        except (ConfigError, MigrationFileError):
+            if snapshot.records and not record_only:
+                raise
+            folder = Folder(
+                self._folder, ()
+            )  # the ledger is enough to remove records, and to see it is empty
+        statuses = _statuses(folder, snapshot)
+        chosen, behind = planner.to_take_back(statuses, steps, to)
+        scripts: list[Script] = []
+        findings: tuple[Finding, ...] = ()
+        if not record_only:
+            planner.refuse_without_down(
+                chosen, otherwise=", or `--record-only` removes the records and reverses nothing"
+            )
+            scripts = self._downs(chosen, snapshot)
+            findings = (*planner.of_reversal(statuses, chosen), *_of_files(scripts))
+        results = tuple(RollbackResult(status.name, reversed=not record_only) for status in chosen)
+        return RollbackReport(results, findings, behind), [*scripts] or [None] * len(chosen)
+
+    def _redo_plan(self, snapshot: Snapshot, name: str | None) -> RedoPlan:
+        folder = layouts.read(self._folder)
+        statuses = _statuses(folder, snapshot)
+        chosen = planner.to_redo(statuses, name)
+        (down,) = self._downs((chosen,), snapshot)
+        (up,) = _sound(self._scripts([chosen.migration] if chosen.migration else []))
+        dialect = self._dialect
+        apart = planner.apart(
+            down, up, product=dialect.product, has_transactional_ddl=dialect.has_transactional_ddl
+        )
+        later = planner.applied_after(statuses, chosen.name)
+        odd = [finding for finding in planner.of_reversal((), (chosen,)) if finding.kind == "marked"]
+        return RedoPlan(down, up, apart, later, (*odd, *_of_files((down, up))))
+
+    def _downs(self, chosen: Iterable[MigrationStatus], snapshot: Snapshot) -> list[Script]:
+        """The down scripts of these, made ready, to go on behind what an earlier attempt has done."""
+        pairs = [(status.name, status.migration.down) for status in chosen if status.migration]
+        scripts = _sound(self._script(name, down) for name, down in pairs if down)
+        progress, repeatable = snapshot.progress, self._dialect.repeatable
+        return [script.resumed(each, progress.get(each.path.name), repeatable) for each in scripts]
 
     def _permissions(
         self, ledger: Ledger, user: str | None, *, can_create: bool | None, can_write: bool | None
@@ -632,37 +864,98 @@ def _client() -> str:
 
 
 def _statuses(folder: Folder, snapshot: Snapshot) -> tuple[MigrationStatus, ...]:
-    return planner.statuses(folder.migrations, snapshot.records, snapshot.last_events, snapshot.progress)
+    return planner.statuses(
+        folder.migrations, snapshot.records, snapshot.last_events, snapshot.progress, snapshot.texts
+    )
+
+
+def _refuse_to_run_again(findings: Iterable[Finding], scripts: Iterable[Script | FileProblem]) -> None:
+    """Raises `LedgerError` where a script has run already, under another name, and has a statement."""
+    about = {item.name for item in scripts if isinstance(item, Script) and item.statements}
+    refused = [found for found in findings if found.kind == "renamed" and not about.isdisjoint(found.names)]
+    if refused:
+        messages = [found.message for found in refused]
+        several = "`fluxmig rename OLD NEW` mends the ledger; `fluxmig unmark OLD` if it shall run again"
+        raise LedgerError(
+            "would run a second time: " + "\n".join(messages),
+            remedy=refused[0].remedy if len(refused) == 1 else several,
+            names=[name for found in refused for name in found.names],
+        )
+
+
+def _is_marked(status: MigrationStatus) -> bool:
+    """Whether it is recorded for a duplicate, so that nothing of it has run."""
+    return status.last_event is not None and status.last_event.event is Event.MARKED
 
 
 def _of_files(scripts: Iterable[Script]) -> list[Finding]:
     """What is odd about files that are about to run."""
     scripts = tuple(scripts)
-    names = tuple(item.name for item in scripts if not item.statements)
+    names = tuple(item.path.name for item in scripts if not item.statements)
     found = []
     if names:
         found.append(
             Finding("empty", f"holds no statement: {', '.join(names)}", names, "is the SQL missing?")
         )
     for item in scripts:
-        found += [Finding("directive", f"{item.name}: {text}", (item.name,)) for text in item.warnings]
+        name = item.path.name
+        found += [Finding("directive", f"{name}: {text}", (name,)) for text in item.warnings]
     return found
 
 
-def _foreseen(found: Duplicate, *, marks: bool) -> Finding:
+def _foreseen(found: Duplicate, policy: OnDuplicate, attempted: Container[str]) -> Finding:
     where = f"{found.script}:{found.statement.line}: {found.created}"
     if found.made_by:
         maker, statement = found.made_by
         message = f"{where} is made before, by {maker}:{statement.line}"
     else:
         message = f"{where} is there already"
-    remedy = "the file would be rolled back and marked as applied" if marks else "the file would fail"
+    remedy = "the file would fail"
+    if policy is OnDuplicate.COMPLETE:
+        remedy = "the statement would be passed over"
+    elif policy is not OnDuplicate.FAIL and found.script not in attempted:
+        remedy = "the file would be rolled back and marked as applied"
+        remedy += ", if nothing is lost by that" if policy is OnDuplicate.VERIFY else ""
     return Finding("duplicate", message, (found.script,), remedy)
 
 
-def _no_log(ledger: Ledger, why: str) -> Finding:
-    name = ledger.log_table.fullname
-    return Finding("log", f"{name} cannot be made, so no events are kept: {why}")
+def _without_log(executor: Executor) -> list[Finding]:
+    """Makes the ledger and the log ready; gives why there is no log, where the ledger could be had alone."""
+    why = executor.prepare()
+    name = executor.ledger.log_table.fullname
+    return [Finding("log", f"{name} cannot be made, so no events are kept: {why}")] if why else []
+
+
+def _overtaken(name: str) -> Finding:
+    return Finding("overtaken", f"{name} was taken back by another runner meanwhile", (name,))
+
+
+def _refuse_unexpected(names: Sequence[str], expected: Sequence[str] | None) -> None:
+    if expected is not None and tuple(names) != tuple(expected):
+        raise LedgerError(
+            f"nothing was taken back: by now it would be {', '.join(names) or 'nothing'}",
+            remedy="the ledger has changed meanwhile: look again, by `fluxmig rollback --dry-run`",
+            names=names,
+        )
+
+
+def _sound(scripts: Iterable[Script | FileProblem]) -> list[Script]:
+    """The scripts; raises `MigrationFileError` where one cannot be run, for all that cannot."""
+    found = list(scripts)
+    if problems := [each for each in found if isinstance(each, FileProblem)]:
+        raise MigrationFileError(problems)
+    return [each for each in found if isinstance(each, Script)]
+
+
+def _refuse_without_log(changes: Iterable[Change], finding: Finding) -> None:
+    """Raises `LedgerError` where there is no log, and it alone could keep some of the changes."""
+    names = [change.name for change in changes if change.action in bookkeeping.IN_THE_LOG_ALONE]
+    if names:
+        raise LedgerError(
+            f"{finding.message}; and it alone could keep that {', '.join(names)} is settled",
+            remedy="GRANT INSERT on it, or ask somebody who may write it",
+            names=names,
+        )
 
 
 def _unreadable(scripts: Sequence[Script | FileProblem]) -> list[Finding]:

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "Action",
     "Adoption",
     "AdoptionKind",
     "AdoptionReport",
+    "Change",
     "Condition",
     "DatabaseInfo",
     "DownScript",
@@ -30,6 +32,7 @@ __all__ = [
     "Finding",
     "LogEntry",
     "Lost",
+    "Mending",
     "Migration",
     "MigrationStatus",
     "Mode",
@@ -39,10 +42,13 @@ __all__ = [
     "Plan",
     "Progress",
     "Record",
+    "RedoPlan",
+    "RedoReport",
     "Report",
     "RollbackReport",
     "RollbackResult",
     "Script",
+    "Settlement",
     "State",
     "Statement",
     "Statements",
@@ -279,7 +285,7 @@ class Record:
         name: `migration_name`: the file name.
         applied_at: When, as the database says.
         execution_time_ms: How long it took.
-        checksum: SHA-256 in hexadecimal, or a prefix of 16 or more digits.
+        checksum: SHA-256 of the bytes of the file in hexadecimal, or a prefix of 16 or more digits.
         applied_by: The database user.
     """
 
@@ -407,6 +413,11 @@ class MigrationStatus:
         record: Its ledger row, or None where it is pending.
         last_event: Its newest row of the log, or None.
         progress: How far it has come, where it is partial.
+        applied_source: Where it is modified: the text that was applied, as `Migration.source`; None where the
+            log has not kept it.
+        renamed_to: Where it is missing: the pending migrations with the same content. One is its new name; of
+            several, it cannot be told which.
+        down_progress: How far its down script has come, where that stopped half-way.
     """
 
     name: str
@@ -416,6 +427,9 @@ class MigrationStatus:
     record: Record | None = None
     last_event: LogEntry | None = None
     progress: Progress | None = None
+    applied_source: bytes | None = None
+    renamed_to: tuple[str, ...] = ()
+    down_progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,8 +437,9 @@ class Finding:
     """Something a person should know: what kind, in which migrations, and the way out.
 
     Attributes:
-        kind: A word for programs: "modified", "missing", "marked", "failed", "out of order", "empty",
-            "orphan", "log", "files", "permission", "partial", "directive", "duplicate", "absent".
+        kind: A word for programs: "modified", "missing", "renamed", "marked", "failed", "out of order",
+            "empty", "orphan", "number", "log", "files", "permission", "partial", "directive", "duplicate",
+            "overtaken", "absent".
         message: A sentence for people.
         names: The migrations in question.
         remedy: The way out, or None.
@@ -449,6 +464,73 @@ class Plan:
     scripts: tuple[Script, ...]
     findings: tuple[Finding, ...] = ()
     restarts: frozenset[str] = frozenset()
+
+
+# --- what a person has the ledger say ---------------------------------------------------------------------
+
+
+class Settlement(StrEnum):
+    """What a person says of a migration that failed, stopped half-way or was marked for a duplicate."""
+
+    DONE = "done"
+    RETRY = "retry"
+
+
+class Action(StrEnum):
+    """What becomes of a migration's record. No SQL of it is run or reversed.
+
+    The last five are those of `resolve`: a failed or partial migration is recorded as applied; of a marked
+    one it is kept that the record is right; a failed or partial one begins with its statement 1 again; the
+    record of a marked one goes, so that it runs again; a down script begins with its statement 1 again.
+    """
+
+    MARK = "mark"
+    UNMARK = "unmark"
+    ACCEPT = "accept"
+    RENAME = "rename"
+    RECORD = "record"
+    SETTLE = "settle"
+    RETRY = "retry"
+    RERUN = "rerun"
+    RETRY_DOWN = "retry down"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a person changes in the ledger about one migration.
+
+    Attributes:
+        action: What becomes of its record.
+        status: The migration as it was when this was decided.
+        to: The file whose name the record gets, likewise; None where it gets no other.
+    """
+
+    action: Action
+    status: MigrationStatus
+    to: MigrationStatus | None = None
+
+    @property
+    def name(self) -> str:
+        """The migration's."""
+        return self.status.name
+
+    @property
+    def statuses(self) -> tuple[MigrationStatus, ...]:
+        """All that it was decided on."""
+        return (self.status, self.to) if self.to else (self.status,)
+
+
+@dataclass(frozen=True, slots=True)
+class Mending:
+    """The changes of the ledger that were made, or that would be, and what to know beside.
+
+    Attributes:
+        changes: In the order of the files.
+        findings: What to know.
+    """
+
+    changes: tuple[Change, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 # --- results ----------------------------------------------------------------------------------------------
@@ -625,7 +707,7 @@ class RollbackResult:
 
     Attributes:
         name: The migration.
-        reversed: Whether a down script ran; without one, only the record is gone.
+        reversed: Whether its down script ran; else only the record is gone.
         duration_ms: The down script and the ledger row.
     """
 
@@ -636,9 +718,64 @@ class RollbackResult:
 
 @dataclass(frozen=True, slots=True)
 class RollbackReport:
-    """The records removed, newest first, or those that a dry run would remove."""
+    """What a rollback took back, or would.
+
+    Attributes:
+        results: The records removed, newest first.
+        findings: What to know beside.
+        to: The migration behind which everything was taken back; None where none was named.
+    """
 
     results: tuple[RollbackResult, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    to: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The migrations, in that order."""
+        return tuple(result.name for result in self.results)
+
+
+@dataclass(frozen=True, slots=True)
+class RedoPlan:
+    """A migration that would be taken back and applied again. Nothing was written to make it.
+
+    Attributes:
+        down: Its down script.
+        up: Its file, as it is now.
+        apart: Why the two would not share a transaction, in words; None where they do, and a failure of
+            either changes nothing.
+        later: What was applied after it, in the order of application, and is not touched.
+        findings: What to know.
+    """
+
+    down: Script
+    up: Script
+    apart: str | None = None
+    later: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The migration."""
+        return self.up.name
+
+
+@dataclass(frozen=True, slots=True)
+class RedoReport:
+    """A migration that was taken back and applied again.
+
+    Attributes:
+        reversed: What its down script did.
+        applied: What its file did then; skipped where another runner applied it in between.
+        later: As in `RedoPlan`.
+        findings: What to know beside.
+    """
+
+    reversed: RollbackResult
+    applied: StepResult
+    later: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 class AdoptionKind(StrEnum):
@@ -722,6 +859,7 @@ class Verification:
         applied: How many migrations are applied.
         pending: How many are pending.
         findings: The problems; empty where all is well.
+        warnings: What to know beside, and no problem.
     """
 
     info: DatabaseInfo
@@ -733,6 +871,7 @@ class Verification:
     applied: int
     pending: int
     findings: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
 
     @property
     def ok(self) -> bool:

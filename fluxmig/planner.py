@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from fluxmig.errors import ConfigError, LedgerError
-from fluxmig.layouts.numbered import number_of, sort_key
-from fluxmig.model import Condition, Event, Finding, MigrationStatus, State
+from fluxmig.content import content, content_checksums, file_checksums
+from fluxmig.errors import ConfigError, LedgerError, RollbackError
+from fluxmig.layouts.numbered import MAX_NAME, down_of, number_of, sort_key
+from fluxmig.model import Condition, Event, Finding, MigrationStatus, Mode, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from fluxmig.model import LogEntry, Migration, Progress, Record
+    from fluxmig.model import LogEntry, Migration, Progress, Record, Script
 
 __all__ = [
+    "MARKS",
     "Selection",
+    "apart",
+    "applied_after",
     "findings",
+    "in_question",
+    "matching",
+    "of_reversal",
     "pending",
+    "refuse_without_down",
     "same_checksum",
+    "same_content",
     "select",
+    "shared_numbers",
     "statuses",
+    "to_redo",
     "to_restart",
+    "to_take_back",
     "unsettled",
 ]
+
+MARKS = frozenset({Event.MARKED, Event.MARKED_BY_HAND, Event.ADOPTED})
+"""Events that record a migration without having run it to the end."""
 
 _SHORTEST_PREFIX = 16
 """Digits of a checksum that the Node runner stores."""
@@ -55,13 +71,49 @@ def same_checksum(stored: str | None, actual: str) -> bool:
     return len(stored) >= _SHORTEST_PREFIX and actual.startswith(stored)
 
 
+def same_content(stored: str | None, migration: Migration) -> bool:
+    """Whether a stored checksum is that of the file, or of one that differs by a BOM or by line endings.
+
+    One whose line endings were mixed cannot be known by its checksum.
+    """
+    if same_checksum(stored, migration.checksum):
+        return True
+    if not _says_something(stored):
+        return False
+    return any(same_checksum(stored, form) for form in content_checksums(migration.source))
+
+
+def _says_something(stored: str | None) -> bool:
+    """Whether a stored checksum has digits enough to know a file by."""
+    return stored is not None and len(stored.strip()) >= _SHORTEST_PREFIX
+
+
+def in_question(migrations: Iterable[Migration], records: Iterable[Record]) -> tuple[str, ...]:
+    """The applied migrations that by their checksums are modified; the kept text of each decides."""
+    recorded = {record.name: record.checksum for record in records}
+    return tuple(
+        migration.name
+        for migration in migrations
+        if migration.name in recorded and not same_content(recorded[migration.name], migration)
+    )
+
+
 def statuses(
     migrations: Iterable[Migration],
     records: Iterable[Record],
     last_events: Mapping[str, LogEntry],
     progress: Mapping[str, Progress] = MappingProxyType({}),
+    texts: Mapping[str, bytes] = MappingProxyType({}),
 ) -> tuple[MigrationStatus, ...]:
-    """The status of every migration on disk or in the ledger, in the order of the files."""
+    """The status of every migration on disk or in the ledger, in the order of the files.
+
+    Args:
+        migrations: Those on disk.
+        records: The ledger.
+        last_events: The newest row of the log for each.
+        progress: How far each partial one has come.
+        texts: What the log has kept of those `in_question`.
+    """
     on_disk = {migration.name: migration for migration in migrations}
     recorded = {record.name: record for record in records}
     last_applied = max((sort_key(name) for name in recorded), default=None)
@@ -69,24 +121,76 @@ def statuses(
     for name in sorted(on_disk.keys() | recorded.keys(), key=sort_key):
         migration, record, event = on_disk.get(name), recorded.get(name), last_events.get(name)
         halfway = None if record else progress.get(name)
+        kept = None
+        down = progress.get(down_of(name)) if record else None
         conditions = []
         if record:
-            if event and event.event is Event.MARKED:
+            if event and event.event in MARKS:
                 conditions.append(Condition.MARKED)
             if not migration:
                 conditions.append(Condition.MISSING)
-            elif not same_checksum(record.checksum, migration.checksum):
-                conditions.append(Condition.MODIFIED)
+            elif not same_content(record.checksum, migration):
+                kept = _kept(record, texts)
+                if kept is None or content(kept) != content(migration.source):
+                    conditions.append(Condition.MODIFIED)
         else:
             if event and event.event is Event.FAILED:
                 conditions.append(Condition.FAILED)
-            if halfway and (halfway.done or halfway.interrupted):
+            if _is_half_way(halfway):
                 conditions.append(Condition.PARTIAL)
             if last_applied is not None and sort_key(name) < last_applied:
                 conditions.append(Condition.OUT_OF_ORDER)
         state = State.APPLIED if record else State.PENDING
-        found.append(MigrationStatus(name, state, tuple(conditions), migration, record, event, halfway))
-    return tuple(found)
+        source = kept if Condition.MODIFIED in conditions else None
+        found.append(
+            MigrationStatus(
+                name,
+                state,
+                tuple(conditions),
+                migration,
+                record,
+                event,
+                halfway,
+                applied_source=source,
+                down_progress=down if _is_half_way(down) else None,
+            )
+        )
+    return _with_new_names(found)
+
+
+def _kept(record: Record, texts: Mapping[str, bytes]) -> bytes | None:
+    """The text that a record stands for, if it is kept; another tool may have applied another one since."""
+    text = texts.get(record.name)
+    if text is None or not any(same_checksum(record.checksum, form) for form in file_checksums(text)):
+        return None
+    return text
+
+
+def _with_new_names(found: Sequence[MigrationStatus]) -> tuple[MigrationStatus, ...]:
+    """The statuses; of missing ones with the names of those pending that have the same content."""
+    missing: defaultdict[str, list[Record]] = defaultdict(list)
+    for status in found:
+        if status.record and not status.migration and _says_something(status.record.checksum):
+            missing[_beginning(status.record.checksum)].append(status.record)
+    if not missing:
+        return tuple(found)
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    for migration in pending(found):
+        for form in {migration.checksum, *content_checksums(migration.source)}:
+            for record in missing.get(_beginning(form), ()):
+                if same_checksum(record.checksum, form):
+                    names[record.name].append(migration.name)
+    return tuple(replace(status, renamed_to=tuple(names.get(status.name, ()))) for status in found)
+
+
+def _beginning(checksum: str | None) -> str:
+    """The digits that every stored checksum has, if it says something."""
+    return (checksum or "").strip().lower()[:_SHORTEST_PREFIX]
+
+
+def _is_half_way(progress: Progress | None) -> bool:
+    """Whether something of the script is done, or may be."""
+    return progress is not None and (progress.done > 0 or progress.interrupted)
 
 
 def pending(all_statuses: Iterable[MigrationStatus]) -> tuple[Migration, ...]:
@@ -148,28 +252,185 @@ def to_restart(
     return status.name
 
 
+def matching(all_statuses: Sequence[MigrationStatus], word: str) -> tuple[MigrationStatus, ...]:
+    """The statuses that a file name (its `.sql` may be left out) or a number stands for."""
+    for name in (word, f"{word}.sql"):
+        if exact := tuple(status for status in all_statuses if status.name == name):
+            return exact
+    if not (word.isascii() and word.isdigit()) or len(word) > MAX_NAME:  # Python reads 4300 digits at most
+        return ()
+    return tuple(status for status in all_statuses if number_of(status.name) == int(word))
+
+
 def _named(all_statuses: Sequence[MigrationStatus], word: str, option: str) -> tuple[MigrationStatus, ...]:
-    """The statuses that a file name (its `.sql` may be left out) or a number stands for; never empty."""
-    exact = tuple(status for status in all_statuses if status.name in {word, f"{word}.sql"})
-    if exact:
-        return exact
-    if word.isascii() and word.isdigit():
-        numbered = tuple(status for status in all_statuses if number_of(status.name) == int(word))
-        if numbered:
-            return numbered
+    """As `matching`; raises `ConfigError` where that is nothing."""
+    if found := matching(all_statuses, word):
+        return found
     shown = option if "://" in word else f"{option} {word}"  # a URL in the wrong place may hold a password
     raise ConfigError(f"{shown}: there is no such migration", remedy="`fluxmig status` lists them")
+
+
+# --- taking back ------------------------------------------------------------------------------------------
+
+
+def to_take_back(
+    all_statuses: Sequence[MigrationStatus], steps: int | None, to: str | None
+) -> tuple[tuple[MigrationStatus, ...], str | None]:
+    """The applied migrations to take back, newest first, and the one that all of them came after, if any.
+
+    Args:
+        all_statuses: Of the folder and the ledger, whose order of application counts.
+        steps: At most so many; 1 where neither is given.
+        to: All that was applied after this file name or number; after the last of them, where several
+            applied files have that number. 0 is before the first, unless a file has that number.
+
+    Raises:
+        ConfigError: `to` names nothing; or both are given, or `steps` is less than 1.
+        LedgerError: `to` names something that is not applied.
+        RollbackError: Nothing is applied, and `to` does not say that this is well.
+    """
+    if steps is not None and steps < 1:
+        raise ConfigError(f"steps must be 1 or more, and not {steps}")
+    if steps is not None and to is not None:
+        raise ConfigError("--to and --steps both say how far to go back", remedy="give one of the two")
+    newest_first = tuple(reversed(_applied(all_statuses)))
+    if to is None:
+        _refuse_nothing(newest_first)
+        return newest_first[: steps or 1], None
+    if _is_zero(to) and not any(number_of(status.name) == 0 for status in all_statuses):
+        return newest_first, None
+    behind = {status.name for status in _named(all_statuses, to, "--to")}
+    for place, status in enumerate(newest_first):
+        if status.name in behind:
+            return newest_first[:place], status.name
+    names = sorted(behind, key=sort_key)
+    raise LedgerError(
+        f"{' and '.join(names)} {_they(names, 'is', 'are')} not applied, so there is no way back to that",
+        remedy="`fluxmig status` tells what is applied",
+        names=names,
+    )
+
+
+def refuse_without_down(chosen: Iterable[MigrationStatus], *, otherwise: str = "") -> None:
+    """Raises `RollbackError` where one of these has no down script, or its file is missing; it names all.
+
+    Args:
+        chosen: The migrations.
+        otherwise: Another way out, to be told behind the first.
+    """
+    chosen = tuple(chosen)
+    bare = tuple(status.name for status in chosen if status.migration and not status.migration.down)
+    missing = tuple(status.name for status in chosen if not status.migration)
+    if not bare and not missing:
+        return
+    said, ways = [], []
+    if bare:
+        said.append(f"{', '.join(bare)} {_they(bare, 'has', 'have')} no down script")
+        ways.append(f"write {down_of(bare[0])}{_they(bare, '', ' and the others')}")
+    if missing:
+        said.append(f"{', '.join(missing)} {_they(missing, 'is', 'are')} not in the folder")
+        ways.append(_they(missing, "bring the file back", "bring the files back"))
+    remedy = f"{', '.join(ways)}{otherwise}"
+    raise RollbackError(f"nothing was taken back: {'; '.join(said)}", remedy=remedy, names=(*bare, *missing))
+
+
+def to_redo(all_statuses: Sequence[MigrationStatus], name: str | None) -> MigrationStatus:
+    """The applied migration to take back and apply again; the last one applied by default.
+
+    Raises:
+        ConfigError: The name is unknown, or a number that several files have.
+        LedgerError: It is not applied.
+        RollbackError: Nothing is applied, or it has no down script, or its file is missing.
+    """
+    if name is None:
+        applied = _applied(all_statuses)
+        _refuse_nothing(applied)
+        chosen = applied[-1:]
+    else:
+        chosen = _named(all_statuses, name, "redo")
+    if len(chosen) > 1:
+        names = " and ".join(status.name for status in chosen)
+        raise ConfigError(f"redo {name} is ambiguous: {names}", remedy="give the file's name")
+    (status,) = chosen
+    if status.state is State.PENDING:
+        remedy = f"`fluxmig run --only {status.name}` applies it"
+        raise LedgerError(
+            f"{status.name} is not applied, so it cannot be redone", remedy=remedy, names=[status.name]
+        )
+    refuse_without_down(chosen)
+    return status
+
+
+def applied_after(all_statuses: Iterable[MigrationStatus], name: str) -> tuple[str, ...]:
+    """The names of what was applied after a migration, in the order of application."""
+    applied = [status.name for status in _applied(all_statuses)]
+    return tuple(applied[applied.index(name) + 1 :])
+
+
+def apart(down: Script, up: Script, *, product: str, has_transactional_ddl: bool) -> str | None:
+    """Why two scripts cannot share one transaction, in words; None where they can."""
+    for script in (down, up):
+        if script.mode is Mode.NO_TRANSACTION:
+            return f"{script.path.name} runs without a transaction: {script.reason}"
+    if not has_transactional_ddl:
+        return f"{product} does not roll back what creates and drops"
+    if down.characteristics and up.characteristics and down.characteristics != up.characteristics:
+        return "they ask for different isolation levels"
+    return None
+
+
+def of_reversal(
+    all_statuses: Iterable[MigrationStatus], chosen: Sequence[MigrationStatus]
+) -> tuple[Finding, ...]:
+    """What to know before down scripts run: what they may not fit, and what no rollback is about."""
+    modified, marked = _with(chosen, Condition.MODIFIED), _with(chosen, Condition.MARKED)
+    found = []
+    if modified:
+        they = _they(modified, "it was", "they were")
+        message = f"changed since {they} applied: {', '.join(modified)}"
+        remedy = "down scripts run as they are now: see that they fit what was applied"
+        found.append(Finding("modified", message, modified, remedy))
+    if marked:
+        message = f"recorded without having run to {_they(marked, 'its', 'their')} end: {', '.join(marked)}"
+        remedy = "a down script also drops what was there before; `--record-only` removes the record alone"
+        found.append(Finding("marked", message, marked, remedy))
+    for name in _with(all_statuses, Condition.PARTIAL):
+        message = f"{name} has stopped half-way and is not applied: a rollback leaves it as it is"
+        remedy = "`fluxmig run` goes on with it, `fluxmig resolve` settles it"
+        found.append(Finding("partial", message, (name,), remedy))
+    return tuple(found)
+
+
+def _applied(all_statuses: Iterable[MigrationStatus]) -> tuple[MigrationStatus, ...]:
+    """In the order of application."""
+    numbered = [(status.record.id, status) for status in all_statuses if status.record]
+    return tuple(status for _, status in sorted(numbered, key=lambda each: each[0]))
+
+
+def _refuse_nothing(applied: Sequence[MigrationStatus]) -> None:
+    if not applied:
+        raise RollbackError("nothing is applied, so there is nothing to roll back")
+
+
+def _is_zero(word: str) -> bool:
+    return set(word) == {"0"}
+
+
+# --- what to know -----------------------------------------------------------------------------------------
 
 
 def findings(all_statuses: Iterable[MigrationStatus], todo: Iterable[Migration]) -> tuple[Finding, ...]:
     """What is wrong with the applied migrations, and which of those about to run are out of order.
 
-    Findings of kind "modified" and "out of order" are what `--strict` and `--strict-order` refuse.
+    Findings of kind "modified" and "out of order" are what `--strict` and `--strict-order` refuse, and a
+    "renamed" one, where it is about to run, is refused always.
     """
     all_statuses = tuple(all_statuses)
     about = {migration.name for migration in todo}
     modified = _with(all_statuses, Condition.MODIFIED)
-    missing = _with(all_statuses, Condition.MISSING)
+    gone = tuple(status for status in all_statuses if Condition.MISSING in status.conditions)
+    missing = tuple(status.name for status in gone if not status.renamed_to)
+    about = about.difference(*(status.renamed_to for status in gone))
     late = tuple(name for name in _with(all_statuses, Condition.OUT_OF_ORDER) if name in about)
     found = []
     if modified:
@@ -178,7 +439,9 @@ def findings(all_statuses: Iterable[MigrationStatus], todo: Iterable[Migration])
                 "modified",
                 f"changed since {_they(modified, 'it was', 'they were')} applied: {', '.join(modified)}",
                 modified,
-                "put the old text back, and write the change as a new migration",
+                "put the old text back, and write the change as a new migration; or"
+                f" `fluxmig accept {_one(modified, 'NAME')}` if the edit is the right one; `fluxmig status"
+                " --diff` shows it",
             )
         )
     if missing:
@@ -190,15 +453,56 @@ def findings(all_statuses: Iterable[MigrationStatus], todo: Iterable[Migration])
                 "bring the file back, or check --migrations",
             )
         )
+    found += _renamed(gone)
     if late:
+        last = [status.name for status in all_statuses if status.state is State.APPLIED][-1]
         found.append(
             Finding(
                 "out of order",
-                f"sorted before something applied: {', '.join(late)}",
+                f"sorted before {last}, which is applied: {', '.join(late)}",
                 late,
                 "renumber it if it depends on what was applied since",
             )
         )
+    return tuple(found)
+
+
+def _renamed(gone: Iterable[MigrationStatus]) -> list[Finding]:
+    """One finding for those missing that have the same pending ones' content."""
+    groups: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    for status in gone:
+        if status.renamed_to:
+            groups[status.renamed_to].append(status.name)
+    found = []
+    for new, old in groups.items():
+        if len(old) == len(new) == 1:
+            message = f"{old[0]} is now {new[0]}: same content"
+            how = f"`fluxmig rename {old[0]} {new[0]}` mends the ledger"
+        else:
+            message = f"applied, but not in the folder: {', '.join(old)}"
+            message += f"; pending, with the same content: {', '.join(new)}"
+            how = f"`fluxmig rename {_one(old, 'OLD')} NEW` mends the ledger"
+        remedy = f"{how}; `fluxmig unmark {_one(old, 'OLD')}` if it shall run again"
+        found.append(Finding("renamed", message, (*old, *new), remedy))
+    return found
+
+
+def shared_numbers(all_statuses: Iterable[MigrationStatus]) -> tuple[Finding, ...]:
+    """The numbers that several files of the folder have; they are compared as integers."""
+    groups: defaultdict[int, list[MigrationStatus]] = defaultdict(list)
+    for status in all_statuses:
+        if status.migration and status.migration.number is not None:
+            groups[status.migration.number].append(status)
+    found = []
+    for number, group in groups.items():
+        names = tuple(status.name for status in group)
+        todo = [status.name for status in group if status.state is State.PENDING]
+        if len(names) > 1:
+            message = f"number {number:03d} is shared by {', '.join(names)}"
+            remedy = "they are applied, so leave their names as they are"
+            if todo:
+                remedy = f"they run in the order of their names; to have another, renumber {', '.join(todo)}"
+            found.append(Finding("number", message, names, remedy))
     return tuple(found)
 
 
@@ -207,6 +511,15 @@ def unsettled(all_statuses: Iterable[MigrationStatus]) -> tuple[Finding, ...]:
     found = []
     for status in all_statuses:
         event, name = status.last_event, status.name
+        if status.down_progress:
+            message = (
+                f"the down script of {name} stopped half-way, or is under way: {_done(status.down_progress)}"
+            )
+            remedy = (
+                f"`fluxmig rollback` goes on with statement {status.down_progress.done + 1};"
+                f" `fluxmig resolve {name} --retry` has it begin with statement 1"
+            )
+            found.append(Finding("partial", message, (name,), remedy))
         if event and Condition.FAILED in status.conditions:
             place = f" (line {event.line})" if event.line else ""
             message = f"{name} failed at its last attempt{place}: {event.message}"
@@ -217,20 +530,38 @@ def unsettled(all_statuses: Iterable[MigrationStatus]) -> tuple[Finding, ...]:
                 remedy += f", which goes on with statement {done + 1}"
             found.append(Finding("failed", message, (name,), remedy))
         elif status.progress and Condition.PARTIAL in status.conditions:
-            done = status.progress.done
-            known = "1 of its statements is" if done == 1 else f"{done or 'none'} of its statements are"
-            message = f"{name} is under way, or was cut off: {known} known to be done"
-            remedy = f"unless a run is at work on it, `fluxmig run` goes on with statement {done + 1}"
+            message = f"{name} is under way, or was cut off: {_done(status.progress)}"
+            following = status.progress.done + 1
+            remedy = f"unless a run is at work on it, `fluxmig run` goes on with statement {following}"
             found.append(Finding("partial", message, (name,), remedy))
-        elif event and Condition.MARKED in status.conditions:
+        elif event and _may_have_lost(event) and Condition.MARKED in status.conditions:
             message = f"{name} is recorded without having run to the end: {event.message}"
-            remedy = "check what it should have made, and add what is missing in a new migration"
+            remedy = (
+                f"make what is missing in a new migration, then `fluxmig resolve {name} --done`; or"
+                f" `fluxmig resolve {name} --retry` and run it with --on-duplicate complete"
+            )
             found.append(Finding("marked", message, (name,), remedy))
     return tuple(found)
 
 
+def _may_have_lost(event: LogEntry) -> bool:
+    """Whether a migration was marked for a duplicate, unless the log says that nothing was lost by it."""
+    return event.event is Event.MARKED and (event.lost, event.unchecked) != (0, 0)
+
+
+def _done(progress: Progress) -> str:
+    known = (
+        "1 of its statements is" if progress.done == 1 else f"{progress.done or 'none'} of its statements are"
+    )
+    return f"{known} known to be done"
+
+
 def _with(all_statuses: Iterable[MigrationStatus], condition: Condition) -> tuple[str, ...]:
     return tuple(status.name for status in all_statuses if condition in status.conditions)
+
+
+def _one(names: Sequence[str], otherwise: str) -> str:
+    return names[0] if len(names) == 1 else otherwise
 
 
 def _they(names: Sequence[str], one: str, many: str) -> str:

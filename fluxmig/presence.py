@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fluxmig.model import Script, Statement
     from fluxmig.objects import Created, Presence
 
-__all__ = ["Applied", "Removals", "Sight", "absent", "in_words", "lost", "sights"]
+__all__ = ["Applied", "Removals", "Sight", "absent", "in_words", "lost", "missing", "sights"]
 
 _NAMED: Final = 5
 """Objects that a message names before it says how many more there are."""
@@ -100,9 +100,10 @@ def lost(
     rules: sql.Rules,
     existing: Callable[[Sequence[Created]], Mapping[Created, Presence]],
 ) -> tuple[Lost, ...]:
-    """The statements of a script that is marked for a duplicate, in order, but for the one that met it.
+    """The statements of a script that is marked for a duplicate, in order.
 
-    Those that only set the session are left out.
+    The one that met it is among them only if a part of what it makes is not there. Those that only set the
+    session are left out.
 
     Args:
         script: What did not take effect.
@@ -113,12 +114,24 @@ def lost(
     seen = {sight.statement.number: sight for sight in sights([script], rules, existing)[0]}
     result = []
     for statement in script.statements:
-        if statement.number == failing or is_of_session(statement.sql, rules):
-            continue
         sight = seen.get(statement.number)
+        is_there = statement.number == failing and not (sight and sight.exists is False)
+        if is_there or is_of_session(statement.sql, rules):
+            continue
         objects = in_words(_made(sight.effect)) if sight else ()
         result.append(Lost(statement, objects, sight.exists if sight else None))
     return tuple(result)
+
+
+def missing(
+    script: Script,
+    statement: Statement,
+    rules: sql.Rules,
+    existing: Callable[[Sequence[Created]], Mapping[Created, Presence]],
+) -> tuple[str, ...]:
+    """What a statement of the script makes that is not there for certain, in words; asks as `lost` does."""
+    (seen,) = sights([script], rules, existing)
+    return in_words([each for sight in seen if sight.statement == statement for each in sight.absent])
 
 
 def sights(

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fluxmig.errors import RollbackError
 from fluxmig.excerpt import visible
-from fluxmig.model import AdoptionKind, Condition, Event, Mode, Outcome, State
+from fluxmig.model import AdoptionKind, Condition, Event, Mode, Outcome, State, loss
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
         Failure,
         Finding,
         LogEntry,
+        Lost,
         MigrationStatus,
         Notice,
         Plan,
+        RedoPlan,
+        RedoReport,
         Report,
         RollbackReport,
+        RollbackResult,
         Script,
         StepResult,
         Verification,
@@ -39,12 +44,17 @@ __all__ = [
     "cut",
     "error_json",
     "finding_lines",
+    "findings_json",
     "log_json",
     "log_lines",
     "notice_lines",
     "plain",
     "plan_json",
     "plan_lines",
+    "redo_json",
+    "redo_lines",
+    "redo_plan_json",
+    "redo_plan_lines",
     "report_json",
     "report_lines",
     "rollback_json",
@@ -52,6 +62,7 @@ __all__ = [
     "status_json",
     "status_lines",
     "step_lines",
+    "taken_back_lines",
     "terminal",
     "verify_json",
     "verify_lines",
@@ -128,11 +139,35 @@ def _status_line(status: MigrationStatus) -> Line:
     else:
         line += [("  [ ] ", _ODD), (status.name, "")]
     if status.conditions:
-        words = ", ".join(condition.value for condition in status.conditions)
+        words = ", ".join(_condition(condition, status) for condition in status.conditions)
         bad = {Condition.MODIFIED, Condition.MISSING, Condition.FAILED, Condition.PARTIAL}
         bad &= set(status.conditions)
         line.append((f" [{words}]", _BAD if bad else _ODD))
     return line
+
+
+def _condition(condition: Condition, status: MigrationStatus) -> str:
+    if condition is Condition.MARKED:
+        return _mark(status.last_event)
+    if condition is not Condition.MISSING or not status.renamed_to:
+        return condition.value
+    perhaps = " perhaps" if len(status.renamed_to) > 1 else ""
+    return f"{condition.value}, now{perhaps} {' or '.join(status.renamed_to)}"
+
+
+_MARKED_BY = {Event.MARKED: "duplicate", Event.MARKED_BY_HAND: "hand", Event.ADOPTED: "adopt"}
+
+
+def _mark(event: LogEntry | None) -> str:
+    """Why a migration is marked, and how much of it is missing, as far as the log tells."""
+    match event and event.event:
+        case Event.MARKED_BY_HAND:
+            return "marked by hand"
+        case Event.ADOPTED:
+            return "marked by adopt"
+    if event is None or event.statements is None:  # an earlier version's row
+        return "marked"
+    return f"marked, {loss(event.statements, event.lost or 0, event.unchecked or 0)}"
 
 
 def status_json(statuses: Sequence[MigrationStatus]) -> dict[str, Any]:
@@ -160,6 +195,17 @@ def _status_json(status: MigrationStatus) -> dict[str, Any]:
         "execution_time_ms": record.execution_time_ms if record else None,
         "message": event.message if event and status.conditions else None,
         "statements_done": status.progress.done if status.progress else None,
+        "renamed_to": list(status.renamed_to),
+        "marked": _mark_json(event) if event and Condition.MARKED in status.conditions else None,
+    }
+
+
+def _mark_json(event: LogEntry) -> dict[str, Any]:
+    return {
+        "by": _MARKED_BY.get(Event(event.event)),
+        "statements": event.statements,
+        "lost": event.lost,
+        "unchecked": event.unchecked,
     }
 
 
@@ -173,6 +219,11 @@ def step_lines(result: StepResult) -> list[Line]:
         case Outcome.APPLIED:
             note = f", no transaction: {result.reason}" if result.reason else ""
             note += f", from statement {result.resumed_at}" if result.resumed_at > 1 else ""
+            note += (
+                f", without {_count(len(result.skipped), 'statement')} whose object was there"
+                if result.skipped
+                else ""
+            )
             return [[("  [x] ", _GOOD), (result.name, ""), (took[:-1] + note + ")", _DIM)]]
         case Outcome.SKIPPED:
             return [[("  [x] ", _GOOD), (result.name, ""), (" (another runner was faster)", _DIM)]]
@@ -193,8 +244,26 @@ def _marked(result: StepResult) -> list[str]:
         lines.append(
             f"statement {failure.statement.number} of {result.statements}: {failure.statement.first_line}"
         )
-    lines.append(result.loss)
+    known = [lost for lost in result.lost if lost.exists is False]
+    unknown = [lost for lost in result.lost if lost.exists is None]
+    lines.append(f"{result.loss}:" if known or unknown else result.loss)
+    told = [f"  line {lost.statement.line}: {_lost(lost)}" for lost in (*known, *unknown)]
+    lines += told[:_SHOWN]
+    if (more := len(told) - _SHOWN) > 0:
+        lines.append(f"  and {more} more (--json lists them)")
+    if there := len(result.lost) - len(known) - len(unknown):
+        rest = "1 other statement are" if there == 1 else f"{there} other statements are"
+        lines.append(f"the objects of {rest} there already")
     return lines
+
+
+def _lost(lost: Lost) -> str:
+    """What of a lost statement is not there, or what it does."""
+    if lost.exists is None:
+        return f"{lost.statement.first_line} (whether it ever ran cannot be told)"
+    if not lost.objects:
+        return lost.statement.first_line
+    return f"{', '.join(lost.objects)} {'is' if len(lost.objects) == 1 else 'are'} not there"
 
 
 def report_lines(report: Report) -> list[Line]:
@@ -213,14 +282,14 @@ def report_lines(report: Report) -> list[Line]:
     return [*lines, [], [(f"{summary} | Time: {_duration(report.duration_ms)}", _HEAD)]]
 
 
-def report_json(report: Report) -> dict[str, Any]:
+def report_json(report: Report, command: str = "run") -> dict[str, Any]:
     """The steps, what is left, and the findings."""
     return _document(
-        "run",
+        command,
         dry_run=False,
         results=[_step_json(result) for result in report.results],
         pending=list(report.pending),
-        findings=_findings_json(report.findings),
+        findings=findings_json(report.findings),
         duration_ms=report.duration_ms,
     )
 
@@ -311,27 +380,31 @@ def plan_lines(plan: Plan) -> list[Line]:
 
 
 def _kind(script: Script, plan: Plan) -> str:
-    count = len(script.statements)
-    text = f"{count} statement" if count == 1 else f"{count} statements"
+    text = _statements(script)
     text += f", from statement {script.done + 1}" if script.done else ""
     text += ", from statement 1 again" if script.name in plan.restarts else ""
     return f"{text}, no transaction: {script.reason}" if script.mode is Mode.NO_TRANSACTION else text
 
 
+def _statements(script: Script) -> str:
+    return _count(len(script.statements), "statement")
+
+
 def plan_json(plan: Plan, command: str = "plan") -> dict[str, Any]:
     """The scripts that would run, in order."""
-    scripts = [
-        {
-            "name": script.name,
-            "checksum": script.checksum,
-            "mode": script.mode.value,
-            "reason": script.reason,
-            "statements": len(script.statements),
-            "resumes_at": script.done + 1,
-        }
-        for script in plan.scripts
-    ]
-    return _document(command, dry_run=True, plan=scripts, findings=_findings_json(plan.findings))
+    scripts = [_planned_json(script) for script in plan.scripts]
+    return _document(command, dry_run=True, plan=scripts, findings=findings_json(plan.findings))
+
+
+def _planned_json(script: Script) -> dict[str, Any]:
+    return {
+        "name": script.path.name,
+        "checksum": script.checksum,
+        "mode": script.mode.value,
+        "reason": script.reason,
+        "statements": len(script.statements),
+        "resumes_at": script.done + 1,
+    }
 
 
 # --- the log ----------------------------------------------------------------------------------------------
@@ -343,6 +416,9 @@ _EVENT_STYLES: dict[str, str] = {
     Event.STARTED: _DIM,
     Event.PROGRESS: _DIM,
 }
+_BY_PEOPLE = frozenset({Event.UNRECORDED, Event.MARKED_BY_HAND, Event.ADOPTED})
+_BY_PEOPLE |= {Event.ACCEPTED, Event.RESOLVED, Event.RENAMED}
+_WIDTH = len(Event.ROLLED_BACK)
 
 
 def log_lines(entries: Sequence[LogEntry], name: str | None = None, last: int | None = None) -> list[Line]:
@@ -357,14 +433,16 @@ def log_lines(entries: Sequence[LogEntry], name: str | None = None, last: int | 
     """
     lines: list[Line] = []
     before = None
-    for entry in _telling(entries)[-(last or 0) :]:
+    shown = _telling(entries)[-(last or 0) :]
+    width = max((_WIDTH, *(len(entry.event) for entry in shown)))
+    for entry in shown:
         time = entry.logged_at.isoformat(" ", "seconds") if entry.logged_at else ""
         who = tuple(filter(None, dict.fromkeys((entry.database_user, entry.client))))
         maker = ", ".join((*who, f"UTC{time[19:]}"))
         if maker != before:
             lines.append([(f"{maker}:", _DIM)])
             before = maker
-        lines += _log_lines(entry, time[:19])
+        lines += _log_lines(entry, time[:19], width)
     if not lines and name and "://" not in name:  # a URL in the wrong place may hold a password
         return [[(f"The log has nothing of {name}.", "")]]
     return lines or [[("The log is empty.", "")]]
@@ -382,7 +460,7 @@ def _telling(entries: Sequence[LogEntry]) -> list[LogEntry]:
     return found[::-1]
 
 
-def _log_lines(entry: LogEntry, time: str) -> list[Line]:
+def _log_lines(entry: LogEntry, time: str, width: int) -> list[Line]:
     number, message, event = entry.statement_number, entry.message, entry.event
     notes = [_duration(entry.duration_ms)] if entry.duration_ms is not None else []
     beneath = ""
@@ -391,13 +469,16 @@ def _log_lines(entry: LogEntry, time: str) -> list[Line]:
     elif event in {Event.APPLIED, Event.STARTED}:
         notes += [message] if message else []
         notes += [f"from statement {number}"] if number and number > 1 else []
+    elif event in _BY_PEOPLE:
+        notes += [message] if message else []
     else:
         where = f"statement {number}" if number else ""
         where += (f", line {entry.line}" if where else f"line {entry.line}") if entry.line else ""
         message = f"{message or ''} [{entry.error_code}]".strip() if entry.error_code else message
         beneath = ": ".join(visible(part) for part in (where, message) if part)
+    notes += [f"why: {entry.reason}"] if entry.reason else []
     style = _EVENT_STYLES.get(event, _ODD)
-    line: Line = [(f"  {time}  ", _DIM), (f"{event:<11} ", style)]
+    line: Line = [(f"  {time}  ", _DIM), (f"{event:<{width}} ", style)]
     line.append((entry.name, ""))
     if notes:
         line.append((f" ({visible(', '.join(notes))})", _DIM))
@@ -424,6 +505,10 @@ def _log_json(entry: LogEntry) -> dict[str, Any]:
         "message": entry.message,
         "statement": entry.statement_number,
         "line": entry.line,
+        "reason": entry.reason,
+        "statements": entry.statements,
+        "lost": entry.lost,
+        "unchecked": entry.unchecked,
     }
 
 
@@ -431,26 +516,97 @@ def _log_json(entry: LogEntry) -> dict[str, Any]:
 
 
 def rollback_lines(report: RollbackReport, *, done: bool) -> list[Line]:
+    """What was taken back, or would be; or that there is nothing to."""
+    overtaken = any(finding.kind == "overtaken" for finding in report.findings)
+    if not report.results and not overtaken:
+        since = f"nothing was applied after {report.to}" if report.to else "nothing is applied"
+        return [[(f"Nothing to take back: {since}.", "")]]
+    return [line for result in report.results for line in taken_back_lines(result, done=done)]
+
+
+def taken_back_lines(result: RollbackResult, *, done: bool) -> list[Line]:
+    """One migration of a rollback, as it ends, or before it begins."""
+    if result.reversed:
+        took = f" ({_duration(result.duration_ms)})" if done else ""
+        text = "reversed by its down script" if done else "its down script runs, and its record goes"
+        return [[("  [ ] ", _ODD), (result.name, ""), (f" {text}{took}", "")]]
+    text = "record removed" if done else "only its record goes"
+    return [[("  [ ] ", _ODD), (result.name, ""), (f" {text}; the SQL is NOT reversed", _ODD)]]
+
+
+def rollback_json(
+    report: RollbackReport, command: str = "rollback", *, dry_run: bool = False
+) -> dict[str, Any]:
     """What was taken back, or would be."""
-    lines: list[Line] = []
-    for result in report.results:
-        if result.reversed:
-            took = f" ({_duration(result.duration_ms)})" if done else ""
-            text = "reversed by its down script" if done else "its down script runs, and its record goes"
-            lines.append([("  [ ] ", _ODD), (result.name, ""), (f" {text}{took}", "")])
-        else:
-            text = "record removed" if done else "only its record goes"
-            lines.append([("  [ ] ", _ODD), (result.name, ""), (f" {text}; the SQL is NOT reversed", _ODD)])
-    return lines
+    return _document(
+        command,
+        dry_run=dry_run,
+        results=[_taken_back_json(result) for result in report.results],
+        to=report.to,
+        findings=findings_json(report.findings),
+    )
 
 
-def rollback_json(report: RollbackReport) -> dict[str, Any]:
-    """What was taken back."""
-    results = [
-        {"name": result.name, "reversed": result.reversed, "duration_ms": result.duration_ms}
-        for result in report.results
+def _taken_back_json(result: RollbackResult) -> dict[str, Any]:
+    return {"name": result.name, "reversed": result.reversed, "duration_ms": result.duration_ms}
+
+
+# --- redo -------------------------------------------------------------------------------------------------
+
+
+def redo_plan_lines(plan: RedoPlan) -> list[Line]:
+    """What a redo would do, and what it would leave if the second half of it failed."""
+    together = "Both in one transaction: if one fails, nothing is changed."
+    one_by_one = f"One after the other, not in one transaction: {plan.apart}."
+    lines: list[Line] = [
+        [("  [ ] ", _ODD), (plan.name, ""), (f" its down script runs ({_statements(plan.down)})", "")],
+        [
+            ("  [x] ", _GOOD),
+            (plan.name, ""),
+            (f" is applied again, as it is now ({_statements(plan.up)})", ""),
+        ],
+        [(one_by_one if plan.apart else together, _ODD if plan.apart else "")],
     ]
-    return _document("rollback", results=results)
+    if plan.apart:
+        lines.append([("If the second fails, the migration is taken back and pending.", _ODD)])
+    return [*lines, *_later_lines(plan.later)]
+
+
+def redo_lines(report: RedoReport) -> list[Line]:
+    """What was taken back, and applied again."""
+    taken_back = taken_back_lines(report.reversed, done=True)
+    return [*taken_back, *step_lines(report.applied), *_later_lines(report.later)]
+
+
+def _later_lines(names: Sequence[str]) -> list[Line]:
+    if not names:
+        return []
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return [[(f"Applied after it, and not touched: {', '.join(names[:_SHOWN])}{more}", _DIM)]]
+
+
+def redo_plan_json(plan: RedoPlan) -> dict[str, Any]:
+    """The two scripts in the order they would run."""
+    return _document(
+        "redo",
+        dry_run=True,
+        plan=[_planned_json(script) for script in (plan.down, plan.up)],
+        apart=plan.apart,
+        later=list(plan.later),
+        findings=findings_json(plan.findings),
+    )
+
+
+def redo_json(report: RedoReport) -> dict[str, Any]:
+    """What was taken back, and applied again."""
+    return _document(
+        "redo",
+        dry_run=False,
+        reversed=_taken_back_json(report.reversed),
+        results=[_step_json(report.applied)],
+        later=list(report.later),
+        findings=findings_json(report.findings),
+    )
 
 
 # --- adopt ------------------------------------------------------------------------------------------------
@@ -506,7 +662,7 @@ def adoption_json(adoptions: Sequence[Adoption], report: AdoptionReport, *, dry_
             for adoption in adoptions
         ],
         recorded=[adoption.name for adoption in report.recorded],
-        findings=_findings_json(report.findings),
+        findings=findings_json(report.findings),
     )
 
 
@@ -514,7 +670,7 @@ def adoption_json(adoptions: Sequence[Adoption], report: AdoptionReport, *, dry_
 
 
 def verify_lines(verification: Verification) -> list[Line]:
-    """Where one is connected to, what the ledger is like, and each problem with its remedy."""
+    """Where one is connected to, what the ledger is like, and each warning and problem with its remedy."""
     info = verification.info
     ledger = f"{verification.table} {'exists' if verification.ledger_exists else 'is made by the first run'}"
     facts = {
@@ -532,14 +688,15 @@ def verify_lines(verification: Verification) -> list[Line]:
         [(f"{label + ':':<12}", _DIM), (value, "")] for label, value in facts.items() if value is not None
     ]
     lines.append([])
+    for finding in verification.warnings:
+        lines += finding_lines(finding)
     for finding in verification.findings:
         lines += finding_lines(finding, "problem", _BAD)
-    count = len(verification.findings)
-    if count:
-        lines.append([(f"{count} {'problem' if count == 1 else 'problems'}", _BAD)])
-    else:
-        lines.append([("All is well.", _GOOD)])
-    return lines
+    if verification.ok and not verification.warnings:
+        return [*lines, [("All is well.", _GOOD)]]
+    problems = _count(len(verification.findings), "problem") if verification.findings else "no problems"
+    warnings = f", {_count(len(verification.warnings), 'warning')}" if verification.warnings else ""
+    return [*lines, [(f"{problems}{warnings}", _GOOD if verification.ok else _BAD)]]
 
 
 def verify_json(verification: Verification) -> dict[str, Any]:
@@ -561,7 +718,8 @@ def verify_json(verification: Verification) -> dict[str, Any]:
         },
         applied=verification.applied,
         pending=verification.pending,
-        findings=_findings_json(verification.findings),
+        findings=findings_json(verification.findings),
+        warnings=findings_json(verification.warnings),
     )
 
 
@@ -582,12 +740,15 @@ def finding_lines(finding: Finding, label: str = "warning", style: str = _ODD) -
 
 def error_json(command: str, error: FluxmigError, report: dict[str, Any] | None = None) -> dict[str, Any]:
     """An error, with what had been done before it."""
-    fields = {
+    fields: dict[str, Any] = {
         "type": type(error).__name__,
         "message": error.message,
         "remedy": error.remedy,
         "exit_code": error.exit_code,
     }
+    if isinstance(error, RollbackError):
+        fields["names"] = list(error.names)
+        fields["failure"] = _failure_json(error.failure) if error.failure else None
     return {**(report or _document(command)), "error": fields}
 
 
@@ -595,7 +756,8 @@ def _document(command: str, **fields: Any) -> dict[str, Any]:
     return {"format": 1, "command": command, **fields}
 
 
-def _findings_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+def findings_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """Findings, as every document has them."""
     return [
         {
             "kind": finding.kind,
@@ -605,6 +767,10 @@ def _findings_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
         }
         for finding in findings
     ]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun if number == 1 else noun + 's'}"
 
 
 def _duration(milliseconds: int | None) -> str:

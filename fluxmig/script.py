@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fluxmig import sql
+from fluxmig.content import with_lf
 from fluxmig.errors import LedgerError
 from fluxmig.excerpt import excerpt
 from fluxmig.model import FileProblem, Finding, Mode, OnDuplicate, Script
@@ -409,7 +410,10 @@ def holds_progress(script: Script, unit: Unit) -> bool:
 
 
 class Digest:
-    """SHA-256 of the first statements of a script: what an attempt that resumes must find unchanged."""
+    """SHA-256 of the first statements of a script: what an attempt that resumes must find unchanged.
+
+    Line endings do not count, as they do not for a migration that is applied.
+    """
 
     def __init__(self, script: Script) -> None:
         self._statements = script.statements
@@ -418,11 +422,13 @@ class Digest:
 
     def of_first(self, count: int) -> str:
         """64 hexadecimal digits; `count` must not fall from call to call."""
-        source = memoryview(self._statements.source)
+        source = self._statements.source
+        view = memoryview(source)
         for place in range(self._done, count):
-            start, end = self._statements.rows(place) or (0, 0)
-            sql_of_it = source[self._statements.start(place) : self._statements.end(place)]
-            for part in (sql_of_it, source[start:end]):
+            sql_of_it = (self._statements.start(place), self._statements.end(place))
+            for start, end in (sql_of_it, self._statements.rows(place) or (0, 0)):
+                has_cr = source.find(b"\r", start, end) >= 0
+                part = with_lf(source[start:end]) if has_cr else view[start:end]
                 self._hash.update(len(part).to_bytes(8, "big"))
                 self._hash.update(part)
         self._done = count
@@ -445,7 +451,10 @@ def resume(
     done = progress.done
     restart = f"`fluxmig run --restart {script.name}` begins with statement 1, once what they did is undone"
     if script.path.name != script.name:
-        restart = "`fluxmig rollback --record-only` removes the record, once all is undone by hand"
+        restart = (
+            f"`fluxmig resolve {script.name} --retry` has the next rollback begin with statement 1, once what"
+            " they did is undone; `fluxmig rollback --record-only` removes the record, once all is"
+        )
     said = f"{script.name}: an earlier attempt has done {_first(done)}"
     same = done <= len(script.statements) and (not done or Digest(script).of_first(done) == progress.digest)
     if not same:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from fluxmig.dialects import Dialect
+    from fluxmig.duplicates import Skipping
     from fluxmig.ledger import Ledger
     from fluxmig.model import Script, Statement
     from fluxmig.script import Unit
@@ -45,6 +46,7 @@ class Stepwise:
         script: What to send, from behind what is done.
         state: What the dialect needs to act as the user before the script; None where it changes none.
         tell: Takes the migration's name and a note for people.
+        skipping: What passes over statements whose object is there already; None where they fail.
     """
 
     dialect: Dialect
@@ -53,6 +55,7 @@ class Stepwise:
     script: Script
     state: Any
     tell: Callable[[str, str], None]
+    skipping: Skipping | None = None
 
     def run(self) -> bool:
         """Runs what is left; False where another runner has done some of it, and nothing was done twice.
@@ -100,13 +103,13 @@ class Stepwise:
         statements = self.script.statements
         holds = holds_progress(self.script, unit)
         try:
-            self._send(statements[unit.first])
+            self._send_plain(statements[unit.first])
             self._refuse_if_overtaken(unit.first)
             for place in range(unit.first + 1, unit.last - 1):
                 self._send(statements[place])
             if holds:
                 keep()
-            self._send(statements[unit.last - 1])
+            self._send_plain(statements[unit.last - 1])
         except BaseException:
             with suppress(SQLAlchemyError):
                 self.dialect.abandon(self.connection)
@@ -136,10 +139,13 @@ class Stepwise:
             send_statement(self.dialect, self.connection, self.script, statement, self._tell)
         except RefusedError as refused:
             is_next = self.script.interrupted and statement.number == self.script.done + 1
-            if not (is_next and self.dialect.is_done(statement.sql, refused.server)):
+            if is_next and self.dialect.is_done(statement.sql, refused.server):
+                # Who is cut off after the server has done it cannot say so.
+                self._tell(f"statement {statement.number} was done already when the last attempt was cut off")
+            elif self.skipping:
+                self.skipping.skip(self.connection, statement, refused)
+            else:
                 raise
-            # Who is cut off after the server has done it cannot say so.
-            self._tell(f"statement {statement.number} was done already when the last attempt was cut off")
         if self.dialect.is_in_transaction(self.connection):
             self.dialect.abandon(self.connection)
             server = ServerError("the statement left a transaction open, which is rolled back")
@@ -162,6 +168,12 @@ class Stepwise:
             raise _OvertakenError
 
     def _send(self, statement: Statement) -> None:
+        if self.skipping:
+            self.skipping.send(self.connection, statement)
+        else:
+            self._send_plain(statement)
+
+    def _send_plain(self, statement: Statement) -> None:
         send_statement(self.dialect, self.connection, self.script, statement)
 
     def _tell(self, text: str) -> None:
@@ -176,7 +188,9 @@ def half_way(script: Script, refused: RefusedError, done: int, ledger: Ledger) -
         again = "rollback" if is_down else "run"
         following = f"There is no log to keep this, so the next {again} begins with statement 1."
         if ledger.keeps_log:
-            restart = "" if is_down else f"; `fluxmig run --restart {script.name}` begins with statement 1"
+            restart = f"; `fluxmig run --restart {script.name}` begins with statement 1"
+            if is_down:
+                restart = f"; `fluxmig resolve {script.name} --retry` has it begin with statement 1"
             following = f"The next {again} goes on with statement {done + 1}{restart}."
         kept = "are done, and stay so" if done > 1 else "is done, and stays so"
         since = f"no transaction, since {script.reason}" if script.reason else "by an earlier attempt"

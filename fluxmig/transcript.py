@@ -32,10 +32,10 @@ def transcript(
 ) -> Iterator[str]:
     """The SQL in pieces, each a line or more: the scripts as written, with what fluxmig sends around them.
 
-    What only a run can know is left out: durations; what exactly a script has set in its session, which is
-    reset as a whole; duplicates and invalid indexes, at which the SQL just fails. Where another runner has
-    the lock, it fails and does not wait. Comments behind a script's last statement are left out: SQLite takes
-    one that is not closed.
+    The texts that the log keeps are left out, and what only a run can know: durations; what exactly a script
+    has set in its session, which is reset as a whole; duplicates and invalid indexes, at which the SQL just
+    fails. Where another runner has the lock, it fails and does not wait. Comments behind a script's last
+    statement are left out: SQLite takes one that is not closed.
 
     Args:
         plan: What would run.

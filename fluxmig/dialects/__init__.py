@@ -11,11 +11,16 @@ from fluxmig.dialects.sqlite import SQLite
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["DIALECTS", "Dialect", "dialect_of"]
+__all__ = ["DIALECTS", "Dialect", "dialect_named", "dialect_of"]
 
 DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (PostgreSQL(), SQLite())}
 
 
 def dialect_of(bind: Engine | Connection) -> Dialect:
     """The class that knows the database behind an engine or a connection."""
-    return DIALECTS.get(bind.dialect.name) or Dialect()
+    return dialect_named(bind.dialect.name)
+
+
+def dialect_named(name: str) -> Dialect:
+    """The class that knows the database of that name, as SQLAlchemy has it; the generic one if none does."""
+    return DIALECTS.get(name) or Dialect()

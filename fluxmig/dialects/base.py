@@ -97,6 +97,7 @@ class Dialect:
         product: Its name for people.
         rules: How its SQL is split.
         duplicates: The codes that mean "this object already exists", with the manual's names for them.
+        doubtful_duplicates: Those of these codes that mean other things, too: only the catalog can tell.
         current_user: The expression for the database user, or None where there are no users.
         has_session_lock: Whether `claim_session` keeps other runners out.
         has_transactional_ddl: Whether what creates and alters can be rolled back.
@@ -111,6 +112,7 @@ class Dialect:
     product: ClassVar[str] = "database"
     rules: ClassVar[sql.Rules] = sql.GENERIC
     duplicates: ClassVar[Mapping[str, str]] = {}
+    doubtful_duplicates: ClassVar[frozenset[str]] = frozenset()
     current_user: ClassVar[FunctionElement[str] | None] = None
     has_session_lock: ClassVar[bool] = False
     has_transactional_ddl: ClassVar[bool] = False

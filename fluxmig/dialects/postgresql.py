@@ -110,7 +110,10 @@ class PostgreSQL(Dialect):
         "42701": "duplicate_column",
         "42P06": "duplicate_schema",
         "42723": "duplicate_function",
+        "42P16": "invalid_table_definition",
     }
+    # Of a second primary key, for one (index.c, index_check_primary_key).
+    doubtful_duplicates: ClassVar[frozenset[str]] = frozenset({"42P16"})
     current_user: ClassVar[FunctionElement[str] | None] = func.current_user()
     has_transactional_ddl: ClassVar[bool] = True
     has_session_lock: ClassVar[bool] = True

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Folder", "create", "migration_of", "number_of", "read", "sort_key"]
+__all__ = ["MAX_NAME", "Folder", "create", "down_of", "encoding_problem", "is_down", "is_fit", "migration_of"]
+__all__ += ["number_of", "read", "sort_key", "survey"]
 
 MAX_NAME = 255
 """Characters that `migration_name VARCHAR(255)` holds."""
@@ -52,11 +53,15 @@ class Folder:
         path: The folder.
         migrations: In the order they run.
         findings: What is odd about the folder, but stops nothing.
+        problems: What looks like a migration and cannot be read as one; empty unless it was surveyed.
+        strays: Down scripts whose migration is not there, or cannot be read.
     """
 
     path: Path
     migrations: tuple[Migration, ...]
     findings: tuple[Finding, ...] = ()
+    problems: tuple[FileProblem, ...] = ()
+    strays: tuple[DownScript, ...] = ()
 
 
 def number_of(name: str) -> int | None:
@@ -65,9 +70,24 @@ def number_of(name: str) -> int | None:
     return int(digits[0]) if digits else None
 
 
+def is_down(name: str) -> bool:
+    """Whether it is the name of a down script."""
+    return name.endswith(_DOWN)
+
+
 def migration_of(name: str) -> str:
     """The file name of the migration that a script belongs to, be it a down script or the migration."""
-    return name.removesuffix(_DOWN) + ".sql" if name.endswith(_DOWN) else name
+    return name.removesuffix(_DOWN) + ".sql" if is_down(name) else name
+
+
+def is_fit(name: str) -> bool:
+    """Whether a file of that name is a migration or a down script, as far as its name goes."""
+    return not name.startswith(".") and _name_problem(name) is None
+
+
+def down_of(name: str) -> str:
+    """The file name of a migration's down script, whether there is one or not."""
+    return name.removesuffix(".sql") + _DOWN
 
 
 def sort_key(name: str) -> tuple[object, ...]:
@@ -95,6 +115,18 @@ def read(folder: Path) -> Folder:
         ConfigError: There is no such folder.
         MigrationFileError: Something looks like a migration and cannot be read as one; all such are named.
     """
+    found = survey(folder)
+    if found.problems:
+        raise MigrationFileError(found.problems)
+    return found
+
+
+def survey(folder: Path) -> Folder:
+    """Like `read`, but what cannot be read is among the folder's `problems`, in order, and hides nothing.
+
+    Raises:
+        ConfigError: There is no such folder.
+    """
     problems: list[FileProblem] = []
     files: dict[str, tuple[bytes, str]] = {}
     for name in _names(folder):
@@ -103,26 +135,33 @@ def read(folder: Path) -> Folder:
             problems.append(read_or_problem)
         else:
             files[name] = read_or_problem
-    if problems:
-        raise MigrationFileError(sorted(problems, key=lambda problem: sort_key(problem.path.name)))
     ups = {
         name: Migration(name, number_of(name), folder / name, checksum, source)
         for name, (source, checksum) in files.items()
-        if not name.endswith(_DOWN)
+        if not is_down(name)
     }
-    findings = []
+    unread = {problem.path.name for problem in problems}
+    findings, strays = [], []
     for name in sorted(files.keys() - ups.keys(), key=sort_key):
-        up = migration_of(name)
+        source, checksum = files[name]
+        up, down = migration_of(name), DownScript(name, folder / name, checksum, source)
         if up in ups:
-            source, checksum = files[name]
-            ups[up] = replace(ups[up], down=DownScript(name, folder / name, checksum, source))
-        else:
+            ups[up] = replace(ups[up], down=down)
+            continue
+        strays.append(down)
+        if up not in unread:
             findings.append(
                 Finding(
                     "orphan", f"{name} reverses {up}, which is not there", (name,), f"rename it, or add {up}"
                 )
             )
-    return Folder(folder, tuple(sorted(ups.values(), key=lambda m: sort_key(m.name))), tuple(findings))
+    return Folder(
+        folder,
+        tuple(sorted(ups.values(), key=lambda m: sort_key(m.name))),
+        tuple(findings),
+        tuple(sorted(problems, key=lambda problem: sort_key(problem.path.name))),
+        tuple(strays),
+    )
 
 
 def _names(folder: Path) -> list[str]:
@@ -166,7 +205,7 @@ def _read_file(path: Path) -> tuple[bytes, str] | FileProblem:
         return FileProblem(path, "is a link to nothing", remedy="mend the link or remove it")
     except OSError as error:
         return FileProblem(path, f"cannot be read: {error.strerror or error}")
-    if problem := _encoding_problem(path, source):
+    if problem := encoding_problem(path, source):
         return problem
     checksum = hashlib.sha256(head)
     checksum.update(source)
@@ -188,7 +227,8 @@ def _name_problem(name: str) -> tuple[str, str] | None:
     return None
 
 
-def _encoding_problem(path: Path, source: bytes) -> FileProblem | None:
+def encoding_problem(path: Path, source: bytes) -> FileProblem | None:
+    """Why bytes without their byte order mark are no text in UTF-8, or None."""
     if encoding := next((name for mark, name in _BOMS.items() if source.startswith(mark)), None):
         return FileProblem(path, f"is {encoding}, not UTF-8", remedy="save it as UTF-8")
     if (fault := _fault(source)) is not None:

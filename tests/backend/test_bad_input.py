@@ -817,7 +817,10 @@ def directive(line: str, place: str, message: str, remedy: str) -> Row:
 
 
 MEANT = "did you mean `-- fluxmig: no-transaction`?"
-KNOWN = "known are transaction, no-transaction"
+KNOWN = (
+    "known are transaction, no-transaction, on-duplicate=mark, on-duplicate=verify, on-duplicate=complete,"
+    " on-duplicate=fail"
+)
 DIRECTIVES: dict[str, Row] = {
     "a slip": directive("-- fluxmig: no-transactoin", "1:13", "unknown directive 'no-transactoin'", MEANT),
     "capitals": directive("-- fluxmig: NO-TRANSACTION", "1:13", "unknown directive 'NO-TRANSACTION'", MEANT),

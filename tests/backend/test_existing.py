@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError
 
 from fluxmig import sql
 from fluxmig.dialects import existing
-from fluxmig.model import Script
 from fluxmig.foresight import foreseen
+from fluxmig.model import Script
 from fluxmig.objects import Created, Presence, created
 from fluxmig.presence import Applied, absent, sights
 

@@ -785,7 +785,7 @@ def half_down(database: Database, folder: Path, write: Write) -> Migrator:
     assert str(caught.value).startswith("the down script of 001_a.sql failed\n")
     assert str(caught.value).endswith(
         "\n1 of 4 statements is done, and stays so: no transaction, since the file says so. The next rollback"
-        " goes on with statement 2."
+        " goes on with statement 2; `fluxmig resolve 001_a.sql --retry` has it begin with statement 1."
     )
     return migrator
 

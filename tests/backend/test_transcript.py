@@ -32,7 +32,7 @@ CONTAINERS = False
 MASKS: Final = (
     "UPDATE schema_migrations SET applied_at = '2000-01-01', execution_time_ms = NULL",
     (
-        "UPDATE schema_migrations_log SET logged_at = '2000-01-01', duration_ms = NULL,"
+        "UPDATE schema_migrations_log SET logged_at = '2000-01-01', duration_ms = NULL, source = NULL,"
         " id = (SELECT count(*) FROM schema_migrations_log AS o WHERE o.id <= schema_migrations_log.id)"
     ),
 )
@@ -438,10 +438,14 @@ def test_findings_stand_at_the_top(sqlite: Database, folder: Path, write: Write)
     write({"001_a.sql": "SELECT 1", "002_b.sql": ""})
     run(sqlite, folder, to="1")
     write({"001_a.sql": "SELECT 2"})
+    put_back = (
+        "put the old text back, and write the change as a new migration; or `fluxmig accept 001_a.sql` if the"
+        " edit is the right one; `fluxmig status --diff` shows it"
+    )
     assert sql_of(sqlite, folder).splitlines()[:5] == [
         ".bail on",
         "-- warning: changed since it was applied: 001_a.sql",
-        "-- put the old text back, and write the change as a new migration",
+        f"-- {put_back}",
         "-- warning: holds no statement: 002_b.sql",
         "-- is the SQL missing?",
     ]

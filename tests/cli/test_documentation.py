@@ -109,6 +109,28 @@ def test_the_failure_that_the_readme_shows(one_postgresql: Database, tmp_path: P
     assert done.returncode == 1
 
 
+def test_the_edited_file_that_the_readme_shows(sqlite: Database, tmp_path: Path, write: Write) -> None:
+    text = "CREATE TABLE projects (\n  id uuid PRIMARY KEY,\n  name text\n);\n"
+    write({"002_create_projects.sql": text})
+    fluxmig("run", folder=tmp_path, DATABASE_URL=sqlite.url)
+    sqlite.rows("UPDATE schema_migrations SET applied_at = '2026-01-05 09:30:00.000000'")
+    write({"002_create_projects.sql": text.replace("name text", "name text NOT NULL")})
+    done = fluxmig("status", "--diff", folder=tmp_path, DATABASE_URL=sqlite.url)
+    shown = next(block for block in blocks(README, "text") if "[modified]" in block)
+    first, last = masked(shown).split("...\n")
+    assert first in masked(done.stdout)
+    assert masked(done.stdout).endswith(f"\n\n{last}")
+
+
+def test_the_renamed_file_that_the_readme_shows(sqlite: Database, tmp_path: Path, write: Write) -> None:
+    write({"001_users.sql": "CREATE TABLE users (id integer);\n"})
+    fluxmig("run", folder=tmp_path, DATABASE_URL=sqlite.url)
+    (tmp_path / "migrations" / "001_users.sql").rename(tmp_path / "migrations" / "002_users.sql")
+    done = fluxmig("run", folder=tmp_path, DATABASE_URL=sqlite.url)
+    shown = next(block for block in blocks(README, "text") if "a second time" in block)
+    assert (done.returncode, done.stdout, done.stderr) == (4, "", shown)
+
+
 def test_the_librarys_example(one_postgresql: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     (example,) = blocks(README, "python")
     code = example.replace("postgresql+psycopg://app@localhost/app", one_postgresql.url)
@@ -159,7 +181,7 @@ def test_json_has_the_documented_keys(one_postgresql: Database, tmp_path: Path, 
     def got(*words: str, url: str = one_postgresql.url) -> Any:
         return json.loads(fluxmig("--json", *words, folder=tmp_path, DATABASE_URL=url).stdout)
 
-    write({"001_a.sql": "CREATE TABLE a (id integer);"})
+    write({"001_a.sql": "CREATE TABLE a (id integer);", "001_a.down.sql": "DROP TABLE a;"})
     plan = got("plan")
     assert got("run", "--dry-run") == plan | {"command": "run"}
     got("run")
@@ -175,8 +197,11 @@ def test_json_has_the_documented_keys(one_postgresql: Database, tmp_path: Path, 
         "run": run,
         "plan": plan | {"findings": []},
         "log": got("log"),
-        "rollback": got("rollback"),
+        "rollback": got("rollback", "--record-only"),
+        "redo": got("redo", "1", "--yes") | {"findings": []},
+        "mark": got("mark", "2", "--yes"),
         "create": got("create", "add invoices"),
+        "check": got("check"),
         "verify": got("verify") | {"findings": []},
         "run error": got("run", url="postgresql://127.0.0.1:1/x"),
     }

@@ -12,6 +12,7 @@ from tests.cli.support import process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.cli.conftest import Cli
     from tests.support import Database
@@ -20,8 +21,9 @@ GOOD = {"001_a.sql": "SELECT 1;"}
 
 
 def test_0_done(cli: Cli, write: Callable[..., None]) -> None:
-    write(GOOD)
-    for command in ("plan", "plan --sql", "run", "status --check", "log", "verify", "rollback", "plan"):
+    write({**GOOD, "001_a.down.sql": "SELECT 1;"})
+    commands = ("plan", "plan --sql", "run", "status --check", "log", "verify", "redo --yes", "rollback")
+    for command in (*commands, "rollback --to 0", "plan"):
         assert cli(*command.split()).code == 0, command
 
 
@@ -32,11 +34,16 @@ def test_1_a_migration_failed(cli: Cli, write: Callable[..., None]) -> None:
     assert cli("verify").code == 1
 
 
-def test_1_a_rollback_failed(cli: Cli, write: Callable[..., None]) -> None:
+def test_1_a_rollback_failed(cli: Cli, write: Callable[..., None], folder: Path) -> None:
     write({**GOOD, "001_a.down.sql": "SELEKT 1;"})
-    assert cli("rollback").code == 1
+    for command in ("rollback", "redo --yes"):
+        assert cli(*command.split()).code == 1  # nothing is applied
     cli("run")
-    assert cli("rollback").code == 1
+    for command in ("rollback", "redo --yes"):
+        assert cli(*command.split()).code == 1
+    (folder / "001_a.down.sql").unlink()
+    for command in ("rollback", "redo --yes"):
+        assert cli(*command.split()).code == 1
 
 
 @pytest.mark.parametrize(
@@ -47,6 +54,9 @@ def test_1_a_rollback_failed(cli: Cli, write: Callable[..., None]) -> None:
         ["run", "--steps", "0"],
         ["run", "--to", "nothing"],
         ["run", "--restart", "nothing"],
+        ["rollback", "--to", "nothing"],
+        ["rollback", "--to", "1", "--steps", "1"],
+        ["redo", "nothing"],
         ["plan", "--restart", "1"],
         ["plan", "--sql", "--json"],
         ["log", "--last", "0"],
@@ -56,6 +66,10 @@ def test_1_a_rollback_failed(cli: Cli, write: Callable[..., None]) -> None:
         ["run", "--wait", "soon"],
         ["run", "--table", "x" * 60],
         ["create"],
+        ["mark"],
+        ["mark", "nothing", "--yes"],
+        ["mark", "--all"],
+        ["resolve", "1"],
     ],
 )
 def test_2_usage_or_configuration(args: list[str], cli: Cli, write: Callable[..., None]) -> None:
@@ -85,13 +99,19 @@ def test_3_a_file_that_cannot_be_read(content: bytes, cli: Cli, write: Callable[
 
 
 def test_4_ledger_and_files_disagree(cli: Cli, write: Callable[..., None]) -> None:
-    write(GOOD)
+    write({**GOOD, "002_b.down.sql": "SELECT 1;"})
     cli("run")
-    write({"001_a.sql": "SELECT 2;"})
+    write({"001_a.sql": "SELECT 2;", "002_b.sql": "SELECT 2;"})
+    assert cli("rollback", "--to", "2").code == 4
+    assert cli("redo", "2").code == 4
     for command in ("run", "plan"):
         assert cli(command, "--strict").code == 4
         assert cli(command, "--only", "1").code == 4
     assert cli("verify").code == 4
+    for command in ("mark 1", "resolve 1 --done", "rename 1 1"):
+        assert cli(*command.split(), "--yes").code == 4
+    assert cli("accept", "1", "--yes").code == 0
+    assert cli("accept", "1", "--yes").code == 4
 
 
 def test_4_a_table_of_another_tool(cli: Cli, write: Callable[..., None], sqlite: Database) -> None:
@@ -117,7 +137,7 @@ def test_5_lock_not_obtained(cli: Cli, write: Callable[..., None], sqlite: Datab
 
 def test_6_no_connection(cli: Cli, write: Callable[..., None]) -> None:
     write(GOOD)
-    for command in ("run", "plan", "log", "status", "verify", "rollback"):
+    for command in ("run", "plan", "log", "status", "verify", "rollback", "redo"):
         assert cli(command, "--database-url", "postgresql://127.0.0.1:1/x").code == 6
 
 

@@ -49,6 +49,7 @@ def step(name: str, outcome: str = "applied", **more: object) -> dict[str, objec
         "resumed_at": 1,
         "failure": None,
         "lost_statements": [],
+        "skipped_statements": [],
         "notices": [],
         **more,
     }
@@ -80,7 +81,9 @@ def test_run_with_a_duplicate_and_a_finding(cli: Cli, write: Callable[..., None]
     assert failure["message"] == "table a already exists"
     assert failure["object"] == "a"
     expected = step("002_b.sql", "marked", statements=2)
-    expected["lost_statements"] = [{"number": 2, "line": 1, "first_line": "SELECT 1"}]
+    expected["lost_statements"] = [
+        {"number": 2, "line": 1, "first_line": "SELECT 1", "objects": [], "exists": None}
+    ]
     del expected["failure"]
     assert document["results"][1] == expected
     assert document["findings"] == [
@@ -139,6 +142,8 @@ def test_status(cli: Cli, write: Callable[..., None]) -> None:
                 "execution_time_ms": 0,
                 "message": None,
                 "statements_done": None,
+                "renamed_to": [],
+                "marked": None,
             },
             {
                 "name": "002_ü.sql",
@@ -151,6 +156,8 @@ def test_status(cli: Cli, write: Callable[..., None]) -> None:
                 "execution_time_ms": None,
                 "message": None,
                 "statements_done": None,
+                "renamed_to": [],
+                "marked": None,
             },
         ],
         "total": 2,
@@ -164,16 +171,68 @@ def test_status(cli: Cli, write: Callable[..., None]) -> None:
 def test_rollback(cli: Cli, write: Callable[..., None]) -> None:
     write({"001_a.sql": "SELECT 1;", "002_b.sql": "SELECT 1;", "002_b.down.sql": "SELECT 1;"})
     cli("run")
-    result = cli("rollback", "--steps", 2, "--json")
-    assert timeless(result.json) == {
+    document: dict[str, Any] = {
         "format": 1,
         "command": "rollback",
-        "results": [
-            {"name": "002_b.sql", "reversed": True, "duration_ms": 0},
-            {"name": "001_a.sql", "reversed": False, "duration_ms": 0},
-        ],
+        "dry_run": True,
+        "results": [{"name": "002_b.sql", "reversed": True, "duration_ms": 0}],
+        "to": "001_a.sql",
+        "findings": [],
     }
-    assert (result.code, result.err) == (0, "")
+    assert cli("rollback", "--to", 1, "--json", "--dry-run").json == document
+    results: list[Any]
+    for results in (document["results"], []):
+        result = cli("rollback", "--to", 1, "--json")
+        assert timeless(result.json) == document | {"dry_run": False, "results": results}
+        assert (result.code, result.err) == (0, "")
+    result = cli("rollback", "--record-only", "--json")
+    assert timeless(result.json) == document | {
+        "dry_run": False,
+        "results": [{"name": "001_a.sql", "reversed": False, "duration_ms": 0}],
+        "to": None,
+    }
+
+
+def test_redo(cli: Cli, write: Callable[..., None]) -> None:
+    write({"001_a.sql": "SELECT 1;", "002_b.sql": "SELECT 1;", "001_a.down.sql": "-- none yet"})
+    cli("run")
+    finding = {
+        "kind": "empty",
+        "message": "holds no statement: 001_a.down.sql",
+        "names": ["001_a.down.sql"],
+        "remedy": "is the SQL missing?",
+    }
+    result = cli("redo", "1", "--json", "--dry-run")
+    document = result.json
+    checksums = [planned.pop("checksum") for planned in document["plan"]]
+    assert [len(checksum) for checksum in checksums] == [64, 64]
+    how = {"mode": "transaction", "reason": None, "resumes_at": 1}
+    assert document == {
+        "format": 1,
+        "command": "redo",
+        "dry_run": True,
+        "plan": [
+            {"name": "001_a.down.sql", "statements": 0, **how},
+            {"name": "001_a.sql", "statements": 1, **how},
+        ],
+        "apart": None,
+        "later": ["002_b.sql"],
+        "findings": [finding],
+    }
+    assert result.code == 0
+    result = cli("redo", "1", "--json", "--yes")
+    document = timeless(result.json)
+    (applied,) = document.pop("results")
+    assert (applied["name"], applied["outcome"]) == ("001_a.sql", "applied")
+    assert document == {
+        "format": 1,
+        "command": "redo",
+        "dry_run": False,
+        "reversed": {"name": "001_a.sql", "reversed": True, "duration_ms": 0},
+        "later": ["002_b.sql"],
+        "findings": [finding],
+    }
+    assert result.code == 0
 
 
 def test_create(bare: Cli) -> None:
@@ -208,6 +267,7 @@ def test_verify(cli: Cli, write: Callable[..., None], tmp_path: Path) -> None:
         "applied": 1,
         "pending": 0,
         "findings": [],
+        "warnings": [],
     }
     assert (result.code, result.err) == (0, "")
 
@@ -255,14 +315,54 @@ def test_a_failed_run(on_postgresql: Cli, write: Callable[..., None]) -> None:
     assert result.err == f"error: {error['message']}\n"
 
 
-def test_a_rollback_that_stops_half_way(cli: Cli, write: Callable[..., None], sqlite: Database) -> None:
-    write({"001_a.sql": "SELECT 1;", "001_a.down.sql": "DROP TABLE b;", "002_b.sql": "SELECT 1;"})
+def test_a_rollback_that_stops_half_way(cli: Cli, write: Callable[..., None]) -> None:
+    down = {"001_a.down.sql": "DROP TABLE b;", "002_b.down.sql": "SELECT 1;"}
+    write({"001_a.sql": "SELECT 1;", "002_b.sql": "SELECT 1;", **down})
     cli("run")
     result = cli("rollback", "--steps", 2, "--json")
     document = timeless(result.json)
-    assert document["results"] == [{"name": "002_b.sql", "reversed": False, "duration_ms": 0}]
-    assert document["error"]["type"] == "RollbackError"
-    assert result.code == document["error"]["exit_code"] == 1
+    assert document["results"] == [{"name": "002_b.sql", "reversed": True, "duration_ms": 0}]
+    error = document["error"]
+    assert (error["type"], error["names"]) == ("RollbackError", ["001_a.sql"])
+    assert error["failure"] == {
+        "file": "migrations/001_a.down.sql",
+        "line": 1,
+        "column": 1,
+        "message": "no such table: b",
+        "code": "SQLITE_ERROR",
+        "object": None,
+        "detail": None,
+        "hint": None,
+        "context": None,
+        "statement": 1,
+        "statements_done": 0,
+        "remedy": None,
+    }
+    assert result.code == error["exit_code"] == 1
+    assert result.err == f"error: {error['message']}\n"
+
+
+def test_a_rollback_that_is_refused(cli: Cli, write: Callable[..., None]) -> None:
+    write({"001_a.sql": "SELECT 1;"})
+    cli("run")
+    for command in (["rollback"], ["rollback", "--dry-run"], ["redo", "--yes"], ["redo", "--dry-run"]):
+        error = cli(*command, "--json").json["error"]
+        assert (error["type"], error["names"], error["failure"]) == ("RollbackError", ["001_a.sql"], None)
+        assert error["message"] == "nothing was taken back: 001_a.sql has no down script"
+
+
+@pytest.mark.parametrize("head", ["", "-- fluxmig: no-transaction\n"])
+def test_a_redo_that_fails(cli: Cli, write: Callable[..., None], head: str) -> None:
+    write({"001_a.sql": "SELECT 1;", "001_a.down.sql": f"{head}SELECT 1;"})
+    cli("run")
+    write({"001_a.sql": "DROP TABLE b;"})
+    result = cli("redo", "--yes", "--json")
+    document = timeless(result.json)
+    (failed,) = document["results"]
+    assert (document["command"], failed["name"], failed["outcome"]) == ("redo", "001_a.sql", "failed")
+    assert document["pending"] == (["001_a.sql"] if head else [])
+    assert (document["error"]["type"], result.code) == ("MigrationFailedError", 1)
+    assert result.err == f"error: {document['error']['message']}\n"
 
 
 WRONG = {
@@ -273,7 +373,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "log", "status", "rollback", "verify"])
+@pytest.mark.parametrize("command", ["run", "plan", "log", "status", "rollback", "redo", "verify"])
 @pytest.mark.parametrize("wrong", WRONG)
 def test_errors_of_every_command(
     command: str, wrong: str, bare: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch

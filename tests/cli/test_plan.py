@@ -210,7 +210,7 @@ def test_restart_of_what_is_applied(cli: Cli, write: Callable[..., None]) -> Non
     ("strict", "message"),
     [
         ("--strict", "changed since it was applied: 005_new.sql"),
-        ("--strict-order", "sorted before something applied: 002_late.sql"),
+        ("--strict-order", "sorted before 005_new.sql, which is applied: 002_late.sql"),
     ],
 )
 def test_strict(strict: str, message: str, sql: list[str], cli: Cli, write: Callable[..., None]) -> None:

@@ -335,7 +335,9 @@ def test_a_duplicate_is_marked(cli: Cli, write: Callable[..., None], sqlite: Dat
   [!] 002_again.sql MARKED AS APPLIED (0.00s)
       migrations/002_again.sql:1:14: table users already exists [SQLITE_ERROR]
       statement 1 of 3: CREATE TABLE users (id integer)
-      2 other statements did not take effect
+      1 of 3 statements lost, 1 perhaps:
+        line 2: table lost is not there
+        line 3: SELECT 1 (whether it ever ran cannot be told)
 
 Applied: 1 | Marked: 1 | Failed: 0 | Pending: 0 | Time: 0.00s
 """
@@ -347,7 +349,7 @@ Applied: 1 | Marked: 1 | Failed: 0 | Pending: 0 | Time: 0.00s
 
 @pytest.mark.parametrize(
     ("rest", "said"),
-    [("", "no other statement was lost"), ("SELECT 1;", "1 other statement did not take effect")],
+    [("", "nothing lost"), ("SELECT 1;", "1 of 2 statements perhaps lost:")],
 )
 def test_what_a_marked_migration_lost(rest: str, said: str, cli: Cli, write: Callable[..., None]) -> None:
     write({**AGAIN, "002_again.sql": f"CREATE TABLE users (id integer);{rest}"})
@@ -374,6 +376,12 @@ in statement 1 of 3: CREATE TABLE users (id integer)
 # --- findings ---------------------------------------------------------------------------------------------
 
 
+PUT_BACK = (
+    "put the old text back, and write the change as a new migration; or `fluxmig accept NAME` if the edit is"
+    " the right one; `fluxmig status --diff` shows it"
+)
+
+
 @pytest.fixture
 def edited(cli: Cli, write: Callable[..., None]) -> None:
     """Two applied migrations, both edited since."""
@@ -384,10 +392,7 @@ def edited(cli: Cli, write: Callable[..., None]) -> None:
 
 @pytest.mark.usefixtures("edited")
 def test_edited_files_are_reported_on_every_run(cli: Cli, sqlite: Database) -> None:
-    warning = (
-        "warning: changed since they were applied: 001_users.sql, 002_files.sql\n"
-        "  put the old text back, and write the change as a new migration\n"
-    )
+    warning = f"warning: changed since they were applied: 001_users.sql, 002_files.sql\n  {PUT_BACK}\n"
     first, second = cli("run"), cli("run")
     assert (first.code, first.err) == (second.code, second.err) == (0, warning)
     assert "010_teams.sql" in ledger(sqlite)
@@ -398,8 +403,7 @@ def test_edited_files_are_reported_on_every_run(cli: Cli, sqlite: Database) -> N
 def test_edited_files_are_refused_when_strict(dry: list[str], cli: Cli, sqlite: Database) -> None:
     result = cli("run", "--strict", *dry)
     assert result.err == (
-        "error: changed since they were applied: 001_users.sql, 002_files.sql\n"
-        "put the old text back, and write the change as a new migration\n"
+        f"error: changed since they were applied: 001_users.sql, 002_files.sql\n{PUT_BACK}\n"
     )
     assert (result.code, result.out) == (4, "")
     assert "010_teams.sql" not in ledger(sqlite)
@@ -419,7 +423,7 @@ def test_out_of_order_is_said(cli: Cli, sqlite: Database) -> None:
     assert (result.code, result.err) == (
         0,
         (
-            "warning: sorted before something applied: 002_late.sql\n"
+            "warning: sorted before 005_new.sql, which is applied: 002_late.sql\n"
             "  renumber it if it depends on what was applied since\n"
         ),
     )
@@ -433,7 +437,7 @@ def test_out_of_order_is_refused_when_strict(cli: Cli, sqlite: Database) -> None
         4,
         "",
         (
-            "error: sorted before something applied: 002_late.sql\n"
+            "error: sorted before 005_new.sql, which is applied: 002_late.sql\n"
             "renumber it if it depends on what was applied since\n"
         ),
     )

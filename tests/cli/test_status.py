@@ -110,7 +110,7 @@ def troubled(cli: Cli, write: Callable[..., None], folder: Path) -> None:
         {
             "001_fine.sql": "CREATE TABLE a (id integer);",
             "002_modified.sql": "SELECT 1;",
-            "003_missing.sql": "SELECT 1;",
+            "003_missing.sql": "SELECT 3;",
             "004_marked.sql": "CREATE TABLE a (id integer);",
             "009_failed.sql": "SELEKT 1;",
         }
@@ -128,7 +128,7 @@ Applied Migrations:
   [x] 001_fine.sql (0.00s)
   [x] 002_modified.sql (0.00s) [modified]
   [x] 003_missing.sql (0.00s) [missing]
-  [x] 004_marked.sql (0.00s) [marked]
+  [x] 004_marked.sql (0.00s) [marked, nothing lost]
 
 Pending Migrations:
   [ ] 000_late.sql [out of order]
@@ -151,7 +151,7 @@ def test_two_conditions_at_once(cli: Cli, write: Callable[..., None]) -> None:
     write({"001_a.sql": "CREATE TABLE a (id integer);", "002_b.sql": "CREATE TABLE a (id integer);"})
     cli("run")
     write({"002_b.sql": "SELECT 1;"})
-    assert "  [x] 002_b.sql (0.00s) [marked, modified]\n" in masked(cli("status").out)
+    assert "  [x] 002_b.sql (0.00s) [marked, nothing lost, modified]\n" in masked(cli("status").out)
 
 
 # --- --check ----------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def test_colour_on_a_terminal() -> None:
     assert f"{ESCAPE}1mMIGRATION STATUS{ESCAPE}0m\n" in shown.out
     assert f"{ESCAPE}32m  [x] {ESCAPE}0m001_fine.sql" in shown.out
     assert f"{ESCAPE}31m [modified]{ESCAPE}0m\n" in shown.out
-    assert f"{ESCAPE}33m [marked]{ESCAPE}0m\n" in shown.out
+    assert f"{ESCAPE}33m [marked, nothing lost]{ESCAPE}0m\n" in shown.out
     assert f"{ESCAPE}33m [out of order]{ESCAPE}0m\n" in shown.out
     assert masked(unstyled(shown.out)) == TROUBLED
     assert shown.code == 0

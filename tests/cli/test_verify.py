@@ -94,7 +94,8 @@ def test_modified_and_missing_files(cli: Cli, write: Callable[..., None], folder
         problems(result.out)
         == """\
 problem: changed since it was applied: 001_a.sql
-  put the old text back, and write the change as a new migration
+  put the old text back, and write the change as a new migration; or `fluxmig accept 001_a.sql` if the \
+edit is the right one; `fluxmig status --diff` shows it
 problem: applied, but not in the folder: 002_b.sql
   bring the file back, or check --migrations
 2 problems
@@ -121,8 +122,8 @@ problem: 001_a.sql failed at its last attempt (line 2): near "SELEKT": syntax er
 @pytest.mark.parametrize(
     ("others", "lost"),
     [
-        (1, "1 other statement"),
-        (2, "2 other statements"),
+        (1, "1 of 2 statements perhaps lost"),
+        (2, "2 of 3 statements perhaps lost"),
     ],
 )
 def test_a_marked_migration(others: int, lost: str, cli: Cli, write: Callable[..., None]) -> None:
@@ -131,8 +132,9 @@ def test_a_marked_migration(others: int, lost: str, cli: Cli, write: Callable[..
     result = cli("verify")
     assert problems(result.out) == (
         "problem: 002_b.sql is recorded without having run to the end:"
-        f" table a already exists; {lost} did not take effect\n"
-        "  check what it should have made, and add what is missing in a new migration\n"
+        f" table a already exists; {lost}\n"
+        "  make what is missing in a new migration, then `fluxmig resolve 002_b.sql --done`; or"
+        " `fluxmig resolve 002_b.sql --retry` and run it with --on-duplicate complete\n"
         "1 problem\n"
     )
     assert (result.code, result.err) == (4, "")

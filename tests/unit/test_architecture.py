@@ -24,23 +24,25 @@ LAYERS = (
     "_guardian",
     "errors",
     "model",
-    "config  excerpt  layouts.numbered  sql",
-    "layouts  objects  planner  render  script",
-    "dialects.existing  foresight  presence",
-    "adopt",
+    "config  content  diff  excerpt  git  layouts.numbered  sql",
+    "layouts  objects  planner  render  render_diff  script",
+    "check  dialects.existing  foresight  mend  presence  render_mend",
+    "adopt  render_check",
     "dialects.base",
     "dialects.postgresql_index  dialects.postgresql_session  dialects.psycopg_driver",
     "dialects.postgresql  dialects.sqlite",
     "dialects",
     "ledger  lock  sending",
-    "stepwise  transcript",
+    "duplicates",
+    "bookkeeping  stepwise  transcript",
     "execute",
+    "reversal",
     "migrator",
     "_accounts",
     "scratch",
     "connect",
     "console",
-    "cli_adopt",
+    "cli_adopt  cli_check  cli_mend  cli_rollback",
     "cli",
     "__main__",
 )
@@ -54,6 +56,7 @@ IMPORT_THE_PACKAGE = {"cli", "migrator"}
 # Nothing else of other people's code is imported when a module is loaded, or later.
 THIRD_PARTY = {
     "sqlalchemy": {
+        "bookkeeping",
         "connect",
         "dialects.base",
         "dialects.existing",
@@ -66,18 +69,22 @@ THIRD_PARTY = {
         "ledger",
         "lock",
         "migrator",
+        "reversal",
         "sending",
         "stepwise",
         "transcript",
     },
-    "click": {"cli", "cli_adopt", "console"},
+    "click": {"cli", "cli_adopt", "cli_check", "cli_mend", "cli_rollback", "console"},
     "rich": {"render"},
     "dotenv": {"config"},
 }
 AT_LOAD = {"sqlalchemy", "click"}
 
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
-PURE = "errors model config excerpt layouts.numbered render sql layouts planner script scratch console cli"
+PURE = (
+    "errors model config content diff excerpt git layouts.numbered render render_diff sql layouts planner"
+    " script check render_check mend render_mend scratch console cli_check cli_mend cli_rollback cli"
+)
 
 
 class Import(NamedTuple):

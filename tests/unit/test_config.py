@@ -406,7 +406,7 @@ def refused(options: dict[str, object], environ: dict[str, str], directory: Path
         ({"wait_s": -1}, f"option --wait: {SECONDS}"),
         ({"wait_lock_s": "5s"}, f"option --wait-lock: {SECONDS}"),
         ({"color": "blue"}, "option --color: must be one of auto, always, never"),
-        ({"on_duplicate": "skip"}, "option --on-duplicate: must be one of mark, fail"),
+        ({"on_duplicate": "skip"}, "option --on-duplicate: must be one of mark, verify, complete, fail"),
     ],
 )
 def test_a_refused_option(world: World, options: dict[str, object], message: str) -> None:
@@ -436,7 +436,7 @@ REFUSED_VARIABLES = [
     ("FLUXMIG_TABLE", " ", NAME),
     ("FLUXMIG_TABLE", "a\tb", NAME),
     ("FLUXMIG_COLOR", "true", "must be one of auto, always, never"),
-    ("FLUXMIG_ON_DUPLICATE", "ignore", "must be one of mark, fail"),
+    ("FLUXMIG_ON_DUPLICATE", "ignore", "must be one of mark, verify, complete, fail"),
     ("FLUXMIG_MIGRATIONS", " ", "must be the path of a folder"),
     ("DATABASE_URL", " ", "must be a text that is not empty"),
 ]
@@ -494,7 +494,7 @@ def test_a_value_that_does_not_decide_is_not_judged(world: World) -> None:
         ("migrations = ['a', 'b']", "migrations: must be the path of a folder", CORRECT),
         ("database-url = ''", "database-url: must be a text that is not empty", CORRECT),
         ("color = true", "color: must be one of auto, always, never", CORRECT),
-        ("on-duplicate = 'skip'", "on-duplicate: must be one of mark, fail", CORRECT),
+        ("on-duplicate = 'skip'", "on-duplicate: must be one of mark, verify, complete, fail", CORRECT),
     ],
 )
 @pytest.mark.parametrize("name", FILES)

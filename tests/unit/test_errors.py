@@ -100,6 +100,15 @@ def test_what_was_done_before() -> None:
     assert LockTimeoutError("x", remedy="y", report=Report()).report == Report()
 
 
+def test_the_fields_of_a_rollback_error() -> None:
+    failure = Failure(Path("migrations/001_a.down.sql"), "it broke")
+    error = RollbackError("x", remedy="y", names=iter(["001_a.sql"]), failure=failure)
+    assert (error.names, error.failure, str(error)) == (("001_a.sql",), failure, "x\ny")
+    assert (RollbackError("x").names, RollbackError("x").failure) == ((), None)
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.names, again.failure, again.remedy) == (error.names, error.failure, "y")
+
+
 def test_the_names_of_a_ledger_error() -> None:
     error = LedgerError("changed", remedy="put it back", names=iter(["001_a.sql", "002_b.sql"]))
     assert error.names == ("001_a.sql", "002_b.sql")

@@ -28,7 +28,7 @@ import fluxmig
 from fluxmig import layouts
 from fluxmig.errors import ConfigError, MigrationFileError
 from fluxmig.layouts import numbered
-from fluxmig.layouts.numbered import Folder, create, number_of, read, sort_key
+from fluxmig.layouts.numbered import Folder, create, is_fit, number_of, read, sort_key, survey
 from fluxmig.model import DownScript, FileProblem, Finding, Migration
 
 if TYPE_CHECKING:
@@ -540,6 +540,56 @@ def test_a_folder_without_permission(folder: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ConfigError) as raised:
         read(folder)
     assert told(raised.value) == (f"cannot read the folder {folder}: Permission denied", None)
+
+
+# --- what cannot be read hides nothing --------------------------------------------------------------------
+
+
+def test_a_survey_of_a_sound_folder_is_what_is_read(folder: Path, write: Write) -> None:
+    write({"001_a.sql": "a", "001_a.down.sql": "b", "002_b.down.sql": "c"})
+    assert survey(folder) == read(folder)
+
+
+def test_a_survey_has_the_problems_and_the_rest(folder: Path, write: Write) -> None:
+    write(
+        {
+            "001_a.sql": "a",
+            "002_b.sql": b"\xff",
+            "002_b.down.sql": "reverses what is there",
+            "003_c.sql": b"\0",
+            "004_d.down.sql": "an orphan",
+        }
+    )
+    found = survey(folder)
+    assert found.problems == problems(folder)
+    assert [problem.path.name for problem in found.problems] == ["002_b.sql", "003_c.sql"]
+    assert [migration.name for migration in found.migrations] == ["001_a.sql"]
+    assert [stray.name for stray in found.strays] == ["002_b.down.sql", "004_d.down.sql"]
+    assert [finding.names for finding in found.findings] == [("004_d.down.sql",)]
+
+
+def test_a_survey_of_nothing(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no folder"):
+        survey(folder / "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "fit"),
+    [
+        ("001_a.sql", True),
+        ("001_a.down.sql", True),
+        ("a.sql", True),
+        (".a.sql", False),
+        ("001_a.SQL", False),
+        ("001_a.sql ", False),
+        ("001_a.txt", False),
+        ("a\n.sql", False),
+        ("\udcff.sql", False),
+        (f"{'a' * 252}.sql", False),
+    ],
+)
+def test_names_that_fit(name: str, *, fit: bool) -> None:
+    assert is_fit(name) is fit
 
 
 # --- creating ---------------------------------------------------------------------------------------------

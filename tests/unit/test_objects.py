@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fluxmig import sql
-from fluxmig.model import Script
 from fluxmig.foresight import foreseen
+from fluxmig.model import Script
 from fluxmig.objects import Created, Presence, created
 
 if TYPE_CHECKING:

@@ -16,8 +16,12 @@ from fluxmig.model import (
     LogEntry,
     Migration,
     MigrationStatus,
+    Mode,
+    Progress,
     Record,
+    Script,
     State,
+    Statements,
 )
 from fluxmig.planner import Selection, same_checksum
 
@@ -122,6 +126,25 @@ STATUSES: dict[
         recorded("1.sql"),
         logged(_1=Event.MARKED),
         [("1.sql", APPLIED, (MARKED, MISSING))],
+    ),
+    "marked by hand": (
+        on_disk("1.sql"),
+        recorded("1.sql"),
+        logged(_1=Event.MARKED_BY_HAND),
+        [("1.sql", APPLIED, (MARKED,))],
+    ),
+    "adopted": (
+        on_disk("1.sql"),
+        recorded("1.sql"),
+        logged(_1=Event.ADOPTED),
+        [("1.sql", APPLIED, (MARKED,))],
+    ),
+    "resolved": (on_disk("1.sql"), recorded("1.sql"), logged(_1=Event.RESOLVED), [("1.sql", APPLIED, ())]),
+    "resolved, and to be run again": (
+        on_disk("1.sql"),
+        [],
+        logged(_1=Event.RESOLVED),
+        [("1.sql", PENDING, ())],
     ),
     "failed once, applied since by another tool": (
         on_disk("1.sql"),
@@ -302,7 +325,10 @@ def test_only_refuses_what_is_applied_and_not_in_the_folder() -> None:
 
 # --- findings ---------------------------------------------------------------------------------------------
 
-PUT_BACK = "put the old text back, and write the change as a new migration"
+PUT_BACK = (
+    "put the old text back, and write the change as a new migration; or `fluxmig accept {}` if the edit is"
+    " the right one; `fluxmig status --diff` shows it"
+)
 BRING_BACK = "bring the file back, or check --migrations"
 RENUMBER = "renumber it if it depends on what was applied since"
 
@@ -313,41 +339,52 @@ def test_nothing_is_wrong() -> None:
 
 
 def test_one_of_each_kind() -> None:
-    records = [*recorded("2.sql", checksum=OTHER), *recorded("3.sql")]
+    records = recorded("2.sql", "3.sql", checksum=OTHER)
     statuses = planner.statuses(on_disk("1.sql", "2.sql"), records, {})
     assert planner.findings(statuses, planner.pending(statuses)) == (
-        Finding("modified", "changed since it was applied: 2.sql", ("2.sql",), PUT_BACK),
+        Finding("modified", "changed since it was applied: 2.sql", ("2.sql",), PUT_BACK.format("2.sql")),
         Finding("missing", "applied, but not in the folder: 3.sql", ("3.sql",), BRING_BACK),
-        Finding("out of order", "sorted before something applied: 1.sql", ("1.sql",), RENUMBER),
+        Finding("out of order", "sorted before 3.sql, which is applied: 1.sql", ("1.sql",), RENUMBER),
     )
 
 
 def test_several_of_each_kind_in_the_order_of_the_files() -> None:
-    records = [*recorded("11.sql", "9.sql"), *recorded("4.sql", "3.sql", checksum=OTHER)]
+    records = recorded("11.sql", "9.sql", "4.sql", "3.sql", checksum=OTHER)
     statuses = planner.statuses(on_disk("4.sql", "3.sql", "2.sql", "1.sql"), records, {})
     assert planner.findings(statuses, planner.pending(statuses)) == (
-        Finding("modified", "changed since they were applied: 3.sql, 4.sql", ("3.sql", "4.sql"), PUT_BACK),
+        Finding(
+            "modified",
+            "changed since they were applied: 3.sql, 4.sql",
+            ("3.sql", "4.sql"),
+            PUT_BACK.format("NAME"),
+        ),
         Finding("missing", "applied, but not in the folder: 9.sql, 11.sql", ("9.sql", "11.sql"), BRING_BACK),
         Finding(
-            "out of order", "sorted before something applied: 1.sql, 2.sql", ("1.sql", "2.sql"), RENUMBER
+            "out of order",
+            "sorted before 11.sql, which is applied: 1.sql, 2.sql",
+            ("1.sql", "2.sql"),
+            RENUMBER,
         ),
     )
 
 
 def test_out_of_order_counts_only_for_what_is_about_to_run() -> None:
-    statuses = planner.statuses(on_disk("1.sql", "2.sql"), recorded("3.sql"), {})
+    statuses = planner.statuses(on_disk("1.sql", "2.sql"), recorded("3.sql", checksum=OTHER), {})
     missing = Finding("missing", "applied, but not in the folder: 3.sql", ("3.sql",), BRING_BACK)
     assert planner.findings(statuses, ()) == (missing,)
     assert planner.findings(statuses, planner.select(statuses, Selection(only="2"))) == (
         missing,
-        Finding("out of order", "sorted before something applied: 2.sql", ("2.sql",), RENUMBER),
+        Finding("out of order", "sorted before 3.sql, which is applied: 2.sql", ("2.sql",), RENUMBER),
     )
 
 
 # --- unsettled --------------------------------------------------------------------------------------------
 
 MEND = "mend it, and `fluxmig run`"
-CHECK = "check what it should have made, and add what is missing in a new migration"
+SETTLE = (
+    "make what is missing in a new migration, then `fluxmig resolve 1.sql --done`; or `fluxmig resolve 1.sql"
+    " --retry` and run it with --on-duplicate complete"
+)
 
 
 def test_what_failed_or_was_marked_is_unsettled() -> None:
@@ -365,7 +402,7 @@ def test_what_failed_or_was_marked_is_unsettled() -> None:
             "marked",
             '1.sql is recorded without having run to the end: relation "a" already exists',
             ("1.sql",),
-            CHECK,
+            SETTLE,
         ),
         Finding(
             "failed",
@@ -385,9 +422,160 @@ def test_what_failed_or_was_marked_is_unsettled() -> None:
         pytest.param(Event.APPLIED, True, id="applied"),
         pytest.param(Event.ROLLED_BACK, False, id="rolled back"),
         pytest.param(Event.UNRECORDED, False, id="unrecorded"),
+        pytest.param(Event.MARKED_BY_HAND, True, id="marked by hand"),
+        pytest.param(Event.ADOPTED, True, id="adopted"),
+        pytest.param(Event.RESOLVED, True, id="resolved as done"),
+        pytest.param(Event.RESOLVED, False, id="resolved to be run again"),
+        pytest.param(Event.RENAMED, True, id="renamed"),
     ],
 )
 def test_what_is_settled_since(event: Event, *, is_recorded: bool) -> None:
     records = recorded("1.sql") if is_recorded else []
     statuses = planner.statuses(on_disk("1.sql"), records, logged(_1=event))
     assert planner.unsettled(statuses) == ()
+
+
+# --- taking back ------------------------------------------------------------------------------------------
+
+TAKEN_BACK: dict[str, tuple[list[str], int | None, str | None, list[str], str | None]] = {
+    "one by default": (["1.sql", "2.sql"], None, None, ["2.sql"], None),
+    "several": (["1.sql", "2.sql", "3.sql"], 2, None, ["3.sql", "2.sql"], None),
+    "more than there are": (["1.sql", "2.sql"], 9, None, ["2.sql", "1.sql"], None),
+    "by the order of application": (["3.sql", "1.sql", "2.sql"], 2, None, ["2.sql", "1.sql"], None),
+    "to a name": (["1.sql", "2.sql", "3.sql"], None, "1.sql", ["3.sql", "2.sql"], "1.sql"),
+    "to a name without .sql": (["1.sql", "2.sql"], None, "1", ["2.sql"], "1.sql"),
+    "to a number": (["01_a.sql", "02_b.sql"], None, "1", ["02_b.sql"], "01_a.sql"),
+    "to one that came late": (["3.sql", "1.sql", "2.sql"], None, "3", ["2.sql", "1.sql"], "3.sql"),
+    "to the last": (["1.sql", "2.sql"], None, "2", [], "2.sql"),
+    "to a number of several": (["1_a.sql", "2.sql", "1_b.sql", "3.sql"], None, "1", ["3.sql"], "1_b.sql"),
+    "to a name without number": (["a.sql", "b.sql"], None, "a", ["b.sql"], "a.sql"),
+    "to the beginning": (["1.sql", "2.sql"], None, "0", ["2.sql", "1.sql"], None),
+    "to the beginning, in full": (["1.sql", "2.sql"], None, "000", ["2.sql", "1.sql"], None),
+    "to a file of number 0": (["0_a.sql", "2.sql"], None, "0", ["2.sql"], "0_a.sql"),
+    "to the beginning of nothing": ([], None, "0", [], None),
+}
+
+
+@pytest.mark.parametrize(("applied", "steps", "to", "names", "behind"), TAKEN_BACK.values(), ids=TAKEN_BACK)
+def test_what_is_taken_back(
+    applied: list[str], steps: int | None, to: str | None, names: list[str], behind: str | None
+) -> None:
+    statuses = planner.statuses(on_disk(*applied, "9_pending.sql"), recorded(*applied), {})
+    chosen, found = planner.to_take_back(statuses, steps, to)
+    assert ([status.name for status in chosen], found) == (names, behind)
+
+
+def test_what_came_after() -> None:
+    statuses = planner.statuses([], recorded("3.sql", "1.sql", "2.sql"), {})
+    assert planner.applied_after(statuses, "3.sql") == ("1.sql", "2.sql")
+    assert planner.applied_after(statuses, "2.sql") == ()
+
+
+def a_script(name: str, mode: Mode = Mode.TRANSACTION, characteristics: str | None = None) -> Script:
+    reason = "VACUUM" if mode is Mode.NO_TRANSACTION else None
+    return Script("1.sql", Path(name), SUM, Statements(b""), mode, reason, characteristics)
+
+
+DOWN, UP = "1.down.sql", "1.sql"
+NO = Mode.NO_TRANSACTION
+SERIALIZABLE, REPEATABLE = "ISOLATION LEVEL SERIALIZABLE", "ISOLATION LEVEL REPEATABLE READ"
+APART: dict[str, tuple[Script, Script, bool, str | None]] = {
+    "both": (a_script(DOWN), a_script(UP), True, None),
+    "down": (a_script(DOWN, NO), a_script(UP), True, "1.down.sql runs without a transaction: VACUUM"),
+    "up": (a_script(DOWN), a_script(UP, NO), True, "1.sql runs without a transaction: VACUUM"),
+    "neither": (a_script(DOWN), a_script(UP), False, "MySQL does not roll back what creates and drops"),
+    "one level": (a_script(DOWN, characteristics=SERIALIZABLE), a_script(UP), True, None),
+    "the same level": (
+        a_script(DOWN, characteristics=SERIALIZABLE),
+        a_script(UP, characteristics=SERIALIZABLE),
+        True,
+        None,
+    ),
+    "two levels": (
+        a_script(DOWN, characteristics=SERIALIZABLE),
+        a_script(UP, characteristics=REPEATABLE),
+        True,
+        "they ask for different isolation levels",
+    ),
+}
+
+
+@pytest.mark.parametrize(("down", "up", "can_roll_back", "why"), APART.values(), ids=APART)
+def test_whether_two_scripts_share_a_transaction(
+    down: Script, up: Script, *, can_roll_back: bool, why: str | None
+) -> None:
+    assert planner.apart(down, up, product="MySQL", has_transactional_ddl=can_roll_back) == why
+
+
+@pytest.mark.parametrize(
+    ("lost", "unchecked", "told"),
+    [(0, 0, False), (1, 0, True), (0, 1, True), (2, 3, True), (None, None, True)],
+)
+def test_a_mark_by_which_nothing_was_lost_is_no_problem(
+    lost: int | None,
+    unchecked: int | None,
+    told: bool,  # noqa: FBT001
+) -> None:
+    event = LogEntry(Event.MARKED, "1.sql", "exists", statements=9, lost=lost, unchecked=unchecked)
+    statuses = planner.statuses(on_disk("1.sql"), recorded("1.sql"), {"1.sql": event})
+    assert statuses[0].conditions == (MARKED,)
+    assert planner.unsettled(statuses) == (
+        (Finding("marked", "1.sql is recorded without having run to the end: exists", ("1.sql",), SETTLE),)
+        if told
+        else ()
+    )
+
+
+HALF_DOWN = {"1.down.sql": Progress(2, SUM, interrupted=False)}
+
+
+def test_a_down_script_that_is_half_way_is_unsettled() -> None:
+    statuses = planner.statuses(on_disk("1.sql", "2.sql"), recorded("1.sql"), {}, HALF_DOWN)
+    assert [status.down_progress for status in statuses] == [HALF_DOWN["1.down.sql"], None]
+    assert statuses[0].conditions == ()
+    assert planner.unsettled(statuses) == (
+        Finding(
+            "partial",
+            "the down script of 1.sql stopped half-way, or is under way: 2 of its statements are known to be"
+            " done",
+            ("1.sql",),
+            "`fluxmig rollback` goes on with statement 3; `fluxmig resolve 1.sql --retry` has it begin with"
+            " statement 1",
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("records", "progress"),
+    [
+        pytest.param([], HALF_DOWN, id="it is pending"),
+        pytest.param(
+            recorded("1.sql"), {"1.down.sql": Progress(0, "", interrupted=False)}, id="nothing is done"
+        ),
+        pytest.param(
+            recorded("1.sql"), {"1.sql": Progress(2, SUM, interrupted=False)}, id="not the down script"
+        ),
+    ],
+)
+def test_a_down_script_that_is_not_half_way(records: list[Record], progress: dict[str, Progress]) -> None:
+    (status,) = planner.statuses(on_disk("1.sql"), records, {}, progress)
+    assert status.down_progress is None
+
+
+@pytest.mark.parametrize(
+    ("word", "names"),
+    [
+        ("1", ["1"]),
+        ("1.sql", ["1.sql"]),
+        ("2", ["2.sql"]),
+        ("3", ["003_a.sql", "003_b.sql"]),
+        ("003_a", ["003_a.sql"]),
+        ("4", []),
+        ("1" * 5000, []),
+        ("", []),
+    ],
+)
+def test_matching(word: str, names: list[str]) -> None:
+    """A row of another tool may be called like a file without its `.sql`."""
+    statuses = planner.statuses(on_disk("1.sql", "2.sql", "003_a.sql", "003_b.sql"), recorded("1"), {})
+    assert [status.name for status in planner.matching(statuses, word)] == names

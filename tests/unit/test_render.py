@@ -29,6 +29,8 @@ from fluxmig.model import (
     Plan,
     Progress,
     Record,
+    RedoPlan,
+    RedoReport,
     Report,
     RollbackReport,
     RollbackResult,
@@ -167,6 +169,20 @@ def test_durations(time_ms: int | None, text: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("conditions", "renamed_to", "words"),
+    [
+        ((MISSING,), (), "missing"),
+        ((MISSING,), ("002_b.sql",), "missing, now 002_b.sql"),
+        ((MARKED, MISSING), ("002_b.sql",), "marked, missing, now 002_b.sql"),
+        ((MISSING,), ("002_b.sql", "003_c.sql"), "missing, now perhaps 002_b.sql or 003_c.sql"),
+    ],
+)
+def test_a_renamed_one(conditions: tuple[Condition, ...], renamed_to: tuple[str, ...], words: str) -> None:
+    status = replace(applied("001_a.sql", 1, *conditions), renamed_to=renamed_to)
+    assert render.plain(render.status_lines([status])).split("\n")[4] == f"  [x] 001_a.sql (0.00s) [{words}]"
+
+
 def test_status_json() -> None:
     statuses = [
         applied("001_a.sql", 1234),
@@ -174,25 +190,36 @@ def test_status_json() -> None:
         applied("003_c.sql", 0, MISSING),
         pending("004_d.sql"),
         pending("005_e.sql", FAILED, message="syntax error"),
-        MigrationStatus("006_f.sql", State.APPLIED, (MISSING,), None, Record(1, "006_f.sql")),
+        MigrationStatus(
+            "006_f.sql",
+            State.APPLIED,
+            (MISSING,),
+            None,
+            Record(1, "006_f.sql"),
+            renamed_to=("004_d.sql", "005_e.sql"),
+        ),
         pending("007_g.sql", message="of an old failure"),
         replace(pending("008_h.sql", PARTIAL), progress=Progress(3, SUM, interrupted=True)),
     ]
-    nothing = {
+    nothing: dict[str, object] = {
         "recorded_checksum": None,
         "applied_at": None,
         "applied_by": None,
         "execution_time_ms": None,
         "message": None,
         "statements_done": None,
+        "renamed_to": [],
+        "marked": None,
     }
-    recorded = {
+    recorded: dict[str, object] = {
         "state": "applied",
         "checksum": SUM,
         "recorded_checksum": SUM[:16],
         "applied_at": "2025-03-09T17:04:05.678901+00:00",
         "applied_by": "ada",
         "statements_done": None,
+        "renamed_to": [],
+        "marked": None,
     }
     to_do = {"state": "pending", "conditions": [], "checksum": SUM}
     assert render.status_json(statuses) == {
@@ -212,6 +239,7 @@ def test_status_json() -> None:
                 **recorded,
                 "execution_time_ms": None,
                 "message": 'relation "b" already exists',
+                "marked": {"by": "duplicate", "statements": None, "lost": None, "unchecked": None},
             },
             {
                 "name": "003_c.sql",
@@ -235,6 +263,7 @@ def test_status_json() -> None:
                 "conditions": ["missing"],
                 "checksum": None,
                 **nothing,
+                "renamed_to": ["004_d.sql", "005_e.sql"],
             },
             {"name": "007_g.sql", **to_do, **nothing},
             {"name": "008_h.sql", **to_do, **nothing, "conditions": ["partial"], "statements_done": 3},
@@ -243,6 +272,49 @@ def test_status_json() -> None:
         "applied": 4,
         "pending": 4,
     }
+
+
+MARKS: dict[str, tuple[LogEntry | None, str, dict[str, object]]] = {
+    "some lost": (
+        LogEntry(Event.MARKED, "1.sql", "exists", statements=10, lost=1, unchecked=0),
+        "marked, 1 of 10 statements lost",
+        {"by": "duplicate", "statements": 10, "lost": 1, "unchecked": 0},
+    ),
+    "some lost, some perhaps": (
+        LogEntry(Event.MARKED, "1.sql", "exists", statements=10, lost=2, unchecked=3),
+        "marked, 2 of 10 statements lost, 3 perhaps",
+        {"by": "duplicate", "statements": 10, "lost": 2, "unchecked": 3},
+    ),
+    "nothing lost": (
+        LogEntry(Event.MARKED, "1.sql", "exists", statements=1, lost=0, unchecked=0),
+        "marked, nothing lost",
+        {"by": "duplicate", "statements": 1, "lost": 0, "unchecked": 0},
+    ),
+    "by an earlier version": (
+        LogEntry(Event.MARKED, "1.sql", "exists"),
+        "marked",
+        {"by": "duplicate", "statements": None, "lost": None, "unchecked": None},
+    ),
+    "by hand": (
+        LogEntry(Event.MARKED_BY_HAND, "1.sql", reason="restored"),
+        "marked by hand",
+        {"by": "hand", "statements": None, "lost": None, "unchecked": None},
+    ),
+    "by adopt": (
+        LogEntry(Event.ADOPTED, "1.sql"),
+        "marked by adopt",
+        {"by": "adopt", "statements": None, "lost": None, "unchecked": None},
+    ),
+}
+
+
+@pytest.mark.parametrize(("event", "words", "document"), MARKS.values(), ids=MARKS)
+def test_how_a_migration_was_marked(event: LogEntry, words: str, document: dict[str, object]) -> None:
+    status = replace(applied("1.sql", 0, MARKED, MODIFIED), last_event=event)
+    assert render.plain(render.status_lines([status])).split("\n")[4] == (
+        f"  [x] 1.sql (0.00s) [{words}, modified]"
+    )
+    assert render.status_json([status])["migrations"][0]["marked"] == document
 
 
 # --- run --------------------------------------------------------------------------------------------------
@@ -301,7 +373,8 @@ STEPS: dict[str, tuple[StepResult, list[str]]] = {
             "  [!] 002_b.sql MARKED AS APPLIED (0.01s)",
             HEADLINE,
             "      statement 1 of 2: CREATE TABLE a (",
-            "      1 of 2 statements lost",
+            "      1 of 2 statements lost:",
+            "        line 4: INSERT INTO a VALUES (1)",
         ],
     ),
     "marked, several lost": (
@@ -310,7 +383,9 @@ STEPS: dict[str, tuple[StepResult, list[str]]] = {
             "  [!] 002_b.sql MARKED AS APPLIED (0.01s)",
             HEADLINE,
             "      statement 1 of 3: CREATE TABLE a (",
-            "      2 of 3 statements lost",
+            "      2 of 3 statements lost:",
+            "        line 4: INSERT INTO a VALUES (1)",
+            "        line 4: INSERT INTO a VALUES (1)",
         ],
     ),
     "marked, the statement is not known": (
@@ -318,7 +393,8 @@ STEPS: dict[str, tuple[StepResult, list[str]]] = {
         [
             "  [!] 002_b.sql MARKED AS APPLIED (0.01s)",
             "      migrations/002_b.sql: already exists",
-            "      1 of 1 statement lost",
+            "      1 of 1 statement lost:",
+            "        line 1: CREATE TABLE a (",
         ],
     ),
     "marked by hand": (marked(1, failure=None), ["  [!] 002_b.sql MARKED AS APPLIED (0.01s)"]),
@@ -464,6 +540,7 @@ REPORT_JSON: dict[str, Any] = {
             "resumed_at": 2,
             "failure": None,
             "lost_statements": [],
+            "skipped_statements": [],
             "notices": [
                 {
                     "severity": "WARNING",
@@ -497,7 +574,16 @@ REPORT_JSON: dict[str, Any] = {
                 "statements_done": 0,
                 "remedy": None,
             },
-            "lost_statements": [{"number": 2, "line": 4, "first_line": "INSERT INTO a VALUES (1)"}],
+            "lost_statements": [
+                {
+                    "number": 2,
+                    "line": 4,
+                    "first_line": "INSERT INTO a VALUES (1)",
+                    "objects": [],
+                    "exists": False,
+                }
+            ],
+            "skipped_statements": [],
             "notices": [],
         },
         {
@@ -523,6 +609,7 @@ REPORT_JSON: dict[str, Any] = {
                 "remedy": "a remedy",
             },
             "lost_statements": [],
+            "skipped_statements": [],
             "notices": [],
         },
     ],
@@ -706,6 +793,27 @@ LOGS: dict[str, tuple[list[LogEntry], list[str]]] = {
             "  2025-03-09 17:04:00  progress    003_c.sql (statement 1 is done)",
         ],
     ),
+    "of people": (
+        [
+            logged(Event.APPLIED),
+            logged(Event.MARKED_BY_HAND, reason="restored\nfrom a \x1b[31mdump"),
+            logged(Event.UNRECORDED),
+            logged(Event.ADOPTED, message="all 3 objects are there"),
+            logged(Event.ACCEPTED, reason="a comment"),
+            logged(Event.RESOLVED, message="as done", reason="by hand"),
+            logged(Event.RENAMED, message="to 002_a.sql"),
+        ],
+        [
+            HEAD,
+            "  2025-03-09 17:04:00  applied        001_a.sql",
+            "  2025-03-09 17:04:00  marked by hand 001_a.sql (why: restored\u240afrom a \u241b[31mdump)",
+            "  2025-03-09 17:04:00  unrecorded     001_a.sql",
+            "  2025-03-09 17:04:00  adopted        001_a.sql (all 3 objects are there)",
+            "  2025-03-09 17:04:00  accepted       001_a.sql (why: a comment)",
+            "  2025-03-09 17:04:00  resolved       001_a.sql (as done, why: by hand)",
+            "  2025-03-09 17:04:00  renamed        001_a.sql (to 002_a.sql)",
+        ],
+    ),
     "of a later version": (
         [logged("vaporised", message="in its own words", statement_number=2, error_code="X")],
         [
@@ -797,6 +905,10 @@ def test_log_json() -> None:
                 "message": "it broke",
                 "statement": 2,
                 "line": 14,
+                "reason": None,
+                "statements": None,
+                "lost": None,
+                "unchecked": None,
             },
             {
                 "id": 8,
@@ -812,6 +924,10 @@ def test_log_json() -> None:
                 "message": None,
                 "statement": None,
                 "line": None,
+                "reason": None,
+                "statements": None,
+                "lost": None,
+                "unchecked": None,
             },
         ],
     }
@@ -845,11 +961,61 @@ def test_rollback_json() -> None:
     assert render.rollback_json(ROLLBACK) == {
         "format": 1,
         "command": "rollback",
+        "dry_run": False,
         "results": [
             {"name": "002_b.sql", "reversed": True, "duration_ms": 1234},
             {"name": "001_a.sql", "reversed": False, "duration_ms": 0},
         ],
+        "to": None,
+        "findings": [],
     }
+
+
+# --- redo -------------------------------------------------------------------------------------------------
+
+REDO_PLAN = RedoPlan(script("001_a.down.sql", FIRST), script("001_a.sql", FIRST, SECOND))
+REDO = RedoReport(
+    RollbackResult("001_a.sql", reversed=True, duration_ms=1234), step(Outcome.APPLIED), TWELVE, (FINDING,)
+)
+
+
+def test_a_redo_to_be_confirmed() -> None:
+    lines = [
+        "  [ ] 001_a.sql its down script runs (1 statement)",
+        "  [x] 001_a.sql is applied again, as it is now (2 statements)",
+    ]
+    together = "Both in one transaction: if one fails, nothing is changed."
+    assert render.plain(render.redo_plan_lines(REDO_PLAN)).split("\n") == [*lines, together]
+    apart = replace(REDO_PLAN, apart="so it is", later=("002_b.sql",))
+    assert render.plain(render.redo_plan_lines(apart)).split("\n") == [
+        *lines,
+        "One after the other, not in one transaction: so it is.",
+        "If the second fails, the migration is taken back and pending.",
+        "Applied after it, and not touched: 002_b.sql",
+    ]
+
+
+def test_a_redo() -> None:
+    assert render.plain(render.redo_lines(REDO)).split("\n") == [
+        "  [ ] 001_a.sql reversed by its down script (1.23s)",
+        "  [x] 001_a.sql (0.00s)",
+        f"Applied after it, and not touched: {', '.join(TWELVE[:10])} and 2 more",
+    ]
+    skipped = render.redo_lines(replace(REDO, applied=step(Outcome.SKIPPED), later=()))
+    assert render.plain(skipped).split("\n")[1:] == ["  [x] 001_a.sql (another runner was faster)"]
+
+
+@pytest.mark.parametrize(
+    ("report", "text"),
+    [
+        (RollbackReport(), "Nothing to take back: nothing is applied."),
+        (RollbackReport(to="1.sql"), "Nothing to take back: nothing was applied after 1.sql."),
+        (RollbackReport(findings=(Finding("partial", "x"),)), "Nothing to take back: nothing is applied."),
+        (RollbackReport(findings=(Finding("overtaken", "x"),)), ""),
+    ],
+)
+def test_nothing_to_take_back(report: RollbackReport, text: str) -> None:
+    assert render.plain(render.rollback_lines(report, done=True)) == text
 
 
 # --- verify -----------------------------------------------------------------------------------------------
@@ -865,6 +1031,9 @@ SERVER = DatabaseInfo(
     schema="public",
 )
 FILE = DatabaseInfo("sqlite+pysqlite", "SQLite", "3.45.1", "/srv/a.db", time="2025-03-09 17:04:05+00")
+SHARED = Finding(
+    "number", "number 001 is shared by 001_a.sql, 1_b.sql", ("001_a.sql", "1_b.sql"), "leave them"
+)
 NO_REMEDY = Finding("permission", "the login may not write public.schema_migrations")
 WELL = Verification(
     SERVER,
@@ -955,6 +1124,39 @@ EMPTY = Verification(
             ],
             id="what is not known is not shown",
         ),
+        pytest.param(
+            replace(EMPTY, findings=(), warnings=(SHARED,)),
+            [
+                "Server:     SQLite 3.45.1 (sqlite+pysqlite)",
+                "Time:       2025-03-09 17:04:05+00",
+                "Database:   /srv/a.db",
+                "Ledger:     schema_migrations is made by the first run",
+                "Migrations: 0 applied, 0 pending",
+                "",
+                "warning: number 001 is shared by 001_a.sql, 1_b.sql",
+                "  leave them",
+                "no problems, 1 warning",
+            ],
+            id="a warning",
+        ),
+        pytest.param(
+            replace(EMPTY, warnings=(SHARED, NO_REMEDY)),
+            [
+                "Server:     SQLite 3.45.1 (sqlite+pysqlite)",
+                "Time:       2025-03-09 17:04:05+00",
+                "Database:   /srv/a.db",
+                "Ledger:     schema_migrations is made by the first run",
+                "Migrations: 0 applied, 0 pending",
+                "",
+                "warning: number 001 is shared by 001_a.sql, 1_b.sql",
+                "  leave them",
+                "warning: the login may not write public.schema_migrations",
+                "problem: changed since it was applied: 001_a.sql",
+                "  put it back",
+                "1 problem, 2 warnings",
+            ],
+            id="warnings and a problem",
+        ),
     ],
 )
 def test_a_verification(verification: Verification, lines: list[str]) -> None:
@@ -1001,12 +1203,21 @@ def test_verify_json() -> None:
                 "remedy": None,
             },
         ],
+        "warnings": [],
     }
 
 
 def test_verify_json_where_all_is_well() -> None:
-    found = render.verify_json(WELL)
+    found = render.verify_json(replace(WELL, warnings=(SHARED,)))
     assert (found["ok"], found["findings"]) == (True, [])
+    assert found["warnings"] == [
+        {
+            "kind": "number",
+            "message": "number 001 is shared by 001_a.sql, 1_b.sql",
+            "names": ["001_a.sql", "1_b.sql"],
+            "remedy": "leave them",
+        }
+    ]
     assert found["ledger"] == {
         "table": "public.schema_migrations",
         "exists": True,
@@ -1084,6 +1295,8 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "plan": render.plan_json(PLAN),
     "log": render.log_json([logged(Event.APPLIED), logged("vaporised")]),
     "rollback": render.rollback_json(ROLLBACK),
+    "redo": render.redo_json(REDO),
+    "a plan to redo": render.redo_plan_json(REDO_PLAN),
     "verify": render.verify_json(WELL),
     "error": render.error_json("run", ConfigError("x")),
 }
@@ -1114,8 +1327,11 @@ TEXTS: dict[str, list[Line]] = {
     "a notice": render.notice_lines(NOTICE),
     **{f"log, {name}": render.log_lines(entries) for name, (entries, _) in LOGS.items() if entries},
     "rollback": render.rollback_lines(ROLLBACK, done=True),
+    "redo": render.redo_lines(REDO),
+    "a plan to redo": render.redo_plan_lines(replace(REDO_PLAN, apart="so it is")),
     "all is well": render.verify_lines(WELL),
     "problems": render.verify_lines(ILL),
+    "a warning": render.verify_lines(replace(WELL, warnings=(SHARED,))),
     "a finding of many lines": render.finding_lines(Finding("files", "a\n\n  b\nc", (), "d\ne")),
     "an odd name": render.status_lines([applied(ODD_NAME, 1), pending(ODD_NAME)]),
     "a very long line": render.finding_lines(Finding("x", "many words " * 5000 + "end")),

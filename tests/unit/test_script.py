@@ -321,7 +321,10 @@ def test_a_reason_in_the_sql_says_more_than_the_directive() -> None:
     assert script(f"{NO}SELECT 1;\nVACUUM;").reason == "VACUUM"
 
 
-KNOWN = "known are transaction, no-transaction"
+KNOWN = (
+    "known are transaction, no-transaction, on-duplicate=mark, on-duplicate=verify, on-duplicate=complete,"
+    " on-duplicate=fail"
+)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,145 @@
+"""A statement whose object is there already: whether that is so, and a script without such statements."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from fluxmig import sql
+from fluxmig.objects import created
+from fluxmig.presence import missing
+from fluxmig.sending import RefusedError, send_statement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Connection
+
+    from fluxmig.dialects import Dialect
+    from fluxmig.dialects.base import ServerError
+    from fluxmig.model import Lost, Script, Statement
+    from fluxmig.objects import Created
+
+__all__ = ["Skipping", "refuted", "with_remedy", "would_be_lost"]
+
+_DATA = frozenset({b"INSERT", b"UPDATE", b"DELETE", b"MERGE", b"COPY", b"WITH", b"TRUNCATE"})
+"""Verbs of statements that create nothing."""
+
+_BARE = _DATA | {b"SET", b"SAVEPOINT", b"RELEASE", b"ROLLBACK"}
+"""Verbs of statements that need no savepoint around, or must not have one: releasing it would release the
+script's own, and SET TRANSACTION DEFERRABLE is refused inside."""
+
+
+def refuted(
+    dialect: Dialect, connection: Connection, statement: Statement, server: ServerError
+) -> str | None:
+    """Why a duplicate is none: nothing was there before the script, or it does not work. None: it is one.
+
+    Asked when nothing of the script is there: where it has not begun, or is rolled back. The reason may be
+    empty, where the server's message says all.
+    """
+    if sql.words(statement.sql, dialect.rules, 1)[0].encode() in _DATA:
+        return "This is a fault of the statement, and no object that was there before."
+    if broken := dialect.broken_duplicate(connection, statement.sql):
+        return broken
+    made = created(statement.sql, dialect.rules)
+    found = dialect.existing(connection, made) if made else {}
+    if made and all(each in found and not found[each].is_taken for each in made):
+        return "Nothing like it was there before: the file makes it twice."
+    return "" if not made and server.code in dialect.doubtful_duplicates else None
+
+
+def would_be_lost(
+    dialect: Dialect, connection: Connection, script: Script, lost: tuple[Lost, ...]
+) -> Iterator[Lost]:
+    """Of the statements that a mark loses, those that are no duplicates, in order.
+
+    Of what the catalog cannot tell, CREATE is tried, and what it makes is rolled back.
+    """
+    for each in lost:
+        verb = sql.words(each.statement.sql, dialect.rules, 1)[0]
+        if each.exists or (
+            each.exists is None
+            and verb == "CREATE"
+            and _is_refused(dialect, connection, script, each.statement)
+        ):
+            continue
+        yield each
+
+
+def _is_refused(dialect: Dialect, connection: Connection, script: Script, statement: Statement) -> bool:
+    """Whether the server calls the statement a duplicate; nothing of it stays."""
+    with connection.begin_nested() as trial:
+        try:
+            with connection.begin_nested():
+                send_statement(dialect, connection, script, statement)
+        except RefusedError as refused:
+            return (
+                dialect.is_duplicate(refused.server)
+                and refused.server.code not in dialect.doubtful_duplicates
+            )
+        trial.rollback()
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Skipping:
+    """Sends the statements of one script, and passes over those whose object was there before it.
+
+    Attributes:
+        dialect: What the database can do.
+        script: What they belong to.
+        own_tables: Those of fluxmig itself, which are never passed over.
+        tell: Hears what is passed over.
+        skipped: The statements passed over so far, in order.
+    """
+
+    dialect: Dialect
+    script: Script
+    own_tables: frozenset[str]
+    tell: Callable[[str], None]
+    skipped: list[Statement] = field(default_factory=list)
+    _made: set[Created] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        for place in range(self.script.done):
+            if sql.first_word(self.script.source, self.script.statements.start(place)) not in _BARE:
+                self._made.update(created(self.script.statements[place].sql, self.dialect.rules))
+
+    def send(self, connection: Connection, statement: Statement) -> None:
+        """Runs a statement under a savepoint, or passes over it; raises as `send_statement` does."""
+        bare = sql.first_word(self.script.source, statement.start) in _BARE
+        plain = bare or not self.dialect.has_transactional_ddl
+        try:
+            with nullcontext() if plain else connection.begin_nested():
+                send_statement(self.dialect, connection, self.script, statement)
+        except RefusedError as refused:
+            self.skip(connection, statement, refused)
+        else:
+            self._made.update(() if bare else created(statement.sql, self.dialect.rules))
+
+    def skip(self, connection: Connection, statement: Statement, refused: RefusedError) -> None:
+        """Passes over a statement that was refused, or raises why it cannot be passed over."""
+        server = refused.server
+        if not self.dialect.is_duplicate(server) or server.object in self.own_tables:
+            raise refused
+        made = created(statement.sql, self.dialect.rules)
+        if not self._made.isdisjoint(made):
+            raise with_remedy(refused, "The file makes it twice.")
+        if (why := refuted(self.dialect, connection, statement, server)) is not None:
+            raise with_remedy(refused, why)
+        ask = partial(self.dialect.existing, connection)
+        if absent := missing(self.script, statement, self.dialect.rules, ask):
+            remedy = f"{', '.join(absent)}: not there, and would be lost with the statement; divide it"
+            raise with_remedy(refused, remedy)
+        self.skipped.append(statement)
+        self.tell(f"statement {statement.number} is passed over, {server.message}: {statement.first_line}")
+
+
+def with_remedy(refused: RefusedError, remedy: str) -> RefusedError:
+    """The refusal with another way out, unless that is empty."""
+    again = RefusedError(replace(refused.failure, remedy=remedy or refused.failure.remedy), refused.server)
+    again.__cause__ = refused.__cause__
+    return again
