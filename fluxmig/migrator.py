@@ -63,7 +63,7 @@ from fluxmig.reversal import redo, take_back
 from fluxmig.transcript import transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from fluxmig.foresight import Duplicate
     from fluxmig.model import (
@@ -702,7 +702,7 @@ class Migrator:
         for status in (*applied, *partial_ones):
             is_settled = status.last_event is not None and status.last_event.event in settled
             checked = not is_settled and {Condition.MODIFIED, Condition.PARTIAL}.isdisjoint(status.conditions)
-            files.append(presence.Applied(status.name, self._readable(status), is_checked=checked))
+            files.append(presence.Applied(status.name, self._readable(status, by_name), is_checked=checked))
         with self._errors(), self._dialect.reading(self._bind) as connection:
             return presence.absent(files, self._dialect.rules, partial(self._dialect.existing, connection))
 
@@ -725,9 +725,12 @@ class Migrator:
             raise MigrationFileError(problems)
         return adoptions(files, self._dialect.rules, partial(self._dialect.existing, connection))
 
-    def _readable(self, status: MigrationStatus) -> Script | None:
-        """The file of a migration; None where it is missing or cannot be read."""
-        item = self._script(status.name, status.migration) if status.migration else None
+    def _readable(self, status: MigrationStatus, by_name: Mapping[str, MigrationStatus]) -> Script | None:
+        """The file of a migration, also under a new name; None where it is missing or cannot be read."""
+        file = status.migration
+        if not file and len(status.renamed_to) == 1:
+            file = by_name[status.renamed_to[0]].migration
+        item = self._script(status.name, file) if file else None
         return item if isinstance(item, Script) else None
 
     def _refuse_inside_a_transaction(self, scripts: Iterable[Script]) -> None:

@@ -378,6 +378,8 @@ def _executed(expression: Sequence[str], body: Sequence[str], rules: sql.Rules) 
     text = _literal((*expression, "", "", "")[2 if is_format else 0])
     if text is not None and (is_format or len(expression) == 1):
         template = _PLACEHOLDER.sub(_SOME, text)
+        if sql.first_word(template.encode(), 0) in _HARMLESS:
+            return frozenset()
         if not is_format or "%" not in template:
             return _some_of(_effect(template, rules).removes, template)
     texts = " ".join(written for written in body if written[0] in "'$Ee" and written[-1] in "'$")

@@ -437,7 +437,8 @@ CHILDREN = """
 ;CREATE TABLE parent (x int, y int) PARTITION BY LIST (x); CREATE TABLE part (x int, y int);
 CREATE INDEX px ON part (x); CREATE TRIGGER pg BEFORE INSERT ON part FOR EACH ROW EXECUTE FUNCTION noted();
 ALTER TABLE part ADD CONSTRAINT pc CHECK (y > 0); ALTER TABLE parent ATTACH PARTITION part DEFAULT;
-CREATE INDEX parent_x ON parent (x); CREATE INDEX py ON part (y); CREATE TABLE default_of PARTITION OF parent FOR VALUES IN (1);
+CREATE INDEX parent_x ON parent (x); CREATE INDEX py ON part (y);
+CREATE TABLE default_of PARTITION OF parent FOR VALUES IN (1);
 CREATE INDEX dy ON default_of (y); CREATE TABLE heir (h int) INHERITS (t); CREATE INDEX hx ON heir (y)
 """
 ROWS = ";CREATE TABLE holder (x int, c t)"
