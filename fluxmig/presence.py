@@ -246,8 +246,9 @@ def _finding(name: str, objects: Mapping[Created, Statement]) -> Finding:
         "absent",
         f"{name} is recorded as applied, but {all_named} {'is' if one else 'are'} not there",
         (name,),
-        f"make {'it' if one else 'them'} in a new migration; if {'it was' if one else 'they were'} meant to"
-        " go, a migration with DROP ... IF EXISTS says so",
+        f"make {'it' if one else 'them'} in a new migration; or `fluxmig unmark {name}`, and run it with"
+        f" --on-duplicate complete; if {'it was' if one else 'they were'} meant to go, a migration with"
+        " DROP ... IF EXISTS says so",
     )
 
 
