@@ -40,7 +40,7 @@ def adopt(session: Session, *, yes: bool, reason: str | None) -> None:
         with session.migrator() as migrator:
             report = migrator.adopt(reason)
         session.warn(report.findings)
-    elif chosen:
+    elif chosen and not settings.dry_run:
         session.show(
             [[(f"Nothing was recorded; --yes records {chosen} {_migrations(chosen)}.", "")]], err=True
         )

@@ -149,12 +149,14 @@ def effects(script: Script, rules: sql.Rules) -> Iterator[tuple[int, Effect]]:
 
 def is_of_session(statement: str, rules: sql.Rules) -> bool:
     """Whether a statement does nothing that outlives its session: SET, SHOW, BEGIN and the like."""
+    if sql.first_word(statement[:16].encode(), 0) in _PLAIN:
+        return False
     return bool(_OF_SESSION.match(" ".join(sql.words(statement, rules, 5))))
 
 
 def only_reads(statement: str, rules: sql.Rules) -> bool:
     """Whether a statement is a query that calls no function."""
-    if sql.words(statement, rules, 1)[0] not in {"SELECT", "VALUES", "TABLE"}:
+    if sql.first_word(statement[:16].encode(), 0) not in {b"SELECT", b"VALUES", b"TABLE"}:
         return False
     return {"(", "INTO", "into", "Into"}.isdisjoint(sql.tokens(statement, rules))
 
@@ -164,6 +166,8 @@ def only_reads(statement: str, rules: sql.Rules) -> bool:
 _NOTHING: Final = Effect()
 _ANYTHING: Final = Effect(removes=frozenset((ALL,)), changes_path=True)
 
+# Files of data hold millions of them.
+_PLAIN: Final = frozenset({b"INSERT", b"UPDATE", b"DELETE", b"CREATE", b"ALTER", b"DROP", b"COMMENT"})
 # Statements that make, remove and rename nothing. One that is not known could do anything.
 _HARMLESS: Final = frozenset(
     b"ANALYZE CHECKPOINT CLOSE CLUSTER COMMENT COPY DECLARE DEALLOCATE DELETE FETCH GRANT INSERT LISTEN LOCK"
@@ -221,7 +225,7 @@ def _effect_of(tokens: Sequence[str], rules: sql.Rules) -> Effect:
         case "SELECT" | "WITH" if not _CALL.match(text):
             return Effect(hides=words(text), changes_path=True) if _INTO.search(text) else _NOTHING
         case "BEGIN" | "START" | "COMMIT" | "END" if _TRANSACTION.match(text):
-            return Effect(changes_path=True)  # SET LOCAL ends with the transaction
+            return _NOTHING  # what SET LOCAL has changed is not taken for what it was before
     return _ANYTHING
 
 
@@ -322,7 +326,6 @@ def _alter(text: str, tokens: Sequence[str], rules: sql.Rules) -> Effect:
 # --- blocks of PL/pgSQL -----------------------------------------------------------------------------------
 
 _DOLLARS: Final = re.compile(r"\$[^$]*\$")
-_OTHER_LANGUAGE: Final = _compiled(r"\bLANGUAGE (?!\"?plpgsql\b)")
 # A function for its own sake; these remove nothing.
 _PERFORM: Final = _compiled(
     r"PERFORM (?:(?:\w+ \. )?(?:pg_\w+|setval|set_config|count|now)|\d+|\*|(?!\S+ [.(])) ?"
@@ -339,8 +342,12 @@ _IN_TEXT: Final = _compiled(r"\b(?:DROP|RENAME|SET\s+SCHEMA|ATTACH|DETACH|CALL|I
 def _do(text: str, tokens: Sequence[str], rules: sql.Rules) -> Effect:
     is_opaque = bool(_OPAQUE.search(text))
     hides = frozenset((ALL,)) if is_opaque else words(text) | ({PARTS} if "DROP" in text.upper() else set())
-    body = next((_literal(token) for token in tokens if token[0] in "'$"), None)
-    if body is None or _OTHER_LANGUAGE.search(" ".join((*tokens[:3], *tokens[-2:]))):
+    rest = [*tokens[1:]]
+    language = next((place for place, word in enumerate(rest) if word.upper() == "LANGUAGE"), None)
+    if language is not None and "".join(rest[language + 1 : language + 2]).strip("'\"").lower() == "plpgsql":
+        del rest[language : language + 2]
+    body = _literal(rest[0]) if len(rest) == 1 else None
+    if body is None:
         return _ANYTHING
     return Effect(removes=_removed_by(body, rules), hides=hides, changes_path=is_opaque)
 

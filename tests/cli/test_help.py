@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     *("run", "plan", "log", "status", "rollback", "redo"),
-    *("mark", "unmark", "accept", "resolve", "rename"),
+    *("adopt", "mark", "unmark", "accept", "resolve", "rename"),
     *("create", "check", "verify"),
 )
 ASKED = ("--reason", "--yes", "--dry-run", "--wait-lock")
@@ -54,6 +54,7 @@ OPTIONS = {
     "accept": ASKED,
     "resolve": ("--done", "--retry", *ASKED),
     "rename": ASKED,
+    "adopt": ("--yes", "--reason", "--dry-run", "--wait-lock"),
     "create": ("--with-down", "--timestamp"),
     "check": ("--base", "--format", "--dialect", "--strict"),
     "verify": (),

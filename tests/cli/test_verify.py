@@ -140,6 +140,107 @@ def test_a_marked_migration(others: int, lost: str, cli: Cli, write: Callable[..
     assert (result.code, result.err) == (4, "")
 
 
+def test_an_object_that_is_gone(cli: Cli, write: Callable[..., None], sqlite: Database) -> None:
+    write({"001_a.sql": "CREATE TABLE a (id integer);\nCREATE INDEX a_id ON a (id);"})
+    cli("run")
+    sqlite.rows("DROP INDEX a_id")
+    result = cli("verify")
+    assert (
+        problems(result.out)
+        == """\
+problem: 001_a.sql is recorded as applied, but index a_id on a (line 2) is not there
+  make it in a new migration; or `fluxmig unmark 001_a.sql`, and run it with --on-duplicate complete; \
+if it was meant to go, a migration with DROP ... IF EXISTS says so
+1 problem
+"""
+    )
+    assert (result.code, result.err) == (4, "")
+    write({"002_b.sql": "DROP INDEX IF EXISTS a_id;"})
+    cli("run")
+    assert cli("verify").code == 0
+
+
+def test_what_another_runner_recorded_without_having_run_it(
+    on_postgresql: Cli, write: Callable[..., None], one_postgresql: Database
+) -> None:
+    """It took "already exists" at the first statement for all of them, and kept no log."""
+    write(
+        {
+            "001_talk.sql": "CREATE TABLE talks (id integer, title text);",
+            "002_talk_again.sql": "CREATE TABLE talks (id integer);\n"
+            "CREATE INDEX talks_title ON talks (title);\n"
+            "CREATE TRIGGER touch BEFORE UPDATE ON talks FOR EACH ROW EXECUTE FUNCTION touched();",
+            "003_more.sql": "CREATE INDEX IF NOT EXISTS talks_title ON talks (title);\n"
+            "DO $$ BEGIN ALTER TABLE talks ADD COLUMN kind text; END $$;",
+        }
+    )
+    on_postgresql("run")
+    one_postgresql.rows("DROP TABLE schema_migrations_log")
+    one_postgresql.rows("UPDATE schema_migrations SET checksum = left(checksum, 16)")
+    result = on_postgresql("verify")
+    assert problems(result.out) == (
+        "problem: 002_talk_again.sql is recorded as applied,"
+        " but trigger touch on talks (line 3) is not there\n"
+        "  make it in a new migration; or `fluxmig unmark 002_talk_again.sql`, and run it with"
+        " --on-duplicate complete; if it was meant to go, a migration with DROP ... IF EXISTS says so\n"
+        "1 problem\n"
+    )
+    assert (result.code, result.err) == (4, "")
+    assert result.out.count("not there") == 1
+    (finding,) = on_postgresql("verify", "--json").json["findings"]
+    assert (finding["kind"], finding["names"]) == ("absent", ["002_talk_again.sql"])
+
+
+def test_a_marked_one_is_told_once(cli: Cli, write: Callable[..., None]) -> None:
+    write({**ONE, "002_b.sql": "CREATE TABLE a (id integer);\nCREATE TABLE b (id integer);"})
+    cli("run")
+    kinds = [finding["kind"] for finding in cli("verify", "--json").json["findings"]]
+    assert kinds == ["marked"]
+
+
+def test_what_the_edited_text_of_a_file_would_make_was_never_made(
+    cli: Cli, write: Callable[..., None]
+) -> None:
+    write(ONE)
+    cli("run")
+    write({"001_a.sql": "CREATE TABLE a (id integer);\nCREATE TABLE b (id integer);"})
+    kinds = [finding["kind"] for finding in cli("verify", "--json").json["findings"]]
+    assert kinds == ["modified"]
+
+
+def test_what_a_missing_file_may_have_removed(
+    cli: Cli, write: Callable[..., None], folder: Path, sqlite: Database
+) -> None:
+    write({**ONE, "002_b.sql": "DROP TABLE a;", "003_c.sql": "CREATE TABLE c (id integer);"})
+    cli("run")
+    (folder / "002_b.sql").unlink()
+    sqlite.rows("DROP TABLE c")
+    findings = cli("verify", "--json").json["findings"]
+    assert [(finding["kind"], finding["names"]) for finding in findings] == [
+        ("missing", ["002_b.sql"]),
+        ("absent", ["003_c.sql"]),
+    ]
+
+
+def test_what_a_partial_one_has_removed(
+    on_postgresql: Cli, write: Callable[..., None], one_postgresql: Database
+) -> None:
+    write({**ONE, "002_b.sql": "-- fluxmig: no-transaction\nDROP TABLE a;\nSELEKT 1;"})
+    on_postgresql("run")
+    assert "a" not in one_postgresql.tables()
+    kinds = [finding["kind"] for finding in on_postgresql("verify", "--json").json["findings"]]
+    assert kinds == ["failed"]
+
+
+def test_an_object_in_another_schema_is_not_missed(
+    on_postgresql: Cli, write: Callable[..., None], one_postgresql: Database
+) -> None:
+    write(ONE)
+    on_postgresql("run")
+    one_postgresql.rows("CREATE SCHEMA archive; ALTER TABLE a SET SCHEMA archive")
+    assert on_postgresql("verify").code == 0
+
+
 def test_a_file_that_cannot_be_read(cli: Cli, write: Callable[..., None]) -> None:
     write(ONE)
     cli("run")

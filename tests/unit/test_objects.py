@@ -10,7 +10,7 @@ import pytest
 from fluxmig import sql
 from fluxmig.foresight import foreseen
 from fluxmig.model import Script
-from fluxmig.objects import Created, Presence, created
+from fluxmig.objects import Created, Effect, Presence, created, effects, is_of_session, only_reads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +58,24 @@ CREATED: list[tuple[str, list[str]]] = [
     ("CREATE CONSTRAINT TRIGGER x AFTER INSERT ON s.t EXECUTE FUNCTION f()", ["trigger x on s.t"]),
     ("CREATE EVENT TRIGGER x ON ddl_command_end EXECUTE FUNCTION f()", []),
     ("CREATE FUNCTION f() RETURNS trigger AS $$ x $$", ["function f"]),
+    ("CREATE OR REPLACE FUNCTION f() RETURNS trigger AS $$ x $$", []),
+    ("CREATE FUNCTION app.F(a int, b text) RETURNS int AS $$ x $$", ["function app.f"]),
+    ("CREATE FUNCTION pg_temp.f() RETURNS int AS $$ x $$", []),
+    ("CREATE PROCEDURE p() AS $$ x $$", ["procedure p"]),
+    ("CREATE AGGREGATE a (int) (SFUNC = f, STYPE = int)", ["aggregate a"]),
+    ("CREATE POLICY p ON s.t FOR SELECT USING (true)", ["policy p on s.t"]),
+    ("CREATE ROLE r LOGIN", ["role r"]),
+    ("CREATE USER r", ["role r"]),
+    ("CREATE USER MAPPING FOR r SERVER s", []),
+    ("ALTER TYPE s.mood ADD VALUE 'it''s' AFTER 'sad'", ["enum value it's of s.mood"]),
+    ("ALTER TYPE mood ADD VALUE IF NOT EXISTS 'sad'", []),
+    ("ALTER TYPE mood ADD VALUE '!'", []),
+    ("ALTER TYPE mood RENAME VALUE 'a' TO 'b'", []),
+    ('ALTER TABLE t ADD PRIMARY KEY (a, "B")', ["primary key (a, B) on t"]),
+    ("ALTER TABLE t ADD PRIMARY KEY (a) INCLUDE (b)", ["primary key (a) on t"]),
+    ("ALTER TABLE t ADD PRIMARY KEY (a, b WITHOUT OVERLAPS)", []),
+    ("ALTER TABLE t ADD PRIMARY KEY USING INDEX i", []),
+    ("ALTER TABLE t ADD CONSTRAINT c PRIMARY KEY (a)", ["constraint c on t"]),
     ("ALTER TABLE t ADD a int", ["column a on t"]),
     ("ALTER TABLE ONLY s.t ADD COLUMN a numeric(5, 2), ADD b int", ["column a on s.t", "column b on s.t"]),
     ("ALTER TABLE t ADD a int CHECK (f(1, add IS NULL)), ADD b int", ["column a on t", "column b on t"]),
@@ -167,7 +185,9 @@ BETWEEN = [
     ("SELECT f()", False),
     ("SELECT a INTO t FROM u", False),
     ("FROBNICATE u", False),
-    ("COMMIT; BEGIN", False),
+    ("COMMIT; BEGIN", True),
+    ("SET LOCAL search_path = s; COMMIT; BEGIN", False),
+    ("ROLLBACK; BEGIN", False),
     ("SET search_path = s", False),
     ("SET ROLE u", False),
     ("SELECT set_config('search_path', 's', false)", False),
@@ -294,3 +314,169 @@ def test_the_database_is_asked_once_and_only_where_there_is_something_to_ask() -
     assert asked == []
     foreseen([script("CREATE TABLE t ()"), script("CREATE TABLE u ()")], sql.POSTGRESQL, existing)
     assert asked == [["table t", "table u"]]
+
+
+# --- what goes with a table, and whether a statement does anything else ------------------------------------
+
+PARTS: list[tuple[str, list[str], bool]] = [
+    ("CREATE TABLE t (a int, b numeric(5, 2) DEFAULT f(1, 2))", ["column a on t", "column b on t"], True),
+    ("CREATE TABLE IF NOT EXISTS s.t (a int)", ["column a on s.t"], True),
+    ('CREATE TABLE t ("A" int, key text, index int, exclude int)', ["A", "key", "index", "exclude"], True),
+    ("CREATE TABLE t (a int, PRIMARY KEY (a), UNIQUE (a), CHECK (a > 0))", ["column a on t"], True),
+    ("CREATE TABLE t (a int, CONSTRAINT c CHECK (a > 0))", ["column a on t", "constraint c on t"], True),
+    ("CREATE TABLE t (a int, CONSTRAINT c NOT NULL a)", ["column a on t"], True),
+    ("CREATE TABLE t (a int, EXCLUDE USING gist (a WITH =))", ["column a on t"], True),
+    ("CREATE TABLE t (LIKE u INCLUDING ALL, b int)", ["column b on t"], True),
+    ("CREATE TABLE t (b int) INHERITS (u)", ["column b on t"], True),
+    ("CREATE TABLE t OF pair (a WITH OPTIONS NOT NULL)", [], True),
+    ("CREATE TABLE t PARTITION OF p (a NOT NULL) DEFAULT", [], True),
+    ("CREATE TABLE t AS SELECT 1 AS a", [], False),
+    ("CREATE TABLE t (a, b) AS SELECT 1, 2", ["column a on t", "column b on t"], False),
+    ("CREATE TABLE t ()", [], True),
+    (f"CREATE TABLE t ({'x' * 64} int)", [], True),
+    ("CREATE OR REPLACE VIEW v AS SELECT 1", [], False),
+    ("CREATE MATERIALIZED VIEW v AS SELECT 1", [], True),
+    ("CREATE SCHEMA s", [], True),
+    ("CREATE SCHEMA s CREATE TABLE t ()", [], False),
+    ("CREATE FUNCTION f() RETURNS int AS $$ x $$", [], False),
+    ("ALTER TABLE t ADD a int, ADD COLUMN IF NOT EXISTS b int", ["column b on t"], True),
+    ("ALTER TABLE t ADD a int, ALTER b SET NOT NULL", [], False),
+    ("ALTER TABLE t ADD a int, ADD UNIQUE (a)", [], False),
+    ("ALTER TABLE t ADD a int, ADD PRIMARY KEY (a)", [], True),
+    ("ALTER TABLE t OWNER TO r", [], False),
+    ("ALTER TYPE mood ADD VALUE IF NOT EXISTS 'sad'", [], True),
+]
+
+
+@pytest.mark.parametrize(("statement", "parts", "whole"), PARTS, ids=[case[0] for case in PARTS])
+def test_what_a_statement_makes_beside(statement: str, parts: list[str], whole: bool) -> None:  # noqa: FBT001
+    effect = effect_of(statement)
+    assert [str(each) if " on " in parts[0] else each.name for each in effect.parts] == parts
+    assert effect.whole is whole
+
+
+@pytest.mark.parametrize(
+    ("statement", "rules", "parts"),
+    [
+        ("CREATE TABLE t (a, [b c] int, key text, PRIMARY KEY (a))", sql.SQLITE, ["a", "b c"]),
+        ("CREATE VIRTUAL TABLE t USING fts5(a, b)", sql.SQLITE, []),
+        ("CREATE TABLE t (`a` int, KEY k (a), FULLTEXT (a), CONSTRAINT c CHECK (a > 0))", sql.MYSQL, ["a"]),
+    ],
+)
+def test_what_a_table_is_written_with_elsewhere(statement: str, rules: sql.Rules, parts: list[str]) -> None:
+    assert [each.name for each in effect_of(statement, rules).parts] == parts
+
+
+# --- what a statement may remove ---------------------------------------------------------------------------
+
+REMOVED: list[tuple[str, list[str]]] = [
+    ("DROP TABLE a, s.b", ["a", "b", "(parts)"]),
+    ("DROP TABLE a CASCADE", ["a", "(cascade)", "(parts)"]),
+    ("DROP INDEX a", ["a"]),
+    ("DROP TRIGGER IF EXISTS a ON b", ["a"]),
+    ("DROP TYPE a CASCADE", ["(all)"]),
+    ("DROP FUNCTION a() CASCADE", ["(all)"]),
+    ("DROP SCHEMA a", ["(all)"]),
+    ("DROP EXTENSION a", ["(all)"]),
+    ("ALTER TABLE a DROP b", ["b", "(a)", "(keys)", "(parts)"]),
+    ("ALTER TABLE a DROP b CASCADE", ["a", "b", "(a)", "(cascade)", "(keys)", "(parts)"]),
+    ("ALTER TABLE a DROP CONSTRAINT b", ["b", "(keys)"]),
+    ("ALTER TABLE a RENAME COLUMN b TO c", ["b", "c"]),
+    ("ALTER TABLE a RENAME TO b", ["a", "b", "(keys)"]),
+    ("ALTER TABLE a ALTER b TYPE text, ADD c int", []),
+    ("ALTER TABLE a ADD b int REFERENCES c ON DELETE CASCADE", []),
+    ("CREATE OR REPLACE VIEW a AS SELECT 1", []),
+    ("CREATE TEMP TABLE a (b int)", []),
+    ("SELECT a()", ["(all)"]),
+    ("SELECT a FROM b", []),
+    ("COMMIT", []),
+    ("ROLLBACK", ["(all)"]),
+    ("COMMIT PREPARED 'a'", ["(all)"]),
+    ("DO $$ BEGIN CREATE TABLE a (b int REFERENCES c ON DELETE CASCADE); END $$", []),
+    ("DO $$ BEGIN RAISE NOTICE 'DROP a'; /* DROP b */ END $$", []),
+    ("DO $$ BEGIN IF true THEN DROP TABLE a; ELSE ALTER TABLE b DROP CONSTRAINT c; END IF; END $$",
+     ["a", "c", "(keys)", "(parts)"]),
+    ("DO $x$ BEGIN CREATE FUNCTION f() RETURNS int AS $$ DROP TABLE a $$ LANGUAGE sql; END $x$", []),
+    ("DO $x$ BEGIN CREATE TRIGGER a BEFORE INSERT ON b EXECUTE FUNCTION c(); END $x$", []),
+    ("DO 'BEGIN DROP TABLE a; END'", ["a", "(parts)"]),
+    ("DO E'BEGIN DROP TABLE a; END'", ["(all)"]),
+    ("DO LANGUAGE plpgsql $$ BEGIN NULL; END $$", []),
+    ("DO $$ x $$ LANGUAGE plpython3u", ["(all)"]),
+    ("DO LANGUAGE 'plpython3u' $$ x $$", ["(all)"]),
+    ("DO $$ BEGIN NULL; END $$ LANGUAGE 'plpgsql'", []),
+    ("DO $$ BEGIN PERFORM a(); END $$", ["(all)"]),
+    ("DO $$ BEGIN PERFORM pg_notify('a', 'b'); PERFORM 1 FROM a; PERFORM setval('s', 1); END $$", []),
+    ("DO $$ BEGIN CALL a(); END $$", ["(all)"]),
+    ("DO $$ BEGIN EXECUTE 'DROP TABLE a'; END $$", ["a", "(parts)"]),
+    ("DO $$ BEGIN EXECUTE 'CREATE INDEX a ON b (c)'; END $$", []),
+    ("DO $$ BEGIN EXECUTE 'CREATE INDEX a ON ' || b; END $$", []),
+    ("DO $$ BEGIN EXECUTE 'DROP TABLE ' || b; END $$", ["(all)"]),
+    ("DO $$ DECLARE c text = 'DROP TABLE a'; BEGIN EXECUTE c; END $$", ["(all)"]),
+    ("DO $$ BEGIN EXECUTE c; END $$", ["(all)"]),
+    ("DO $$ BEGIN EXECUTE format('ALTER TABLE %I ALTER %I TYPE text', a, b); END $$", []),
+    ("DO $$ BEGIN EXECUTE format('ALTER TABLE %I DROP CONSTRAINT IF EXISTS %I', a, b); END $$",
+     ["(keys)", "(some constraint)"]),
+    ("DO $$ BEGIN EXECUTE format('DROP TRIGGER IF EXISTS %I ON %I', a, b); END $$", ["(some trigger)"]),
+    ("DO $$ BEGIN EXECUTE format('DROP POLICY %1$I ON t', a); END $$", ["(some policy)"]),
+    ("DO $$ BEGIN EXECUTE format('DROP TABLE %I', a); END $$", ["(all)"]),
+    ("DO $$ BEGIN EXECUTE format('DROP INDEX %I CASCADE', a); END $$", ["(all)"]),
+    ("DO $$ BEGIN EXECUTE format('ALTER TABLE %I DROP COLUMN %I', a, b); END $$", ["(all)"]),
+    ("DO $$ BEGIN EXECUTE format('ALTER TABLE a %s', b); END $$", []),
+    ("DO $$ BEGIN EXECUTE format('ALTER TABLE a %s', 'DROP b'); END $$", ["(all)"]),
+    ("FROBNICATE", ["(all)"]),
+]  # fmt: skip
+KEYWORDS = {
+    "drop",
+    "alter",
+    "table",
+    "index",
+    "trigger",
+    "column",
+    "constraint",
+    "rename",
+    "to",
+    "if",
+    "exists",
+}
+
+
+@pytest.mark.parametrize(("statement", "expected"), REMOVED, ids=[case[0] for case in REMOVED])
+def test_what_a_statement_may_remove(statement: str, expected: list[str]) -> None:
+    removes = effect_of(statement).removes - KEYWORDS - {"cascade", "s"}
+    assert sorted(removes) == sorted(expected)
+
+
+def effect_of(statement: str, rules: sql.Rules = sql.POSTGRESQL) -> Effect:
+    script = Script("1", Path("1.sql"), "", sql.split(statement.encode(), rules))
+    assert len(script.statements) == 1
+    return next((effect for _, effect in effects(script, rules)), Effect())
+
+
+@pytest.mark.parametrize(
+    ("statement", "of_session", "reads"),
+    [
+        ("SET search_path = a", True, False),
+        ("reset all", True, False),
+        ("SHOW a", True, False),
+        ("BEGIN", True, False),
+        ("START TRANSACTION READ WRITE", True, False),
+        ("COMMIT AND CHAIN", True, False),
+        ("ROLLBACK TO a", True, False),
+        ("END", True, False),
+        ("SAVEPOINT a", True, False),
+        ("SELECT pg_catalog.set_config('search_path', '', false)", True, False),
+        ("SET GLOBAL a = 1", False, False),
+        ("COMMIT PREPARED 'a'", False, False),
+        ("SELECT 'done' AS state", False, True),
+        ("SELECT a FROM b WHERE c", False, True),
+        ("SELECT count(*) FROM a", False, False),
+        ("SELECT a INTO b FROM c", False, False),
+        ("VALUES (1)", False, False),
+        ("INSERT INTO a DEFAULT VALUES", False, False),
+        ("COMMENT ON TABLE a IS 'b'", False, False),
+        ("CREATE TABLE a ()", False, False),
+    ],
+)
+def test_statements_that_leave_nothing(statement: str, of_session: bool, reads: bool) -> None:  # noqa: FBT001
+    found = is_of_session(statement, sql.POSTGRESQL), only_reads(statement, sql.POSTGRESQL)
+    assert found == (of_session, reads)
