@@ -24,6 +24,7 @@ from fluxmig.model import (
     Outcome,
     StepResult,
 )
+from fluxmig.objects import effects
 from fluxmig.script import resumed, session_statements
 from fluxmig.sending import RefusedError, failure, raise_if_lost, send_script, send_statement
 from fluxmig.stepwise import AlreadyThereError, Stepwise, half_way
@@ -410,7 +411,8 @@ class Executor:
 
     def _skipping(self, script: Script) -> Skipping:
         tell = partial(self._tell, script.name)
-        return Skipping(self.dialect, script, self._own_tables, tell, self._skipped)
+        watch = presence.Watch(script, list(effects(script, self.dialect.rules)))
+        return Skipping(self.dialect, script, watch, self._own_tables, tell, self._skipped)
 
     def _has(self, name: str) -> bool:
         with self.dialect.transaction(self.bind) as connection:
@@ -443,9 +445,7 @@ def _numbers(statements: Iterable[Statement]) -> str:
 def _not_verified(missed: tuple[Lost, ...]) -> str:
     """What a mark would lose, and the way out."""
     first, count = missed[0].statement, len(missed)
-    others = f"{count} other statements are no duplicates"
-    if count == 1:
-        others = "1 other statement is no duplicate"
+    others = "1 statement is no duplicate" if count == 1 else f"{count} statements are no duplicates"
     which = "that" if count == 1 else "the first"
     return (
         f"{others}, and would be lost; {which} of line {first.line}: {first.first_line}\n"
