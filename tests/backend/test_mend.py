@@ -691,7 +691,7 @@ def test_a_login_without_privileges(
         act(migrator)
     assert str(caught.value) == (
         "the database refuses: permission denied for table schema_migrations [42501]\n"
-        "`fluxmig verify` lists the privileges that are missing"
+        "`fluxmig verify` lists the privileges that a run needs; accept and rename need UPDATE, too"
     )
     assert everything(postgresql) == before
 
