@@ -12,7 +12,7 @@ from fluxmig.objects import created, is_soft, makes_one
 from fluxmig.sending import RefusedError, send_statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from sqlalchemy import Connection
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fluxmig.objects import Created
     from fluxmig.presence import Watch
 
-__all__ = ["Skipping", "refuted", "with_remedy", "would_be_lost"]
+__all__ = ["Skipping", "refuted", "there_already", "with_remedy", "would_be_lost"]
 
 _DATA = frozenset({b"INSERT", b"UPDATE", b"DELETE", b"MERGE", b"COPY", b"WITH", b"TRUNCATE"})
 """Verbs of statements that create nothing."""
@@ -140,6 +140,11 @@ class Skipping:
             raise with_remedy(refused, lost)
         self.skipped.append(statement)
         self.tell(f"statement {statement.number} is passed over, {server.message}: {statement.first_line}")
+
+
+def there_already(numbers: Iterable[int]) -> str:
+    """What the log says of statements that were passed over."""
+    return f"statements that were there already: {', '.join(map(str, numbers))}"
 
 
 def with_remedy(refused: RefusedError, remedy: str) -> RefusedError:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig import presence
 from fluxmig.dialects.base import Dialect, ServerError
-from fluxmig.duplicates import Skipping, refuted, with_remedy, would_be_lost
+from fluxmig.duplicates import Skipping, refuted, there_already, with_remedy, would_be_lost
 from fluxmig.model import (
     Event,
     Failure,
@@ -30,7 +30,7 @@ from fluxmig.sending import RefusedError, failure, raise_if_lost, send_script, s
 from fluxmig.stepwise import AlreadyThereError, Stepwise, half_way
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection
 
@@ -83,9 +83,7 @@ class Executor:
         started = time.perf_counter()
 
         def record(connection: Connection) -> None:
-            there = (
-                f"statements that were there already: {_numbers(self._skipped)}" if self._skipped else None
-            )
+            there = there_already(each.number for each in self._skipped) if self._skipped else None
             message = "; ".join(filter(None, (script.without, there))) or None
             self.ledger.record(
                 connection,
@@ -436,10 +434,6 @@ class Executor:
             skipped=tuple(self._skipped),
             notices=tuple(self._notices),
         )
-
-
-def _numbers(statements: Iterable[Statement]) -> str:
-    return ", ".join(str(statement.number) for statement in statements)
 
 
 def _not_verified(missed: tuple[Lost, ...]) -> str:

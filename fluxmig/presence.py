@@ -193,10 +193,8 @@ class Watch:
             exists = sight.exists
         if _is_whole_duplicate(statement, rules, exists=exists):
             return None
-        return (
-            "The statement may do more than make what is there, and that would be lost: divide it, or take out"
-            " what is there."
-        )
+        more = "The statement may do more than make what is there, and that would be lost"
+        return f"{more}: divide it, or take out what is there."
 
     def sight(self, index: int, found: Mapping[Created, Presence]) -> Sight:
         """What can be seen of a statement that has an effect.

@@ -409,6 +409,27 @@ def test_complete_goes_on_where_a_duplicate_stopped(postgresql: Database, folder
     assert {"a", "b", "c"} <= postgresql.tables()
 
 
+def test_the_log_keeps_what_an_attempt_passed_over_before_it_failed(
+    postgresql: Database, folder: Path, write: Write
+) -> None:
+    write(
+        {
+            "001_a.sql": "CREATE TABLE a (id integer);",
+            "002_b.sql": "-- fluxmig: no-transaction\nCREATE TABLE a (id integer);\n"
+            "BEGIN;\nCREATE TABLE b (id integer);\nCREATE TABLE a (id integer);\nCOMMIT;\n"
+            "SELECT * FROM nowhere;\n",
+        }
+    )
+    assert run(postgresql, folder, "complete").outcome is Outcome.FAILED
+    progress = (
+        "SELECT statement_number, message FROM schema_migrations_log WHERE event = 'progress' ORDER BY id"
+    )
+    assert postgresql.rows(progress) == [
+        (1, "statements that were there already: 1"),
+        (5, "statements that were there already: 4"),
+    ]
+
+
 def test_an_invalid_index_is_not_passed_over(postgresql: Database, folder: Path, write: Write) -> None:
     write(
         {
