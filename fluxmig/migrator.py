@@ -701,7 +701,10 @@ class Migrator:
         files = []
         for status in (*applied, *partial_ones):
             is_settled = status.last_event is not None and status.last_event.event in settled
-            checked = not is_settled and {Condition.MODIFIED, Condition.PARTIAL}.isdisjoint(status.conditions)
+            checked = not (is_settled or status.down_progress) and {
+                Condition.MODIFIED,
+                Condition.PARTIAL,
+            }.isdisjoint(status.conditions)
             files.append(presence.Applied(status.name, self._readable(status), is_checked=checked))
         with self._errors(), self._dialect.reading(self._bind) as connection:
             return presence.absent(files, self._dialect.rules, partial(self._dialect.existing, connection))
