@@ -9,6 +9,7 @@ import click
 from fluxmig import render_mend
 from fluxmig.console import command
 from fluxmig.model import Settlement
+from fluxmig.render import NOTHING_WRITTEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,5 +142,6 @@ def _carry_out(
             session.confirm(question, yes=yes)
             mending = migrator.mend(mending.changes, reason=reason)
     lines = render_mend.mending_lines(mending, done=not dry_run)
+    lines += [NOTHING_WRITTEN] if dry_run and mending.changes else []
     session.out(lines, render_mend.mending_json(session.command, mending, reason=reason, dry_run=dry_run))
     session.warn(mending.findings)

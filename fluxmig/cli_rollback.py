@@ -38,7 +38,9 @@ def rollback(session: Session, *, steps: int | None, to: str | None, record_only
     if session.settings.dry_run:
         with session.migrator(read_only=True) as migrator:
             planned = migrator.rollback_plan(steps, to=to, record_only=record_only)
-        session.out(render.rollback_lines(planned, done=False), render.rollback_json(planned, dry_run=True))
+        lines = render.rollback_lines(planned, done=False)
+        lines += [render.NOTHING_WRITTEN] if planned.results else []
+        session.out(lines, render.rollback_json(planned, dry_run=True))
         session.warn(planned.findings)
         return
 
@@ -82,7 +84,8 @@ def redo(session: Session, *, name: str | None, yes: bool) -> None:
     with session.migrator(read_only=dry_run) as migrator:
         planned = migrator.redo_plan(name)
         if dry_run:
-            session.out(render.redo_plan_lines(planned), render.redo_plan_json(planned))
+            lines = [*render.redo_plan_lines(planned), render.NOTHING_WRITTEN]
+            session.out(lines, render.redo_plan_json(planned))
             session.warn(planned.findings)
             return
         if not yes:

@@ -8,12 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fluxmig import sql
-from fluxmig.objects import created
-from fluxmig.presence import missing
+from fluxmig.objects import created, is_soft, makes_one
 from fluxmig.sending import RefusedError, send_statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from sqlalchemy import Connection
 
@@ -21,8 +20,9 @@ if TYPE_CHECKING:
     from fluxmig.dialects.base import ServerError
     from fluxmig.model import Lost, Script, Statement
     from fluxmig.objects import Created
+    from fluxmig.presence import Watch
 
-__all__ = ["Skipping", "refuted", "with_remedy", "would_be_lost"]
+__all__ = ["Skipping", "refuted", "there_already", "with_remedy", "would_be_lost"]
 
 _DATA = frozenset({b"INSERT", b"UPDATE", b"DELETE", b"MERGE", b"COPY", b"WITH", b"TRUNCATE"})
 """Verbs of statements that create nothing."""
@@ -42,6 +42,8 @@ def refuted(
     """
     if sql.words(statement.sql, dialect.rules, 1)[0].encode() in _DATA:
         return "This is a fault of the statement, and no object that was there before."
+    if is_soft(statement.sql, dialect.rules):
+        return "IF NOT EXISTS and OR REPLACE never meet the object itself: this is another, or a fault."
     if broken := dialect.broken_duplicate(connection, statement.sql):
         return broken
     made = created(statement.sql, dialect.rules)
@@ -63,6 +65,7 @@ def would_be_lost(
         if each.exists or (
             each.exists is None
             and verb == "CREATE"
+            and makes_one(each.statement.sql, dialect.rules)
             and _is_refused(dialect, connection, script, each.statement)
         ):
             continue
@@ -91,6 +94,7 @@ class Skipping:
     Attributes:
         dialect: What the database can do.
         script: What they belong to.
+        watch: What can be seen of them.
         own_tables: Those of fluxmig itself, which are never passed over.
         tell: Hears what is passed over.
         skipped: The statements passed over so far, in order.
@@ -98,6 +102,7 @@ class Skipping:
 
     dialect: Dialect
     script: Script
+    watch: Watch
     own_tables: frozenset[str]
     tell: Callable[[str], None]
     skipped: list[Statement] = field(default_factory=list)
@@ -131,11 +136,15 @@ class Skipping:
         if (why := refuted(self.dialect, connection, statement, server)) is not None:
             raise with_remedy(refused, why)
         ask = partial(self.dialect.existing, connection)
-        if absent := missing(self.script, statement, self.dialect.rules, ask):
-            remedy = f"{', '.join(absent)}: not there, and would be lost with the statement; divide it"
-            raise with_remedy(refused, remedy)
+        if lost := self.watch.missing(statement, self.dialect.rules, ask):
+            raise with_remedy(refused, lost)
         self.skipped.append(statement)
         self.tell(f"statement {statement.number} is passed over, {server.message}: {statement.first_line}")
+
+
+def there_already(numbers: Iterable[int]) -> str:
+    """What the log says of statements that were passed over."""
+    return f"statements that were there already: {', '.join(map(str, numbers))}"
 
 
 def with_remedy(refused: RefusedError, remedy: str) -> RefusedError:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig import presence
 from fluxmig.dialects.base import Dialect, ServerError
-from fluxmig.duplicates import Skipping, refuted, with_remedy, would_be_lost
+from fluxmig.duplicates import Skipping, refuted, there_already, with_remedy, would_be_lost
 from fluxmig.model import (
     Event,
     Failure,
@@ -24,12 +24,13 @@ from fluxmig.model import (
     Outcome,
     StepResult,
 )
+from fluxmig.objects import effects
 from fluxmig.script import resumed, session_statements
 from fluxmig.sending import RefusedError, failure, raise_if_lost, send_script, send_statement
 from fluxmig.stepwise import AlreadyThereError, Stepwise, half_way
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection
 
@@ -82,9 +83,7 @@ class Executor:
         started = time.perf_counter()
 
         def record(connection: Connection) -> None:
-            there = (
-                f"statements that were there already: {_numbers(self._skipped)}" if self._skipped else None
-            )
+            there = there_already(each.number for each in self._skipped) if self._skipped else None
             message = "; ".join(filter(None, (script.without, there))) or None
             self.ledger.record(
                 connection,
@@ -410,7 +409,8 @@ class Executor:
 
     def _skipping(self, script: Script) -> Skipping:
         tell = partial(self._tell, script.name)
-        return Skipping(self.dialect, script, self._own_tables, tell, self._skipped)
+        watch = presence.Watch(script, list(effects(script, self.dialect.rules)))
+        return Skipping(self.dialect, script, watch, self._own_tables, tell, self._skipped)
 
     def _has(self, name: str) -> bool:
         with self.dialect.transaction(self.bind) as connection:
@@ -436,16 +436,10 @@ class Executor:
         )
 
 
-def _numbers(statements: Iterable[Statement]) -> str:
-    return ", ".join(str(statement.number) for statement in statements)
-
-
 def _not_verified(missed: tuple[Lost, ...]) -> str:
     """What a mark would lose, and the way out."""
     first, count = missed[0].statement, len(missed)
-    others = f"{count} other statements are no duplicates"
-    if count == 1:
-        others = "1 other statement is no duplicate"
+    others = "1 statement is no duplicate" if count == 1 else f"{count} statements are no duplicates"
     which = "that" if count == 1 else "the first"
     return (
         f"{others}, and would be lost; {which} of line {first.line}: {first.first_line}\n"

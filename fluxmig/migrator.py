@@ -278,9 +278,10 @@ class Migrator:
         self, steps: int | None = None, *, to: str | None = None, record_only: bool = False
     ) -> RollbackReport:
         """What `rollback` would do with the same arguments; raises as it does. Only reads."""
+        folder = self._folder_if_readable()
         with self._errors():
-            _, snapshot = self._read()
-        planned, _ = self._way_back(snapshot, steps, to, record_only=record_only)
+            _, snapshot = self._read(folder)
+        planned, _ = self._way_back(folder, snapshot, steps, to, record_only=record_only)
         return planned
 
     def redo_plan(self, name: str | None = None) -> RedoPlan:
@@ -409,8 +410,9 @@ class Migrator:
 
         try:
             with self._errors():
-                ledger, snapshot = self._read()
-                planned, scripts = self._way_back(snapshot, steps, to, record_only=record_only)
+                folder = self._folder_if_readable()
+                ledger, snapshot = self._read(folder)
+                planned, scripts = self._way_back(folder, snapshot, steps, to, record_only=record_only)
                 findings += planned.findings
                 _refuse_unexpected(planned.names, expected)
                 self._refuse_inside_a_transaction(script for script in scripts if script)
@@ -564,6 +566,8 @@ class Migrator:
             findings = _without_log(executor)
             for finding in findings:
                 _refuse_without_log(changes, finding)
+            if reason and ledger.keeps_log and ledger.log_is_old:
+                findings.append(_without_reason(ledger))
             check = partial(self._refuse_if_changed, changes)
             try:
                 bookkeeping.write(changes, reason, ledger=ledger, lock=executor.lock, check=check)
@@ -698,18 +702,26 @@ class Migrator:
             if sql.first_word(statements.source, statements.start(place)) == b"CREATE"
         )
 
+    def _folder_if_readable(self) -> Folder | None:
+        try:
+            return layouts.read(self._folder)
+        except (ConfigError, MigrationFileError):
+            return None
+
     def _way_back(
-        self, snapshot: Snapshot, steps: int | None, to: str | None, *, record_only: bool
+        self,
+        folder: Folder | None,
+        snapshot: Snapshot,
+        steps: int | None,
+        to: str | None,
+        *,
+        record_only: bool,
     ) -> tuple[RollbackReport, list[Script | None]]:
         """What to take back, newest first, and the down script of each made ready; None to run none."""
-        try:
-            folder = layouts.read(self._folder)
-        except (ConfigError, MigrationFileError):
-            if snapshot.records and not record_only:
-                raise
-            folder = Folder(
-                self._folder, ()
-            )  # the ledger is enough to remove records, and to see it is empty
+        if folder is None:
+            # The ledger is enough to remove records, and to see that it is empty; else this raises.
+            needed = snapshot.records and not record_only
+            folder = layouts.read(self._folder) if needed else Folder(self._folder, ())
         ready = self._preparation(folder, snapshot)
         return ready.way_back(steps, to, record_only=record_only)
 
@@ -773,6 +785,12 @@ def _without_log(executor: Executor) -> list[Finding]:
     why = executor.prepare()
     name = executor.ledger.log_table.fullname
     return [Finding("log", f"{name} cannot be made, so no events are kept: {why}")] if why else []
+
+
+def _without_reason(ledger: Ledger) -> Finding:
+    name = ledger.log_table.fullname
+    message = f"{name} is that of an earlier version, so the reason is not kept"
+    return Finding("log", message, (), "the login may not add its columns: run fluxmig once as its owner")
 
 
 def _overtaken(name: str) -> Finding:

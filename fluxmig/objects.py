@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fluxmig.model import Script
 
 __all__ = ["ALL", "CASCADE", "KEYS", "PARTS", "ROUTINES", "Created", "Effect", "Presence", "created"]
-__all__ += ["effects", "is_of_session", "only_reads", "parts_of", "some_of", "words"]
+__all__ += ["effects", "is_of_session", "is_soft", "makes_one", "only_reads", "parts_of", "some_of", "words"]
 
 ROUTINES: Final = frozenset({"function", "procedure", "aggregate"})
 """Kinds of which several can have one name."""
@@ -152,6 +152,30 @@ def is_of_session(statement: str, rules: sql.Rules) -> bool:
     if sql.first_word(statement[:16].encode(), 0) in _PLAIN:
         return False
     return bool(_OF_SESSION.match(" ".join(sql.words(statement, rules, 5))))
+
+
+_MAKES_ONE: Final = re.compile(
+    r"CREATE (?!SCHEMA\b.* (?:CREATE|GRANT) )"
+    r"|(?P<adds>ALTER )(?:FOREIGN )?[A-Z]+ (?:IF EXISTS )?(?:ONLY )?\S+(?: \. \S+)* ADD "
+)
+_SOFT: Final = re.compile(r"CREATE (?:OR REPLACE |.*\bIF NOT EXISTS\b)")
+
+
+def makes_one(statement: str, rules: sql.Rules) -> bool:
+    """Whether a statement makes one object and does nothing else, so that one duplicate says all of it.
+
+    Not so of a block or a function, which may do anything; of a RENAME, for two objects are there then; and
+    of what makes several.
+    """
+    found = _MAKES_ONE.match(" ".join(sql.words(statement, rules, len(statement))))
+    if not found:
+        return False
+    return not found["adds"] or len(list(_items(sql.tokens(statement, rules)))) == 1
+
+
+def is_soft(statement: str, rules: sql.Rules) -> bool:
+    """Whether a statement says IF NOT EXISTS or OR REPLACE, and so never meets its own object."""
+    return bool(_SOFT.match(" ".join(sql.words(statement, rules, 8))))
 
 
 def only_reads(statement: str, rules: sql.Rules) -> bool:

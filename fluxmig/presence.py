@@ -18,6 +18,7 @@ from fluxmig.objects import (
     Effect,
     effects,
     is_of_session,
+    makes_one,
     parts_of,
     some_of,
     words,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from fluxmig.model import Script, Statement
     from fluxmig.objects import Created, Presence
 
-__all__ = ["Applied", "Removals", "Sight", "absent", "in_words", "lost", "missing", "sights"]
+__all__ = ["Applied", "Removals", "Sight", "Watch", "absent", "in_words", "lost", "sights"]
 
 _NAMED: Final = 5
 """Objects that a message names before it says how many more there are."""
@@ -102,8 +103,8 @@ def lost(
 ) -> tuple[Lost, ...]:
     """The statements of a script that is marked for a duplicate, in order.
 
-    The one that met it is among them only if a part of what it makes is not there. Those that only set the
-    session are left out.
+    The one that met it is among them only if a part of what it makes is not there, or if it may do more than
+    make that. Those that only set the session are left out.
 
     Args:
         script: What did not take effect.
@@ -115,23 +116,23 @@ def lost(
     result = []
     for statement in script.statements:
         sight = seen.get(statement.number)
-        is_there = statement.number == failing and not (sight and sight.exists is False)
+        exists = sight.exists if sight else None
+        is_there = statement.number == failing and _is_whole_duplicate(statement, rules, exists=exists)
         if is_there or is_of_session(statement.sql, rules):
             continue
-        objects = in_words(_made(sight.effect)) if sight else ()
-        result.append(Lost(statement, objects, sight.exists if sight else None))
+        result.append(Lost(statement, in_words(_made(sight.effect)) if sight else (), exists))
     return tuple(result)
 
 
-def missing(
-    script: Script,
-    statement: Statement,
-    rules: sql.Rules,
-    existing: Callable[[Sequence[Created]], Mapping[Created, Presence]],
-) -> tuple[str, ...]:
-    """What a statement of the script makes that is not there for certain, in words; asks as `lost` does."""
-    (seen,) = sights([script], rules, existing)
-    return in_words([each for sight in seen if sight.statement == statement for each in sight.absent])
+def _is_whole_duplicate(statement: Statement, rules: sql.Rules, *, exists: bool | None) -> bool:
+    """Whether one duplicate that a statement met says that all it would do is there.
+
+    Args:
+        statement: What met it.
+        rules: The database's.
+        exists: What the catalog says of it.
+    """
+    return exists or (exists is None and makes_one(statement.sql, rules))
 
 
 def sights(
@@ -153,31 +154,74 @@ def sights(
 
 
 def _sights(script: Script, plan: _Plan, found: Mapping[Created, Presence]) -> list[Sight]:
-    removals = Removals([(script, plan)])
-    for index, effect in plan:
-        removals.note(effect, index)
-    seen = []
-    changed_path = False
-    for index, effect in plan:
-        changed_path |= effect.changes_path
+    watch = Watch(script, plan)
+    return [watch.sight(index, found) for index, effect in plan if _made(effect)]
+
+
+class Watch:
+    """What can be seen of the statements of a script, one at a time."""
+
+    def __init__(self, script: Script, plan: _Plan) -> None:
+        """Keeps what the statements do; asks nothing."""
+        self._script, self._effects = script, dict(plan)
+        self._removals = Removals([(script, plan)])
+        for index, effect in plan:
+            self._removals.note(effect, index)
+        self._path_until = next((index for index, effect in plan if effect.changes_path), None)
+
+    def missing(
+        self,
+        statement: Statement,
+        rules: sql.Rules,
+        existing: Callable[[Sequence[Created]], Mapping[Created, Presence]],
+    ) -> str | None:
+        """What would be lost with a statement that met a duplicate, and the way out; None where nothing is.
+
+        Args:
+            statement: What met it.
+            rules: The database's.
+            existing: What the database has of these objects; asked once, or not at all.
+        """
+        index = statement.number - 1
+        exists = None
+        if effect := self._effects.get(index):
+            made = _made(effect)
+            sight = self.sight(index, existing(made) if made else {})
+            if sight.absent:
+                objects = ", ".join(in_words(sight.absent))
+                return f"{objects}: not there, and would be lost with the statement; divide it"
+            exists = sight.exists
+        if _is_whole_duplicate(statement, rules, exists=exists):
+            return None
+        more = "The statement may do more than make what is there, and that would be lost"
+        return f"{more}: divide it, or take out what is there."
+
+    def sight(self, index: int, found: Mapping[Created, Presence]) -> Sight:
+        """What can be seen of a statement that has an effect.
+
+        Args:
+            index: Its place, from 0.
+            found: What the database has of what it makes.
+        """
+        effect = self._effects[index]
+        is_path_changed = self._path_until is not None and self._path_until <= index
         there: list[Created] = []
         absent: list[Created] = []
         unknown: list[Created] = []
         for each in _made(effect):
-            gone = removals.since(each, index)
+            gone = self._removals.since(each, index)
             if any(word[0] != "(" for word in gone):
                 continue
-            if each not in found or (changed_path and not each.is_qualified):
+            if each not in found or (is_path_changed and not each.is_qualified):
                 unknown.append(each)
             elif found[each].is_there:
                 there.append(each)
             else:
                 (unknown if gone else absent).append(each)
-        if _made(effect):
-            taken = tuple(each for each in absent if found[each].is_taken)
-            lists = tuple(there), tuple(absent), tuple(unknown), taken
-            seen.append(Sight(script.statements[index], effect, *lists))
-    return seen
+        taken = tuple(each for each in absent if found[each].is_taken)
+        return Sight(
+            self._script.statements[index], effect, tuple(there), tuple(absent), tuple(unknown), taken
+        )
 
 
 def absent(

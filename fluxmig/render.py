@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "NOTHING_WRITTEN",
     "Line",
     "adoption_json",
     "adoption_lines",
@@ -513,6 +514,10 @@ def _log_json(entry: LogEntry) -> dict[str, Any]:
 
 
 # --- rollback ---------------------------------------------------------------------------------------------
+
+
+NOTHING_WRITTEN: Line = [("Nothing was written.", _HEAD)]
+"""The last line of what would be done."""
 
 
 def rollback_lines(report: RollbackReport, *, done: bool) -> list[Line]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig.dialects.base import ServerError
+from fluxmig.duplicates import there_already
 from fluxmig.model import Event, LogEntry
 from fluxmig.script import Digest, holds_progress, units
 from fluxmig.sending import RefusedError, failure, raise_if_lost, send_statement
@@ -77,7 +78,9 @@ class Stepwise:
         """Runs a unit and keeps in the log that it is done; in one transaction wherever that can be."""
 
         def keep() -> None:
-            entry = LogEntry(Event.PROGRESS, self.script.path.name, statement_number=unit.last)
+            entry = LogEntry(
+                Event.PROGRESS, self.script.path.name, self._passed_over(unit), statement_number=unit.last
+            )
             with self.dialect.acting_as(self.connection, self.state):
                 self.ledger.log(self.connection, entry, checksum=digest.of_first(unit.last))
 
@@ -97,6 +100,12 @@ class Stepwise:
             raise half_way(self.script, refused, unit.first, self.ledger) from error
         except RefusedError as refused:
             raise half_way(self.script, refused, unit.first, self.ledger) from refused.__cause__
+
+    def _passed_over(self, unit: Unit) -> str | None:
+        """What of a unit was there already, for the log: an attempt that goes on behind it cannot tell."""
+        skipped = self.skipping.skipped if self.skipping else ()
+        numbers = [each.number for each in skipped if unit.first < each.number <= unit.last]
+        return there_already(numbers) if numbers else None
 
     def _run_own_transaction(self, unit: Unit, keep: Callable[[], None]) -> None:
         """From BEGIN to COMMIT, with the row of progress right before the COMMIT."""

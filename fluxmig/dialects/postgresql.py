@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["PostgreSQL"]
 
 _WAYS_OUT = {
-    "42501": "`fluxmig verify` lists the privileges that are missing",
+    "42501": "`fluxmig verify` lists the privileges that a run needs; accept and rename need UPDATE, too",
     "3F000": "CREATE SCHEMA first, or choose another with --schema",
     "25006": "the server, or the login's default_transaction_read_only, admits no writing",
 }

@@ -76,6 +76,13 @@ def test_whoever_may_not_alter_it_writes_what_there_is_room_for(
             ("applied",),
             ("marked",),
         ]
+        write({"003_c.sql": "SELECT 1;"})
+        (finding,) = Migrator(engine, folder).mark("3", reason="it is there").findings
+        assert (finding.message, finding.remedy) == (
+            "public.schema_migrations_log is that of an earlier version, so the reason is not kept",
+            "the login may not add its columns: run fluxmig once as its owner",
+        )
+        assert Migrator(engine, folder).unmark("3").findings == ()
         engine.dispose()
     finally:
         one_postgresql.rows(f"DROP OWNED BY {role}; DROP ROLE {role}")

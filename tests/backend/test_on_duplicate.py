@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import event
 
 from fluxmig import (
     MigrationFailedError,
@@ -110,7 +111,7 @@ def test_verify_records_nothing_where_something_would_be_lost(
     assert step.failure is not None
     assert (step.failure.line, step.failure.object) == (1, "a")
     assert step.failure.remedy == (
-        "3 other statements are no duplicates, and would be lost;"
+        "3 statements are no duplicates, and would be lost;"
         " the first of line 2: CREATE TABLE b (id integer)\n"
         "Nothing is recorded. --on-duplicate complete runs what is not there, and mark gives it up."
     )
@@ -246,10 +247,95 @@ def test_a_table_with_other_columns_is_not_passed_over(
     )
     step = run(database, folder, "verify")
     assert step.failure is not None
-    assert str(step.failure.remedy).startswith("2 other statements are no duplicates, and would be lost;")
+    assert str(step.failure.remedy).startswith("2 statements are no duplicates, and would be lost;")
     step = run(database, folder, "mark")
     assert [(lost.statement.number, lost.exists) for lost in step.lost] == [(1, False), (2, False)]
     assert step.loss == "2 of 2 statements lost"
+
+
+MORE = [
+    "DO $$ BEGIN CREATE TABLE a (id integer); CREATE TABLE b (id integer); END $$",
+    "SELECT make()",
+    "ALTER TABLE a ADD COLUMN one integer, ALTER COLUMN one SET NOT NULL",
+    "ALTER TABLE a ADD COLUMN one integer, ADD CHECK (one > 0)",
+    "ALTER TABLE IF EXISTS a ADD COLUMN one integer, ADD COLUMN two integer",
+    "ALTER TABLE c RENAME TO a",
+    "ALTER TABLE a RENAME COLUMN id TO one",
+    "ALTER TABLE a SET SCHEMA s",
+    "CREATE SCHEMA s CREATE TABLE b (id integer)",
+    "ALTER PUBLICATION p ADD TABLE a, c",
+]
+
+
+@pytest.mark.parametrize("statement", MORE)
+def test_what_a_statement_does_beside_its_duplicate_is_not_given_up_unseen(
+    postgresql: Database, folder: Path, write: Write, statement: str
+) -> None:
+    write(
+        {
+            "001_a.sql": "CREATE TABLE a (id integer, one integer); CREATE TABLE c (id integer);"
+            "CREATE SCHEMA s; CREATE TABLE s.a (id integer); CREATE PUBLICATION p FOR TABLE a;"
+            "CREATE FUNCTION make() RETURNS void LANGUAGE plpgsql AS"
+            " 'BEGIN CREATE TABLE a (id integer); CREATE TABLE b (id integer); END';",
+            "002_b.sql": f"{statement};\n",
+        }
+    )
+    step = run(postgresql, folder, "complete")
+    assert step.outcome is Outcome.FAILED
+    assert step.failure is not None
+    assert step.failure.remedy == (
+        "The statement may do more than make what is there, and that would be lost: divide it, or take out"
+        " what is there."
+    )
+    step = run(postgresql, folder, "verify")
+    assert step.outcome is Outcome.FAILED
+    assert step.failure is not None
+    assert str(step.failure.remedy).startswith(
+        f"1 statement is no duplicate, and would be lost; that of line 1: {statement}"
+    )
+    assert ledger(postgresql) == ["001_a.sql"]
+    step = run(postgresql, folder, "mark")
+    assert (step.outcome, step.loss) == (Outcome.MARKED, "1 of 1 statement perhaps lost")
+
+
+@pytest.mark.parametrize("policy", ["mark", "verify", "complete"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE OR REPLACE VIEW b AS SELECT 1 AS x, 2 AS x",
+        "CREATE TABLE IF NOT EXISTS b (x integer, x integer)",
+        "CREATE TABLE IF NOT EXISTS b (x integer CONSTRAINT a PRIMARY KEY)",
+    ],
+)
+def test_a_statement_that_takes_its_object_as_it_is_meets_no_duplicate(
+    postgresql: Database, folder: Path, write: Write, statement: str, policy: str
+) -> None:
+    write({"001_a.sql": "CREATE TABLE a (id integer);", "002_b.sql": f"{statement};\n"})
+    step = run(postgresql, folder, policy)
+    assert step.outcome is Outcome.FAILED
+    assert step.failure is not None
+    assert step.failure.remedy == (
+        "IF NOT EXISTS and OR REPLACE never meet the object itself: this is another, or a fault."
+    )
+    assert ledger(postgresql) == ["001_a.sql"]
+
+
+def test_the_catalog_is_asked_for_each_statement_and_not_for_the_whole_file_each_time(
+    one_postgresql: Database, folder: Path, write: Write
+) -> None:
+    tables = "".join(f"CREATE TABLE t{number} (id integer);\n" for number in range(50))
+    write({"001_a.sql": tables, "002_b.sql": tables})
+    asked: list[int] = []
+    engine = one_postgresql.engine()
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _listen(*arguments: Any) -> None:
+        if "wanted" in (parameters := arguments[3]):
+            asked.append(str(parameters["wanted"]).count('"number"'))
+
+    report = Migrator(engine, folder, on_duplicate="complete").run()
+    assert len(report.results[1].skipped) == 50
+    assert max(asked) == 2  # a table and its column
 
 
 def test_complete_keeps_savepoints_settings_and_rows_of_the_file(
@@ -321,6 +407,27 @@ def test_complete_goes_on_where_a_duplicate_stopped(postgresql: Database, folder
     assert (step.outcome, step.resumed_at) == (Outcome.APPLIED, 2)
     assert [statement.number for statement in step.skipped] == [2]
     assert {"a", "b", "c"} <= postgresql.tables()
+
+
+def test_the_log_keeps_what_an_attempt_passed_over_before_it_failed(
+    postgresql: Database, folder: Path, write: Write
+) -> None:
+    write(
+        {
+            "001_a.sql": "CREATE TABLE a (id integer);",
+            "002_b.sql": "-- fluxmig: no-transaction\nCREATE TABLE a (id integer);\n"
+            "BEGIN;\nCREATE TABLE b (id integer);\nCREATE TABLE a (id integer);\nCOMMIT;\n"
+            "SELECT * FROM nowhere;\n",
+        }
+    )
+    assert run(postgresql, folder, "complete").outcome is Outcome.FAILED
+    progress = (
+        "SELECT statement_number, message FROM schema_migrations_log WHERE event = 'progress' ORDER BY id"
+    )
+    assert postgresql.rows(progress) == [
+        (1, "statements that were there already: 1"),
+        (5, "statements that were there already: 4"),
+    ]
 
 
 def test_an_invalid_index_is_not_passed_over(postgresql: Database, folder: Path, write: Write) -> None:

@@ -573,3 +573,12 @@ def test_what_the_server_says(postgresql: Database, folder: Path, write: Write) 
     said: list[str] = []
     migrator.rollback(on_notice=lambda notice: said.append(notice.message))
     assert said == ['table "nowhere" does not exist, skipping']
+
+
+def test_line_endings_that_were_mixed_make_no_edit(database: Database, folder: Path, write: Write) -> None:
+    write({"001_a.sql": "CREATE TABLE a (id integer);\r\nSELECT 1;\n", "001_a.down.sql": "DROP TABLE a;"})
+    migrator = Migrator(database.engine(), folder)
+    migrator.run()
+    write({"001_a.sql": "CREATE TABLE a (id integer);\nSELECT 1;\n"})
+    assert migrator.rollback_plan().findings == ()
+    assert migrator.rollback().findings == ()

@@ -88,7 +88,7 @@ def test_2_no_permission(on_postgresql: Cli, write: Callable[..., None], one_pos
     assert result.code == 2
     assert result.err == (
         "error: the database refuses: permission denied for schema public [42501]\n"
-        "`fluxmig verify` lists the privileges that are missing\n"
+        "`fluxmig verify` lists the privileges that a run needs; accept and rename need UPDATE, too\n"
     )
 
 

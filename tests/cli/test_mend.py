@@ -277,7 +277,7 @@ def test_a_dry_run_writes_nothing(cli: Cli, sqlite: Database, monkeypatch: pytes
     for words in (["--dry-run"], ["--dry-run", "--yes"], ["--yes"]):
         result = cli("mark", "--all", *words)
         monkeypatch.setenv("DRY_RUN", "true")
-        assert (result.code, result.out, result.err) == (0, WOULD_MARK, "")
+        assert (result.code, result.out, result.err) == (0, f"{WOULD_MARK}Nothing was written.\n", "")
     assert sqlite.tables() == set()
 
 
@@ -291,6 +291,7 @@ def test_a_dry_run_of_the_others(command: str, cli: Cli, sqlite: Database) -> No
     result = cli(*command.split(), "--dry-run")
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith("  [")
+    assert result.out.endswith("\nNothing was written.\n")
     assert cli(*command.split(), "--dry-run", "--json").json["dry_run"] is True
     assert (ledger(sqlite), log(sqlite)) == before
 

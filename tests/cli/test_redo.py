@@ -77,7 +77,7 @@ def test_a_dry_run(cli: Cli, sqlite: Database, monkeypatch: pytest.MonkeyPatch) 
     for arguments in (["--dry-run"], ["--yes"], []):
         result = cli("redo", *arguments)
         monkeypatch.setenv("DRY_RUN", "true")
-        assert (result.code, result.out, result.err) == (0, WOULD, "")
+        assert (result.code, result.out, result.err) == (0, f"{WOULD}Nothing was written.\n", "")
     assert not is_redone(sqlite)
 
 
@@ -91,6 +91,7 @@ def test_a_dry_run_of_one_after_the_other(cli: Cli, write: Callable[..., None]) 
         " says so.\n"
         "If the second fails, the migration is taken back and pending.\n"
         "Applied after it, and not touched: 002_files.sql\n"
+        "Nothing was written.\n"
     )
 
 
@@ -98,7 +99,7 @@ def test_a_dry_run_of_one_after_the_other(cli: Cli, write: Callable[..., None]) 
 def test_many_came_after_it(cli: Cli, write: Callable[..., None]) -> None:
     write({f"{number:03}_x.sql": "SELECT 1;" for number in range(3, 14)})
     cli("run")
-    last = cli("redo", "1", "--dry-run").out.splitlines()[-1]
+    last = cli("redo", "1", "--dry-run").out.splitlines()[-2]
     names = ", ".join(f"{number:03}_x.sql" for number in range(3, 12))
     assert last == f"Applied after it, and not touched: 002_files.sql, {names} and 2 more"
 

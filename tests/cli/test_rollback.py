@@ -190,7 +190,7 @@ def test_a_modified_one(cli: Cli, write: Callable[..., None], sqlite: Database) 
         "  down scripts run as they are now: see that they fit what was applied\n"
     )
     result = cli("rollback", "--dry-run")
-    assert (result.code, result.out, result.err) == (0, WOULD, warning)
+    assert (result.code, result.out, result.err) == (0, f"{WOULD}Nothing was written.\n", warning)
     shown = terminal("rollback", "--color", "never", answers=[(QUESTION, "y\n")])
     assert masked(shown.out) == f"{WOULD}{warning}{QUESTION} y\n{DID}"  # once is enough
     cli("run")
@@ -313,6 +313,6 @@ def test_a_dry_run_takes_nothing_back(
         monkeypatch.setenv("DRY_RUN", "true")
         assert (result.code, result.out) == (
             0,
-            "  [ ] 001_a.sql its down script runs, and its record goes\n",
+            "  [ ] 001_a.sql its down script runs, and its record goes\nNothing was written.\n",
         )
     assert "a" in sqlite.tables()
