@@ -371,7 +371,8 @@ class _Comparison:
         return found
 
     def _edited(self, name: str) -> FileFinding:
-        message = f"is edited, and {self._base.ref} has it: databases may have run the old text"
+        has = "has" if name in self._base.tip else "had"
+        message = f"is edited, and {self._base.ref} {has} it: databases may have run the old text"
         return _error("edited", self._folder / name, message, remedy=_KEEP)
 
     def _missing(self, name: str, renamed: Mapping[str, str]) -> FileFinding:
