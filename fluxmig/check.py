@@ -326,6 +326,7 @@ class _Comparison:
     ) -> None:
         self._folder, self._base, self._prepare = folder.path, base, prepare
         self._here = {file.name: file for file in _files(folder)}
+        self._tip = sorted((name for name in base.tip if not is_down(name)), key=sort_key)
         unread = {problem.path.name for problem in folder.problems}
         # Where the other branch has removed a file itself, nothing is said.
         gone = sorted((base.start.keys() & base.tip.keys()) - self._here.keys() - unread, key=sort_key)
@@ -389,8 +390,7 @@ class _Comparison:
         A file without a number comes last for ever. Those of the other branch hold back what has none
         either, or no number could ever follow.
         """
-        theirs = sorted((other for other in self._base.tip if not is_down(other)), key=sort_key)
-        number, path, ref = number_of(name), self._folder / name, self._base.ref
+        theirs, number, path, ref = self._tip, number_of(name), self._folder / name, self._base.ref
         remedy = _next_number(theirs)
         same = next((other for other in theirs if number is not None and number_of(other) == number), None)
         before = [other for other in theirs if number is None or number_of(other) is not None]
