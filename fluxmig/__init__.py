@@ -23,6 +23,9 @@ from fluxmig.errors import (
 )
 from fluxmig.model import (
     Action,
+    Adoption,
+    AdoptionKind,
+    AdoptionReport,
     Change,
     Condition,
     DatabaseInfo,
@@ -64,6 +67,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Action",
+    "Adoption",
+    "AdoptionKind",
+    "AdoptionReport",
     "Change",
     "Condition",
     "ConfigError",

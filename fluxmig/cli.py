@@ -9,6 +9,7 @@ import click
 
 import fluxmig
 from fluxmig import cli_mend, render, render_diff
+from fluxmig.cli_adopt import adopt
 from fluxmig.cli_check import check
 from fluxmig.cli_rollback import redo, rollback
 from fluxmig.console import COMMON, Group, command, setting_option, write
@@ -207,7 +208,7 @@ def main(ctx: click.Context, /, **_options: Any) -> None:
 
 for _each in (  # in the order of the help
     *(run, plan, status, log, rollback, redo),
-    *(cli_mend.mark, cli_mend.unmark, cli_mend.accept, cli_mend.resolve, cli_mend.rename),
+    *(adopt, cli_mend.mark, cli_mend.unmark, cli_mend.accept, cli_mend.resolve, cli_mend.rename),
     *(create, check, verify),
 ):
     main.add_command(_each)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fluxmig import sql
 from fluxmig.objects import created
+from fluxmig.presence import missing
 from fluxmig.sending import RefusedError, send_statement
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ def refuted(
     if broken := dialect.broken_duplicate(connection, statement.sql):
         return broken
     made = created(statement.sql, dialect.rules)
-    if made and not dialect.existing(connection, made):
+    found = dialect.existing(connection, made) if made else {}
+    if made and all(each in found and not found[each].is_taken for each in made):
         return "Nothing like it was there before: the file makes it twice."
     return "" if not made and server.code in dialect.doubtful_duplicates else None
 
@@ -125,12 +128,12 @@ class Skipping:
         made = created(statement.sql, self.dialect.rules)
         if not self._made.isdisjoint(made):
             raise with_remedy(refused, "The file makes it twice.")
-        there = self.dialect.existing(connection, made) if made else frozenset()
-        if there and (absent := [str(each) for each in made if each not in there]):
-            remedy = f"{' and '.join(absent)} is not there, and would be lost with the statement: divide it"
-            raise with_remedy(refused, remedy)
         if (why := refuted(self.dialect, connection, statement, server)) is not None:
             raise with_remedy(refused, why)
+        ask = partial(self.dialect.existing, connection)
+        if absent := missing(self.script, statement, self.dialect.rules, ask):
+            remedy = f"{', '.join(absent)}: not there, and would be lost with the statement; divide it"
+            raise with_remedy(refused, remedy)
         self.skipped.append(statement)
         self.tell(f"statement {statement.number} is passed over, {server.message}: {statement.first_line}")
 

@@ -19,7 +19,8 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 import fluxmig
-from fluxmig import bookkeeping, layouts, mend, planner, script, sql
+from fluxmig import bookkeeping, layouts, mend, planner, presence, script, sql
+from fluxmig.adopt import Candidate, adoptions
 from fluxmig.dialects import dialect_of
 from fluxmig.errors import (
     ConfigError,
@@ -30,12 +31,18 @@ from fluxmig.errors import (
     MigrationFileError,
 )
 from fluxmig.execute import Executor
+from fluxmig.foresight import foreseen
 from fluxmig.layouts.numbered import Folder
 from fluxmig.ledger import Ledger, Snapshot
 from fluxmig.lock import Lock
 from fluxmig.model import (
+    AdoptionKind,
+    AdoptionReport,
+    Condition,
+    Event,
     FileProblem,
     Finding,
+    LogEntry,
     Mending,
     Mode,
     OnDuplicate,
@@ -48,26 +55,27 @@ from fluxmig.model import (
     RollbackResult,
     Script,
     Settlement,
+    State,
     Verification,
 )
-from fluxmig.objects import Created, created, foreseen
+from fluxmig.objects import Created, created
 from fluxmig.reversal import redo, take_back
 from fluxmig.transcript import transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
+    from fluxmig.foresight import Duplicate
     from fluxmig.model import (
+        Adoption,
         Change,
         DownScript,
-        LogEntry,
         Migration,
         MigrationStatus,
         Notice,
         Record,
         StepResult,
     )
-    from fluxmig.objects import Duplicate
 
 __all__ = ["Migrator", "get_applied_migrations", "run_migration"]
 
@@ -237,6 +245,7 @@ class Migrator:
                 is_problem = finding.kind != "out of order" or self._strict_order
                 (findings if is_problem else warnings).append(finding)
             findings += planner.unsettled(statuses)
+            findings += self._absent(statuses, snapshot)
             findings += _unreadable(self._scripts(todo))
             warnings += planner.shared_numbers(statuses)
         findings += self._permissions(ledger, info.user, can_create=can_create, can_write=can_write)
@@ -252,6 +261,18 @@ class Migrator:
             findings=tuple(findings),
             warnings=tuple(warnings),
         )
+
+    def adopt_plan(self) -> tuple[Adoption, ...]:
+        """What the database has of each pending migration, in the order of the files. Only reads.
+
+        By names: of tables, columns, indexes and the like, and not by their definitions.
+
+        Raises:
+            MigrationFileError: A pending file cannot be read as a migration.
+        """
+        folder = layouts.read(self._folder)
+        with self._errors(), self._dialect.reading(self._bind) as connection:
+            return self._adoptions(connection, self._ledger(connection), folder)
 
     def rollback_plan(
         self, steps: int | None = None, *, to: str | None = None, record_only: bool = False
@@ -551,6 +572,40 @@ class Migrator:
                 raise
         return Mending(changes, tuple(findings))
 
+    def adopt(self, reason: str | None = None) -> AdoptionReport:
+        """Records the pending migrations of which all is there, as `adopt_plan` tells, in one transaction.
+
+        Runs nothing of any file. What another runner has recorded meanwhile is left out.
+
+        Args:
+            reason: Why, for the log.
+
+        Raises:
+            MigrationFileError: A pending file cannot be read as a migration. Nothing was recorded.
+            LockTimeoutError: Another runner had the lock for too long. Nothing was recorded.
+        """
+        shown = {each.name for each in self.adopt_plan() if each.kind is AdoptionKind.EXISTS}
+        if not shown:
+            return AdoptionReport()
+        folder = layouts.read(self._folder)
+        with self._errors():
+            ledger, snapshot = self._read()
+            executor = self._executor(ledger, snapshot)
+            findings = tuple(_without_log(executor))
+            with executor.lock.transaction() as connection:
+                found = self._adoptions(connection, ledger, folder)
+                chosen = tuple(
+                    each for each in found if each.kind is AdoptionKind.EXISTS and each.name in shown
+                )
+                files = {migration.name: migration for migration in folder.migrations}
+                for each in chosen:
+                    file = files[each.name]
+                    entry = LogEntry(Event.ADOPTED, each.name, each.reason, reason=reason)
+                    ledger.record(
+                        connection, entry, checksum=file.checksum, duration_ms=None, source=file.source
+                    )
+        return AdoptionReport(chosen, findings)
+
     # --- parts --------------------------------------------------------------------------------------------
 
     def _mend(
@@ -632,6 +687,51 @@ class Migrator:
             duplicates = foreseen(plan.scripts, self._dialect.rules, ask)
         policies = {each.name: each.on_duplicate or self._on_duplicate for each in plan.scripts}
         return [_foreseen(found, policies[found.script], attempted) for found in duplicates]
+
+    def _absent(self, statuses: Iterable[MigrationStatus], snapshot: Snapshot) -> tuple[Finding, ...]:
+        """What applied migrations have made that is not there.
+
+        Of one that was marked for a duplicate, nothing was made. Of one that has changed since, or that a
+        person has settled, only what it removes is looked at.
+        """
+        settled = {Event.MARKED_BY_HAND, Event.RESOLVED}
+        by_name = {status.name: status for status in statuses if not _is_marked(status)}
+        applied = [by_name[record.name] for record in snapshot.records if record.name in by_name]
+        partial_ones = [status for status in by_name.values() if Condition.PARTIAL in status.conditions]
+        files = []
+        for status in (*applied, *partial_ones):
+            is_settled = status.last_event is not None and status.last_event.event in settled
+            checked = not is_settled and {Condition.MODIFIED, Condition.PARTIAL}.isdisjoint(status.conditions)
+            files.append(presence.Applied(status.name, self._readable(status, by_name), is_checked=checked))
+        with self._errors(), self._dialect.reading(self._bind) as connection:
+            return presence.absent(files, self._dialect.rules, partial(self._dialect.existing, connection))
+
+    def _adoptions(self, connection: Connection, ledger: Ledger, folder: Folder) -> tuple[Adoption, ...]:
+        """As `adopt_plan` says; of a marked migration, nothing was made and nothing removed."""
+        snapshot = self._snapshot(ledger, connection, folder)
+        files = []
+        problems = []
+        for status in _statuses(folder, snapshot):
+            if _is_marked(status):
+                continue
+            item = self._script(status.name, status.migration) if status.migration else None
+            if isinstance(item, FileProblem) and status.state is State.PENDING:
+                problems.append(item)
+            ready = item if isinstance(item, Script) else None
+            progress = status.progress if Condition.PARTIAL in status.conditions else None
+            done = progress.done if progress else None
+            files.append(Candidate(status.name, ready, status.state is State.APPLIED, done))
+        if problems:
+            raise MigrationFileError(problems)
+        return adoptions(files, self._dialect.rules, partial(self._dialect.existing, connection))
+
+    def _readable(self, status: MigrationStatus, by_name: Mapping[str, MigrationStatus]) -> Script | None:
+        """The file of a migration, also under a new name; None where it is missing or cannot be read."""
+        file = status.migration
+        if not file and len(status.renamed_to) == 1:
+            file = by_name[status.renamed_to[0]].migration
+        item = self._script(status.name, file) if file else None
+        return item if isinstance(item, Script) else None
 
     def _refuse_inside_a_transaction(self, scripts: Iterable[Script]) -> None:
         """Raises `ConfigError` before anything runs, where a script cannot run on the caller's connection."""
@@ -784,6 +884,11 @@ def _refuse_to_run_again(findings: Iterable[Finding], scripts: Iterable[Script |
             remedy=refused[0].remedy if len(refused) == 1 else several,
             names=[name for found in refused for name in found.names],
         )
+
+
+def _is_marked(status: MigrationStatus) -> bool:
+    """Whether it is recorded for a duplicate, so that nothing of it has run."""
+    return status.last_event is not None and status.last_event.event is Event.MARKED
 
 
 def _of_files(scripts: Iterable[Script]) -> list[Finding]:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Action",
+    "Adoption",
+    "AdoptionKind",
+    "AdoptionReport",
     "Change",
     "Condition",
     "DatabaseInfo",
@@ -436,7 +439,7 @@ class Finding:
     Attributes:
         kind: A word for programs: "modified", "missing", "renamed", "marked", "failed", "out of order",
             "empty", "orphan", "number", "log", "files", "permission", "partial", "directive", "duplicate",
-            "overtaken".
+            "overtaken", "absent".
         message: A sentence for people.
         names: The migrations in question.
         remedy: The way out, or None.
@@ -772,6 +775,48 @@ class RedoReport:
     reversed: RollbackResult
     applied: StepResult
     later: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+class AdoptionKind(StrEnum):
+    """What a database has of a pending migration, by the names of what it makes."""
+
+    EXISTS = "exists"
+    ABSENT = "absent"
+    CONFLICT = "conflict"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What a database has of a pending migration.
+
+    Attributes:
+        name: The migration.
+        kind: EXISTS: all of it is there, and nothing else is in the file. ABSENT: nothing of it is. CONFLICT:
+            some is. UNKNOWN: there is more to it than names can tell.
+        reason: Why, in words.
+        there: What it makes that is there, in words.
+        absent: What it makes that is not there.
+    """
+
+    name: str
+    kind: AdoptionKind
+    reason: str
+    there: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptionReport:
+    """What `adopt` did.
+
+    Attributes:
+        recorded: The migrations that are recorded as applied now, in the order of the files.
+        findings: What to know beside.
+    """
+
+    recorded: tuple[Adoption, ...] = ()
     findings: tuple[Finding, ...] = ()
 
 

@@ -1,11 +1,9 @@
-"""Statements -> the objects they create, and which of these will be there already. Pure.
+"""Statements -> the objects they create, and the names of those they may remove. Pure.
 
-What is said holds where the statements before it do what they say: none of the file fails earlier, and the
-file that makes the object is not rolled back. A statement that could have removed or hidden an object
-silences it: the words of its name decide, wherever they stand. Functions, roles, policies and rules are not
-looked at, nor is what functions and triggers do unseen.
+What functions and triggers do unseen is not looked at, nor what a program reads from a table and executes.
 
-Sources: PostgreSQL manual, part VI (SQL commands) and 5.10.3 (the search path); SQLite lang_*.html.
+Sources: PostgreSQL manual, part VI (SQL commands), 5.10.3 (the search path) and 41 (PL/pgSQL); SQLite
+lang_*.html.
 """
 
 from __future__ import annotations
@@ -17,11 +15,15 @@ from typing import TYPE_CHECKING, Final
 from fluxmig import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from fluxmig.model import Script, Statement
+    from fluxmig.model import Script
 
-__all__ = ["Created", "Duplicate", "created", "effects", "foreseen"]
+__all__ = ["ALL", "CASCADE", "KEYS", "PARTS", "ROUTINES", "Created", "Effect", "Presence", "created"]
+__all__ += ["effects", "is_of_session", "only_reads", "parts_of", "some_of", "words"]
+
+ROUTINES: Final = frozenset({"function", "procedure", "aggregate"})
+"""Kinds of which several can have one name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +31,15 @@ class Created:
     """An object that a statement makes; names without quotes, folded as PostgreSQL does, else as written.
 
     Attributes:
-        kind: "table", "foreign table", "view", "materialized view", "index", "sequence", "type", "schema",
-            "extension", "trigger", "column" or "constraint".
-        name: Its name.
+        kind: "table", "partition", "foreign table", "view", "materialized view", "index", "sequence", "type",
+            "enum value", "schema", "extension", "role", "function", "procedure", "aggregate", "trigger",
+            "policy", "column", "constraint" or "primary key".
+        name: Its name; of a primary key, its columns in parentheses.
         schema: Its schema, where written.
-        table: Of an index, trigger, column or constraint: its table.
+        table: Of an index, trigger, policy, column, constraint or primary key: its table. Of an enum value:
+            its type.
         table_schema: The schema of that, where written.
+        columns: Of a primary key: its columns, in order.
     """
 
     kind: str
@@ -42,37 +47,84 @@ class Created:
     schema: str | None = None
     table: str | None = None
     table_schema: str | None = None
+    columns: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         name = self.name if self.schema is None else f"{self.schema}.{self.name}"
         if self.table is None:
             return f"{self.kind} {name}"
         table = self.table if self.table_schema is None else f"{self.table_schema}.{self.table}"
-        return f"{self.kind} {name} on {table}"
+        return f"{self.kind} {name} {'of' if self.kind == 'enum value' else 'on'} {table}"
 
     @property
     def is_qualified(self) -> bool:
         """Whether no search path decides which object it is."""
         schema = self.table_schema if self.table else self.schema
-        return schema is not None or self.kind in {"schema", "extension"}
+        return schema is not None or self.kind in {"schema", "extension", "role"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presence:
+    """What a database has of an object that a statement would make.
+
+    Attributes:
+        is_there: One of its kind and name is where the statement would make it, and works.
+        is_taken: What is there would have the database refuse the statement.
+        is_lasting: And that is so until it is named: it goes along with nothing else.
+        is_elsewhere: Another schema has one of its kind and name; False where the schema is written.
+    """
+
+    is_there: bool = False
+    is_taken: bool = False
+    is_lasting: bool = False
+    is_elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Duplicate:
-    """A statement that would hit an object that is there already.
+class Effect:
+    """What a statement does to the objects of a database.
 
     Attributes:
-        script: The name of its migration.
-        statement: The statement.
-        created: The object.
-        made_by: The statement of the plan that makes the object before, and the name of its migration; None
-            where it is in the database now.
+        creates: What it makes.
+        perhaps: It makes it only where it is not there yet, or in place of what is there.
+        parts: What it makes beside that: the columns and constraints of a new table, and columns that it adds
+            only where they are not there yet.
+        types: Words, in lower case, of the types of new columns.
+        whole: Whether this is all it does, as far as names tell.
+        removes: Words, in lower case: what has one in its name may be gone, or have another name. In
+            parentheses stands what may go without its name: `ALL`, `PARTS`, `CASCADE`, `KEYS`, `parts_of`.
+        hides: Words likewise: what has one in its name may be another object now.
+        changes_path: Names without a schema may stand for other objects, for the rest of the file.
     """
 
-    script: str
-    statement: Statement
-    created: Created
-    made_by: tuple[str, Statement] | None = None
+    creates: tuple[Created, ...] = ()
+    perhaps: bool = False
+    parts: tuple[Created, ...] = ()
+    types: frozenset[str] = frozenset()
+    whole: bool = False
+    removes: frozenset[str] = frozenset()
+    hides: frozenset[str] = frozenset()
+    changes_path: bool = False
+
+
+ALL: Final = "(all)"
+"""Anything may be gone."""
+PARTS: Final = "(parts)"
+"""What belongs to a table may be gone, and partitions with what belongs to them."""
+CASCADE: Final = "(cascade)"
+"""What depends on a table may be gone: views and what belongs to them, constraints, policies, functions."""
+KEYS: Final = "(keys)"
+"""A constraint is gone, which may be a primary key."""
+
+
+def parts_of(table: str) -> frozenset[str]:
+    """What the column of a table may take along: indexes, constraints and the like of that table."""
+    return frozenset(f"({word})" for word in words(table))
+
+
+def some_of(kind: str) -> str:
+    """An object of this kind may be gone, whatever its name."""
+    return f"(some {kind})"
 
 
 def created(statement: str, rules: sql.Rules) -> tuple[Created, ...]:
@@ -84,51 +136,33 @@ def created(statement: str, rules: sql.Rules) -> tuple[Created, ...]:
     return () if effect.perhaps else effect.creates
 
 
-def foreseen(
-    scripts: Iterable[Script], rules: sql.Rules, existing: Callable[[Sequence[Created]], Collection[Created]]
-) -> tuple[Duplicate, ...]:
-    """The first statement of each script that would hit an object that is there already, in order.
+def effects(script: Script, rules: sql.Rules) -> Iterator[tuple[int, Effect]]:
+    """The statements of a script that will run and have an effect, by their place from 0."""
+    source, statements = script.source, script.statements
+    for index in range(script.done, len(statements)):
+        start = statements.start(index)
+        if sql.first_word(source, start) not in _HARMLESS:
+            effect = _effect(source[start : statements.end(index)].decode(), rules)
+            if effect != _NOTHING:
+                yield index, effect
 
-    What a script makes that hits one does not count for later scripts: it will be rolled back.
 
-    Args:
-        scripts: In the order in which they will run.
-        rules: The database's.
-        existing: Which of these the database has now; asked once, or not at all.
-    """
-    plan = [(script, list(effects(script, rules))) for script in scripts]
-    questions = dict.fromkeys(each for _, effects in plan for _, effect in effects for each in effect.creates)
-    course = _Course(frozenset(existing(list(questions)) if questions else ()))
-    duplicates = (course.run(script, effects) for script, effects in plan)
-    return tuple(duplicate for duplicate in duplicates if duplicate)
+def is_of_session(statement: str, rules: sql.Rules) -> bool:
+    """Whether a statement does nothing that outlives its session: SET, SHOW, BEGIN and the like."""
+    return bool(_OF_SESSION.match(" ".join(sql.words(statement, rules, 5))))
+
+
+def only_reads(statement: str, rules: sql.Rules) -> bool:
+    """Whether a statement is a query that calls no function."""
+    if sql.words(statement, rules, 1)[0] not in {"SELECT", "VALUES", "TABLE"}:
+        return False
+    return {"(", "INTO", "into", "Into"}.isdisjoint(sql.tokens(statement, rules))
 
 
 # --- what a statement does --------------------------------------------------------------------------------
 
-
-@dataclass(frozen=True, slots=True)
-class _Effect:
-    """What a statement does to the objects of a database.
-
-    Attributes:
-        creates: What it makes.
-        perhaps: It makes it only where it is not there yet.
-        silences: Words, in lower case: what has one in its name may be another object now, or gone.
-        changes_path: Names without a schema may stand for other objects, for the rest of the file.
-    """
-
-    creates: tuple[Created, ...] = ()
-    perhaps: bool = False
-    silences: frozenset[str] = frozenset()
-    changes_path: bool = False
-
-
-_ALL: Final = frozenset(("(all)",))
-"""No word of a name: it silences everything. The other one silences what may go with a table."""
-_PARTS: Final = frozenset(("(parts)",))
-
-_NOTHING: Final = _Effect()
-_ANYTHING: Final = _Effect(silences=_ALL, changes_path=True)
+_NOTHING: Final = Effect()
+_ANYTHING: Final = Effect(removes=frozenset((ALL,)), changes_path=True)
 
 # Statements that make, remove and rename nothing. One that is not known could do anything.
 _HARMLESS: Final = frozenset(
@@ -145,7 +179,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 _WORD: Final = re.compile(r"[\w$]+")
 _ESCAPED: Final = _compiled(r'\bU ?& ?"')  # 4.1.1: U&"d\0061t\+000061" is the name data
 _SETS_PATH: Final = _compiled(r"search_path|schema|role|authorization|\ball\b")
-# What a block of PL/pgSQL cannot do without that removes or moves more than it names.
+# What a block of PL/pgSQL cannot do without that may change which objects names stand for.
 _OPAQUE: Final = _compiled(
     r"\b(?:EXECUTE(?!\s+(?:FUNCTION|PROCEDURE)\b)|CALL|CASCADE|SCHEMA|EXTENSION|OWNED|AUTHORIZATION|RESET"
     r"|SEARCH_PATH|SET_CONFIG|SET\s+(?:\w+\s+)?ROLE|DISCARD|TEMP|TEMPORARY|ROLLBACK|IMPORT"
@@ -155,80 +189,48 @@ _OPAQUE: Final = _compiled(
 _CALL: Final = _compiled(r"SELECT (?:\* FROM )?(?:\w+ \. )?(?!setval|set_config|count )[\w\"]+ \(")
 # SELECT INTO makes a table, perhaps a temporary one; set_config is SET.
 _INTO: Final = _compiled(r"(?<!INSERT )(?<!MERGE )\bINTO\b|set_config")
+_TRANSACTION: Final = _compiled(r"(?:BEGIN|START TRANSACTION|(?:COMMIT|END)(?! PREPARED))\b")
+# MySQL has SET and RESET that outlive the session, too.
+_OF_SESSION: Final = re.compile(
+    r"(?:SET(?! (?:@ @ )?(?:GLOBAL|PERSIST|PERSIST_ONLY|PASSWORD|DEFAULT ROLE|RESOURCE GROUP)\b)"
+    r"|RESET(?! (?:MASTER|REPLICA|SLAVE|PERSIST|BINARY)\b)|SHOW|BEGIN|START TRANSACTION|SAVEPOINT|RELEASE"
+    r"|(?:COMMIT|ROLLBACK)(?! PREPARED)|END|ABORT|SELECT (?:PG_CATALOG \. )?SET_CONFIG \()"
+)
 
 
-def effects(script: Script, rules: sql.Rules) -> Iterator[tuple[int, _Effect]]:
-    """The statements of a script that will run and have an effect, by their place from 0."""
-    source, statements = script.source, script.statements
-    for index in range(script.done, len(statements)):
-        start = statements.start(index)
-        if sql.first_word(source, start) not in _HARMLESS:
-            effect = _effect(source[start : statements.end(index)].decode(), rules)
-            if effect != _NOTHING:
-                yield index, effect
-
-
-def _effect(statement: str, rules: sql.Rules) -> _Effect:
+def _effect(statement: str, rules: sql.Rules) -> Effect:
     try:
-        tokens = sql.tokens(statement, rules)
+        return _effect_of(sql.tokens(statement, rules), rules)
     except sql.SplitError:  # its strings are read by another setting than the rules'
         return _ANYTHING
+
+
+def _effect_of(tokens: Sequence[str], rules: sql.Rules) -> Effect:
     text = " ".join(tokens)
     match "" if _ESCAPED.search(text) else text.partition(" ")[0].upper():
         case "CREATE":
-            return _create(text, rules)
+            return _create(text, tokens, rules)
         case "ALTER" if not _SETTINGS.match(text):
             return _alter(text, tokens, rules)
         case "DROP":
             return _drop(text)
-        case "DO" if not _OPAQUE.search(text):
-            return _Effect(silences=_words(text) | (_PARTS if "DROP" in text.upper() else set()))
+        case "DO":
+            return _do(text, tokens, rules)
         case "SET" | "RESET" | "DISCARD":
-            return _Effect(changes_path=bool(_SETS_PATH.search(text)))
+            return Effect(changes_path=bool(_SETS_PATH.search(text)))
         case "SELECT" | "WITH" if not _CALL.match(text):
-            return _Effect(silences=_words(text), changes_path=True) if _INTO.search(text) else _NOTHING
+            return Effect(hides=words(text), changes_path=True) if _INTO.search(text) else _NOTHING
+        case "BEGIN" | "START" | "COMMIT" | "END" if _TRANSACTION.match(text):
+            return Effect(changes_path=True)  # SET LOCAL ends with the transaction
     return _ANYTHING
 
 
-def _words(text: str) -> frozenset[str]:
-    """All that could be names, or parts of names."""
+def words(text: str) -> frozenset[str]:
+    """All that could be names, or parts of names, in lower case."""
     return frozenset(_WORD.findall(text.lower()))
 
 
-# --- statements that remove -------------------------------------------------------------------------------
-
-_DROP: Final = _compiled(
-    r"DROP (?:(?:TABLE|VIEW|MATERIALIZED VIEW|FOREIGN TABLE|SEQUENCE|TYPE|DOMAIN)"
-    r"|(?P<alone>INDEX|TRIGGER|POLICY|RULE|FUNCTION|PROCEDURE|ROLE|USER)) (?!.*\bCASCADE\b)"
-)
-_SETTINGS: Final = _compiled(r"ALTER (?:SCHEMA|EXTENSION|ROLE|USER|DATABASE|SYSTEM) ")
-_MOVES: Final = _compiled(r"\b(?:RENAME|SET SCHEMA|ATTACH|DETACH|EXCHANGE)\b")
-_REMOVES: Final = _compiled(r"\bDROP (?!NOT |DEFAULT\b)|\bUSING INDEX\b|\bCHANGE\b")
-_REMOVES_PARTS: Final = _compiled(r"\bDROP (?!NOT |DEFAULT\b|CONSTRAINT )|\bSET SCHEMA\b")
-_ON_TABLE: Final = _compiled(" ON ")
-_CASCADE: Final = _compiled(r"\bCASCADE\b")
-
-
-def _drop(text: str) -> _Effect:
-    found = _DROP.match(text)
-    if not found:
-        return _ANYTHING
-    parts = frozenset[str]() if found["alone"] else _PARTS
-    return _Effect(silences=_words(_ON_TABLE.split(text)[0] if found["alone"] else text) | parts)
-
-
-def _alter(text: str, tokens: list[str], rules: sql.Rules) -> _Effect:
-    table = _TABLE.match(text)
-    moves = _MOVES.search(text)
-    if moves or _REMOVES.search(text):
-        if _CASCADE.search(text):
-            return _ANYTHING
-        words = _words(text[table.end() :] if table and not moves else text)
-        return _Effect(silences=words | _PARTS if _REMOVES_PARTS.search(text) else words)
-    return _added(table, tokens, rules) if table and not table["if_exists"] else _NOTHING
-
-
-# --- statements that create -------------------------------------------------------------------------------
+# --- names ------------------------------------------------------------------------------------------------
 
 _NAME: Final = r'(?:"(?:[^"]|"")*+"|`[^`]*+`|\[[^]]*+\]|[^\W\d][\w$]*+)'
 
@@ -236,62 +238,6 @@ _NAME: Final = r'(?:"(?:[^"]|"")*+"|`[^`]*+`|\[[^]]*+\]|[^\W\d][\w$]*+)'
 def _qualified(name: str) -> str:
     """The pattern of a name with its schema, if it has one."""
     return rf"(?:(?P<{name}_schema>{_NAME}) \. )?(?P<{name}>{_NAME})(?= (?!\.)|$)"
-
-
-_CREATE: Final = _compiled(
-    r"CREATE (?P<replace>OR REPLACE )?+(?P<temporary>(?:GLOBAL |LOCAL )?+TEMP(?:ORARY)? )?+"
-    r"(?:(?:UNLOGGED|RECURSIVE|VIRTUAL|UNIQUE|CONSTRAINT) )*+"
-    r"(?P<kind>(?:FOREIGN )?TABLE|(?:MATERIALIZED )?VIEW|SEQUENCE|TYPE|DOMAIN|SCHEMA|EXTENSION|INDEX|TRIGGER)"
-    rf" (?:CONCURRENTLY )?+(?P<soft>IF NOT EXISTS )?(?:{_qualified('name')})?"
-)
-_ON: Final = _compiled(rf"(?: (?!ON )\S+)*? ON (?:ONLY )?+{_qualified('table')}")
-_ALTER: Final = rf"ALTER TABLE (?P<if_exists>IF EXISTS )?+(?:ONLY )?+{_qualified('table')} "
-_TABLE: Final = _compiled(_ALTER)
-_ADD: Final = _compiled(
-    rf"(?:{_ALTER})?+ADD (?>(?P<constraint>CONSTRAINT )|COLUMN "
-    r"|(?!(?:PRIMARY|UNIQUE|CHECK|FOREIGN|EXCLUDE|NOT|INDEX|KEY|FULLTEXT|SPATIAL|PARTITION|PERIOD|SYSTEM) ))"
-    rf"(?P<name>{_NAME}) (?!NOT )"  # IF NOT EXISTS; a constraint that is NOT NULL may be there without harm
-)
-
-
-def _create(text: str, rules: sql.Rules) -> _Effect:
-    found = _CREATE.match(text)
-    if not found:
-        return _NOTHING
-    kind = found["kind"].lower()
-    name = _named(found, "name", rules)
-    on: tuple[str, str | None] | tuple[()] | None = ()
-    if kind in {"index", "trigger"}:
-        on = _named(_ON.match(text, found.end()), "table", rules)
-        if not (name and on):
-            return _NOTHING
-    if not name or on is None or (kind == "schema" and name[0] == "authorization"):
-        return _ANYTHING
-    if found["temporary"] or re.match(r"pg_temp|temp$", name[1] or "", re.IGNORECASE):
-        return _Effect(silences=_words(name[0]), changes_path=True)
-    rest = text[found.end() :].upper()
-    # A type is announced by its name alone; a partition goes with its table.
-    announced = kind == "type" and not rest
-    perhaps = found["replace"] or found["soft"] or announced or rest.startswith(" PARTITION ")
-    made = Created("type" if kind == "domain" else kind, *name, *on)
-    return _Effect((made,), bool(perhaps), _words(name[0]) if found["replace"] else frozenset())
-
-
-def _added(table: re.Match[str], tokens: list[str], rules: sql.Rules) -> _Effect:
-    """The columns and constraints that ALTER TABLE adds."""
-    on = _named(table, "table", rules)
-    creates: list[Created] = []
-    depth = start = 0
-    for at, written in enumerate([*tokens, ","]):
-        depth += (written == "(") - (written == ")")
-        if written == "," and not depth:
-            added = _ADD.match(" ".join(tokens[start:at]))
-            start = at + 1
-            name = _folded(added["name"], rules) if added else None
-            if on and added and name and (rules.psql or not added["constraint"]):
-                kind = "constraint" if added["constraint"] else "column"
-                creates.append(Created(kind, name, None, *on))
-    return _Effect(tuple(creates))
 
 
 def _named(found: re.Match[str] | None, group: str, rules: sql.Rules) -> tuple[str, str | None] | None:
@@ -304,76 +250,301 @@ def _named(found: re.Match[str] | None, group: str, rules: sql.Rules) -> tuple[s
 
 
 def _folded(written: str, rules: sql.Rules) -> str | None:
-    """The name that is written; None where PostgreSQL cuts it (4.1.1), or nothing could silence it."""
+    """The name that is written; None where PostgreSQL cuts it (4.1.1), or no word could take it away."""
     name = sql.unquoted(written) if rules.psql else sql.unquoted(written, fold=str)
     is_known = name and _WORD.search(name) and not (rules.psql and len(name.encode()) > 63)  # noqa: PLR2004
     return name if is_known else None
 
 
-# --- the course of a plan ---------------------------------------------------------------------------------
+def _is_temporary(schema: str | None) -> bool:
+    return bool(re.match(r"pg_temp|temp$", schema or "", re.IGNORECASE))
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """An object that the plan makes: when, and by which statement."""
+def _items(tokens: Sequence[str]) -> Iterator[Sequence[str]]:
+    """What stands between the commas outside of parentheses."""
+    depth = start = 0
+    for at, written in enumerate([*tokens, ","]):
+        depth += (written == "(") - (written == ")")
+        if written == "," and not depth:
+            yield tokens[start:at]
+            start = at + 1
 
-    created: Created
-    time: int
-    script: Script
-    index: int
+
+# --- statements that remove -------------------------------------------------------------------------------
+
+_DROP: Final = _compiled(
+    r"DROP (?P<kind>(?:FOREIGN )?TABLE|(?:MATERIALIZED )?VIEW|SEQUENCE|TYPE|DOMAIN"
+    r"|INDEX|TRIGGER|POLICY|RULE|FUNCTION|PROCEDURE|ROLE|USER) "
+)
+_ALONE: Final = frozenset({"INDEX", "TRIGGER", "POLICY", "RULE", "FUNCTION", "PROCEDURE", "ROLE", "USER"})
+# What depends on others of these can be anything at all: columns, tables of a type, triggers.
+_WIDE: Final = frozenset({"TYPE", "DOMAIN", "FUNCTION", "PROCEDURE", "ROLE", "USER"})
+_SETTINGS: Final = _compiled(r"ALTER (?:SCHEMA|EXTENSION|ROLE|USER|DATABASE|SYSTEM) ")
+_MOVES: Final = _compiled(r"\b(?:RENAME|SET SCHEMA|ATTACH|DETACH|EXCHANGE)\b")
+_REMOVES: Final = _compiled(r"\bDROP (?!NOT |DEFAULT\b)|\bUSING INDEX\b|\bCHANGE\b")
+_REMOVES_PARTS: Final = _compiled(r"\bDROP (?!NOT |DEFAULT\b|CONSTRAINT )|\bSET SCHEMA\b")
+_ON_TABLE: Final = _compiled(" ON ")
+_CASCADE: Final = _compiled(r"\bCASCADE\b")
 
 
-class _Course:
-    """What is there for certain at each moment of a plan.
+def _drop(text: str) -> Effect:
+    found = _DROP.match(text)
+    kind = found["kind"].upper() if found else ""
+    cascades = bool(_CASCADE.search(text))
+    if not found or (cascades and kind in _WIDE):
+        return _ANYTHING
+    removes = words(_ON_TABLE.split(text)[0] if kind in _ALONE else text)
+    removes |= {PARTS} if kind not in _ALONE else set()
+    return Effect(removes=removes | {CASCADE} if cascades else removes)
 
-    Time counts statements from 1; what the database has now was made at 0. An object is there if no word of
-    its name has been silenced since it was made.
+
+def _alter(text: str, tokens: Sequence[str], rules: sql.Rules) -> Effect:
+    table = _TABLE.match(text)
+    moves = _MOVES.search(text)
+    if table and moves and _RENAMES_PART.match(text):
+        return Effect(removes=words(text[table.end() :]))
+    if moves or _REMOVES.search(text):
+        cascades = bool(_CASCADE.search(text))
+        if cascades and not table:
+            return _ANYTHING
+        removes = words(text[table.end() :] if table and not moves else text) | {KEYS}
+        if table and cascades:
+            removes |= words(table["table"]) | {CASCADE}
+        if _REMOVES_PARTS.search(text):
+            removes |= {PARTS} | (parts_of(table["table"]) if table else set())
+        return Effect(removes=removes)
+    if table and not table["if_exists"]:
+        return _added(table, tokens, rules)
+    value = _VALUE.match(text) if rules.psql else None
+    return _enum_value(value, rules) if value else _NOTHING
+
+
+# --- blocks of PL/pgSQL -----------------------------------------------------------------------------------
+
+_DOLLARS: Final = re.compile(r"\$[^$]*\$")
+_OTHER_LANGUAGE: Final = _compiled(r"\bLANGUAGE (?!\"?plpgsql\b)")
+# A function for its own sake; these remove nothing.
+_PERFORM: Final = _compiled(
+    r"PERFORM (?:(?:\w+ \. )?(?:pg_\w+|setval|set_config|count|now)|\d+|\*|(?!\S+ [.(])) ?"
+)
+_PLACEHOLDER: Final = re.compile(r"%(?:\d+\$)?[IL]")
+_SOME: Final = "some_name_of_format"
+_DROPS_SOME: Final = _compiled(
+    r"DROP (?P<kind>INDEX|TRIGGER|POLICY|FUNCTION|PROCEDURE) "
+    r"|ALTER TABLE (?:IF EXISTS |ONLY )*\S+ DROP CONSTRAINT (?:IF EXISTS )?\S+$"
+)
+_IN_TEXT: Final = _compiled(r"\b(?:DROP|RENAME|SET\s+SCHEMA|ATTACH|DETACH|CALL|IMPORT|DISCARD)\b")
+
+
+def _do(text: str, tokens: Sequence[str], rules: sql.Rules) -> Effect:
+    is_opaque = bool(_OPAQUE.search(text))
+    hides = frozenset((ALL,)) if is_opaque else words(text) | ({PARTS} if "DROP" in text.upper() else set())
+    body = next((_literal(token) for token in tokens if token[0] in "'$"), None)
+    if body is None or _OTHER_LANGUAGE.search(" ".join((*tokens[:3], *tokens[-2:]))):
+        return _ANYTHING
+    return Effect(removes=_removed_by(body, rules), hides=hides, changes_path=is_opaque)
+
+
+def _removed_by(block: str, rules: sql.Rules) -> frozenset[str]:
+    """What the statements of a block may remove, whichever of them run."""
+    try:
+        body = sql.tokens(block, rules)
+    except sql.SplitError:
+        return frozenset((ALL,))
+    removes = frozenset[str]()
+    at = 0
+    while at < len(body):
+        word = body[at].upper()
+        if word not in {"DROP", "ALTER", "CALL", "IMPORT", "DISCARD", "PERFORM", "EXECUTE"}:
+            at += 1
+            continue
+        end = next((i for i in range(at, len(body)) if body[i] == ";"), len(body))
+        statement, at = body[at:end], end
+        if word == "PERFORM":
+            removes |= set() if _PERFORM.match(" ".join(statement)) else {ALL}
+        elif word == "EXECUTE":
+            removes |= _executed(statement[1:], body, rules)
+        else:
+            removes |= _effect_of(statement, rules).removes
+    return removes
+
+
+def _executed(expression: Sequence[str], body: Sequence[str], rules: sql.Rules) -> frozenset[str]:
+    """What EXECUTE may remove: by its text, or where that is put together, by all texts of the block."""
+    first = " ".join(expression[:2]).upper()
+    if first.partition(" ")[0] in {"FUNCTION", "PROCEDURE"}:  # of a trigger
+        return frozenset()
+    is_format = first == "FORMAT ("
+    text = _literal((*expression, "", "", "")[2 if is_format else 0])
+    if text is not None and (is_format or len(expression) == 1):
+        template = _PLACEHOLDER.sub(_SOME, text)
+        if sql.first_word(template.encode(), 0) in _HARMLESS:
+            return frozenset()
+        if not is_format or "%" not in template:
+            return _some_of(_effect(template, rules).removes, template)
+    texts = " ".join(written for written in body if written[0] in "'$Ee" and written[-1] in "'$")
+    return frozenset((ALL,)) if text is None or _IN_TEXT.search(texts) else frozenset()
+
+
+def _some_of(removes: frozenset[str], template: str) -> frozenset[str]:
+    """What may be gone where a statement names what it removes by a value."""
+    if _SOME not in removes:
+        return removes
+    found = _DROPS_SOME.match(" ".join(template.split()))
+    if not found or CASCADE in removes:
+        return frozenset((ALL,))
+    kind = (found["kind"] or "constraint").lower()
+    return frozenset((some_of(kind), *([KEYS] if kind == "constraint" else [])))
+
+
+def _literal(token: str) -> str | None:
+    """The text of a string as written; None of one with escapes, or where it is no string."""
+    if token.startswith("'"):
+        return token[1:-1].replace("''", "'") if "\\" not in token else None
+    tag = _DOLLARS.match(token)
+    return token[tag.end() : -tag.end()] if tag else None
+
+
+# --- statements that create -------------------------------------------------------------------------------
+
+_CREATE: Final = _compiled(
+    r"CREATE (?P<replace>OR REPLACE )?+(?P<temporary>(?:GLOBAL |LOCAL )?+TEMP(?:ORARY)? )?+"
+    r"(?:(?:UNLOGGED|RECURSIVE|VIRTUAL|UNIQUE|CONSTRAINT) )*+"
+    r"(?P<kind>(?:FOREIGN )?TABLE|(?:MATERIALIZED )?VIEW|SEQUENCE|TYPE|DOMAIN|SCHEMA|EXTENSION|INDEX|TRIGGER"
+    r"|POLICY|FUNCTION|PROCEDURE|AGGREGATE|ROLE|USER(?! MAPPING )|GROUP)"
+    rf" (?:CONCURRENTLY )?+(?P<soft>IF NOT EXISTS )?(?:{_qualified('name')})?"
+)
+_ON: Final = _compiled(rf"(?: (?!ON )\S+)*? ON (?:ONLY )?+{_qualified('table')}")
+_ALTER: Final = rf"ALTER TABLE (?P<if_exists>IF EXISTS )?+(?:ONLY )?+{_qualified('table')} "
+_TABLE: Final = _compiled(_ALTER)
+_RENAMES_PART: Final = _compiled(rf"{_ALTER}RENAME (?:COLUMN|CONSTRAINT) ")
+_ADD: Final = _compiled(
+    rf"(?:{_ALTER})?+ADD (?>(?P<constraint>CONSTRAINT )|COLUMN "
+    r"|(?!(?:PRIMARY|UNIQUE|CHECK|FOREIGN|EXCLUDE|NOT|INDEX|KEY|FULLTEXT|SPATIAL|PARTITION|PERIOD|SYSTEM) ))"
+    rf"(?P<soft>IF NOT EXISTS )?+(?P<name>{_NAME}) (?!NOT )"  # NOT NULL may be there without harm
+)
+_KEY: Final = _compiled(rf"(?:{_ALTER})?+ADD PRIMARY KEY \( (?P<columns>{_NAME}(?: , {_NAME})*+) \)(?: |$)")
+_VALUE: Final = _compiled(
+    rf"ALTER TYPE {_qualified('table')} ADD VALUE (?P<soft>IF NOT EXISTS )?"
+    r"(?P<label>'(?:[^'\\]|'')*+')(?: |$)"
+)
+# Reserved words (Appendix C) that begin no column. Only MySQL has all of the second line.
+_NO_COLUMN: Final = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "LIKE", "NOT"})
+_NO_COLUMN_ELSEWHERE: Final = frozenset({"INDEX", "KEY", "FULLTEXT", "SPATIAL", "PERIOD"})
+
+
+def _create(text: str, tokens: Sequence[str], rules: sql.Rules) -> Effect:
+    found = _CREATE.match(text)
+    if not found:
+        return _NOTHING
+    kind = {"domain": "type", "user": "role", "group": "role"}.get(
+        found["kind"].lower(), found["kind"].lower()
+    )
+    name = _named(found, "name", rules)
+    on: tuple[str, str | None] | tuple[()] | None = ()
+    if kind in {"index", "trigger", "policy"}:
+        on = _named(_ON.match(text, found.end()), "table", rules)
+    if kind in {"index", "trigger", "policy", "role", *ROUTINES} and not (
+        name and on is not None and (rules.psql or kind != "role")
+    ):
+        return _NOTHING
+    if not name or on is None or (kind == "schema" and name[0] == "authorization"):
+        return _ANYTHING
+    if kind in ROUTINES:
+        is_made = not _is_temporary(name[1])
+        perhaps = bool(found["replace"] or found["soft"])
+        return Effect((Created(kind, *name),), perhaps=perhaps) if is_made else _NOTHING
+    if found["temporary"] or _is_temporary(name[1]):
+        return Effect(hides=words(name[0]), changes_path=True)
+    rest = text[found.end() :].upper()
+    if kind == "type" and not rest:
+        return Effect(hides=words(name[0]))  # a type is announced by its name alone
+    is_partition = rest.startswith(" PARTITION ")  # it goes with its table
+    made = Created("partition" if is_partition else kind, *name, *on)
+    inside: list[Sequence[str]] = []
+    holds_data = False
+    if kind.endswith("table") and not is_partition:
+        inside, holds_data = _inside(tokens, is_written=rest.startswith(" ("))
+    parts = [_part(item, made, rules) for item in inside]
+    replaced = words(name[0]) if found["replace"] else frozenset[str]()
+    return Effect(
+        (made,),
+        perhaps=bool(found["replace"] or found["soft"] or is_partition),
+        parts=tuple(part for part in parts if part),
+        types=_types(item[1:] for item in inside),
+        whole=not (found["replace"] or holds_data or (kind == "schema" and rest)),
+        removes=frozenset() if rules.psql else replaced,  # MariaDB drops the table
+        hides=replaced,
+    )
+
+
+def _inside(tokens: Sequence[str], *, is_written: bool) -> tuple[list[Sequence[str]], bool]:
+    """The columns and constraints that a table is written with, and whether it begins with rows.
+
+    Args:
+        tokens: The statement.
+        is_written: Whether the first parentheses hold the columns.
     """
-
-    def __init__(self, existing: frozenset[Created]) -> None:
-        self.existing = existing
-        self.made: dict[Hashable, _Made] = {}
-        self.silenced: dict[str, int] = {}
-        self.time = 0
-
-    def run(self, script: Script, effects: Iterable[tuple[int, _Effect]]) -> Duplicate | None:
-        """The script's first duplicate."""
-        duplicate: Duplicate | None = None
-        changed_path = False
-        for index, effect in effects:
-            self.time += 1
-            changed_path |= effect.changes_path
-            self.silenced |= dict.fromkeys(effect.silences, self.time)
-            for each in effect.creates:
-                is_sure = each.is_qualified or not changed_path
-                made = self.made.get(_key(each)) if is_sure else None
-                if made and not self._lasts(made.created, made.time):
-                    made = None
-                if made or (is_sure and each in self.existing and self._lasts(each, 0)):
-                    # Of an interrupted script, the next statement may be done.
-                    if not (effect.perhaps or duplicate or index < script.done + script.interrupted):
-                        made_by = (made.script.name, made.script.statements[made.index]) if made else None
-                        duplicate = Duplicate(script.name, script.statements[index], each, made_by)
-                    continue
-                if each.kind not in {"trigger", "column", "constraint"}:  # it may hide another of its name
-                    hidden = _ALL if each.kind == "schema" else _words(each.name)
-                    self.silenced |= dict.fromkeys(hidden, self.time)
-                if is_sure and not (effect.perhaps or duplicate):
-                    self.made[_key(each)] = _Made(each, self.time, script, index)
-        if duplicate:
-            self.made = {key: made for key, made in self.made.items() if made.script is not script}
-        return duplicate
-
-    def _lasts(self, created: Created, since: int) -> bool:
-        """Whether what was there at a time is there still, for certain."""
-        words = _ALL | _words(f"{created.name} {created.table or ''}")
-        if created.kind in {"index", "trigger", "constraint", "sequence"}:
-            words |= _PARTS
-        return all(since >= self.silenced.get(word, 0) for word in words)
+    inside: list[str] = []
+    outside: set[str] = set()
+    depth = closed = 0
+    for written in tokens:
+        depth -= written == ")"
+        if not depth:
+            outside.add(written.upper())
+            closed += written == ")"
+        elif not closed:
+            inside.append(written)
+        depth += written == "("
+    return list(_items(inside)) if is_written else [], not outside.isdisjoint({"AS", "SELECT"})
 
 
-def _key(created: Created) -> Hashable:
-    """What no two objects can share at a time: all that has rows is a type, too (CREATE TABLE)."""
-    has_type = not created.table and created.kind not in {"schema", "extension", "sequence"}
-    kind = "type" if has_type else created.kind
-    return kind, created.name, created.schema, created.table, created.table_schema
+def _types(definitions: Iterable[Sequence[str]]) -> frozenset[str]:
+    return words(" ".join(written for definition in definitions for written in definition[:3]))
+
+
+def _part(item: Sequence[str], table: Created, rules: sql.Rules) -> Created | None:
+    """The column or named constraint that this part of CREATE TABLE makes."""
+    first, second, third = (token.upper() for token in (*item, "", "", "")[:3])
+    kind, written = "column", item[0] if item else ""
+    if first == "EXCLUDE" and second in {"USING", "("}:
+        return None
+    if first == "CONSTRAINT" and rules.psql and third != "NOT":
+        kind, written = "constraint", second and item[1]
+    elif first in _NO_COLUMN or (first in _NO_COLUMN_ELSEWHERE and not rules.psql):
+        return None
+    name = _folded(written, rules) if written else None
+    return Created(kind, name, None, table.name, table.schema) if name else None
+
+
+def _added(table: re.Match[str], tokens: Sequence[str], rules: sql.Rules) -> Effect:
+    """The columns, constraints and the primary key that ALTER TABLE adds."""
+    on = _named(table, "table", rules)
+    creates: list[Created] = []
+    parts: list[Created] = []
+    types: list[Sequence[str]] = []
+    items = list(_items(tokens)) if on else []
+    for item in items:
+        text = " ".join(item)
+        added, key = _ADD.match(text), _KEY.match(text)
+        if on and key:
+            columns = [_folded(column, rules) for column in re.findall(_NAME, key["columns"])]
+            known = tuple(column for column in columns if column)
+            if len(known) == len(columns):
+                creates.append(Created("primary key", f"({', '.join(known)})", None, *on, known))
+        elif on and added and (rules.psql or not added["constraint"]):
+            name = _folded(added["name"], rules)
+            made = Created("constraint" if added["constraint"] else "column", name or "", None, *on)
+            if name:
+                (parts if added["soft"] else creates).append(made)
+                types.append(text[added.end() :].split(" "))
+    whole = bool(items) and len(creates) + len(parts) == len(items)
+    return Effect(tuple(creates), parts=tuple(parts), types=_types(types), whole=whole)
+
+
+def _enum_value(found: re.Match[str], rules: sql.Rules) -> Effect:
+    """The label that ALTER TYPE adds."""
+    on, label = _named(found, "table", rules), found["label"][1:-1].replace("''", "'")
+    if not on or not _WORD.search(label):
+        return _NOTHING
+    return Effect((Created("enum value", label, None, *on),), perhaps=bool(found["soft"]), whole=True)

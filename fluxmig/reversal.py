@@ -188,7 +188,8 @@ def _explained(executor: Executor, plan: RedoPlan, step: StepResult) -> StepResu
     there: bool | None = None
     if made:
         with suppress(SQLAlchemyError), dialect.reading(executor.bind) as connection:
-            there = bool(dialect.existing(connection, made))
+            found = dialect.existing(connection, made)
+            there = any(each not in found or found[each].is_taken for each in made)
     if there is False:
         return _ending(step, f"{plan.down.path.name} leaves nothing like it: {plan.name} makes it twice.")
     unless = "" if there else ", unless the file makes it twice"

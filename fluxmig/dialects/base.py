@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.functions import FunctionElement
 
     from fluxmig.model import Script, Statement
-    from fluxmig.objects import Created
+    from fluxmig.objects import Created, Presence
 
 __all__ = ["Dialect", "Heard", "ServerError", "UnsoundError", "escape", "identifier", "quoted", "send_as_is"]
 
@@ -332,8 +332,8 @@ class Dialect:
         """What to do, where fluxmig's own statements fail for want of a privilege or a schema; or None."""
         return None
 
-    def existing(self, connection: Connection, wanted: Sequence[Created]) -> frozenset[Created]:
-        """Which of these objects are there, as far as that can be told. Only reads."""
+    def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
+        """What is there of these objects; what cannot be told is left out. Only reads."""
         return existing.generic(connection, wanted)
 
     # --- facts --------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fluxmig.dialects.base import Heard
     from fluxmig.dialects.postgresql_session import SessionState
     from fluxmig.model import Script, Statement
-    from fluxmig.objects import Created
+    from fluxmig.objects import Created, Presence
 
 __all__ = ["PostgreSQL"]
 
@@ -333,7 +333,7 @@ class PostgreSQL(Dialect):
         """For insufficient_privilege, invalid_schema_name and read_only_sql_transaction."""
         return _WAYS_OUT.get(error.code or "")
 
-    def existing(self, connection: Connection, wanted: Sequence[Created]) -> frozenset[Created]:
+    def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By the catalog, in one query."""
         return existing.postgresql(connection, wanted)
 

@@ -17,12 +17,12 @@ from fluxmig.dialects.base import Dialect, ServerError
 from fluxmig.model import DatabaseInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Table
     from sqlalchemy.exc import DBAPIError
 
-    from fluxmig.objects import Created
+    from fluxmig.objects import Created, Presence
 
 __all__ = ["SQLite"]
 
@@ -129,7 +129,7 @@ class SQLite(Dialect):
         read_only = (error.code or "").startswith("SQLITE_READONLY")
         return "make the file and its folder writable" if read_only else None
 
-    def existing(self, connection: Connection, wanted: Sequence[Created]) -> frozenset[Created]:
+    def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By sqlite_master."""
         return existing.sqlite(connection, wanted)
 

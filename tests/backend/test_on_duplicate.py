@@ -53,7 +53,7 @@ def run(database: Database, folder: Path, policy: str) -> StepResult:
         report = Migrator(database.engine(), folder, on_duplicate=policy).run()
     except MigrationFailedError as error:
         report = error.report
-    return report.results[1]
+    return next(step for step in report.results if step.name.startswith("002"))
 
 
 def ledger(database: Database) -> list[object]:
@@ -226,8 +226,30 @@ def test_a_statement_that_is_there_in_part_is_not_passed_over(
     assert step.outcome is Outcome.FAILED
     assert step.failure is not None
     assert step.failure.remedy == (
-        "column two on a is not there, and would be lost with the statement: divide it"
+        "column two on a: not there, and would be lost with the statement; divide it"
     )
+
+
+def test_a_table_with_other_columns_is_not_passed_over(
+    database: Database, folder: Path, write: Write
+) -> None:
+    write(
+        {
+            "001_a.sql": "CREATE TABLE a (id integer, other integer);",
+            "002_b.sql": "CREATE TABLE a (id integer, name text);\nCREATE TABLE b (id integer);\n",
+        }
+    )
+    step = run(database, folder, "complete")
+    assert step.failure is not None
+    assert (
+        step.failure.remedy == "column name on a: not there, and would be lost with the statement; divide it"
+    )
+    step = run(database, folder, "verify")
+    assert step.failure is not None
+    assert str(step.failure.remedy).startswith("2 other statements are no duplicates, and would be lost;")
+    step = run(database, folder, "mark")
+    assert [(lost.statement.number, lost.exists) for lost in step.lost] == [(1, False), (2, False)]
+    assert step.loss == "2 of 2 statements lost"
 
 
 def test_complete_keeps_savepoints_settings_and_rows_of_the_file(

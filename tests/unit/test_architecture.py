@@ -26,8 +26,8 @@ LAYERS = (
     "model",
     "config  content  diff  excerpt  git  layouts.numbered  sql",
     "layouts  objects  planner  render  render_diff  script",
-    "check  dialects.existing  mend  presence  render_mend",
-    "render_check",
+    "check  dialects.existing  foresight  mend  presence  render_mend",
+    "adopt  render_check",
     "dialects.base",
     "dialects.postgresql_index  dialects.postgresql_session  dialects.psycopg_driver",
     "dialects.postgresql  dialects.sqlite",
@@ -42,7 +42,7 @@ LAYERS = (
     "scratch",
     "connect",
     "console",
-    "cli_check  cli_mend  cli_rollback",
+    "cli_adopt  cli_check  cli_mend  cli_rollback",
     "cli",
     "__main__",
 )
@@ -74,7 +74,7 @@ THIRD_PARTY = {
         "stepwise",
         "transcript",
     },
-    "click": {"cli", "cli_check", "cli_mend", "cli_rollback", "console"},
+    "click": {"cli", "cli_adopt", "cli_check", "cli_mend", "cli_rollback", "console"},
     "rich": {"render"},
     "dotenv": {"config"},
 }

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fluxmig import sql
+from fluxmig.foresight import foreseen
 from fluxmig.model import Script
-from fluxmig.objects import Created, created, foreseen
+from fluxmig.objects import Created, Presence, created
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,7 @@ CREATED: list[tuple[str, list[str]]] = [
     ("CREATE OR REPLACE TRIGGER x BEFORE UPDATE ON t EXECUTE FUNCTION f()", []),
     ("CREATE CONSTRAINT TRIGGER x AFTER INSERT ON s.t EXECUTE FUNCTION f()", ["trigger x on s.t"]),
     ("CREATE EVENT TRIGGER x ON ddl_command_end EXECUTE FUNCTION f()", []),
-    ("CREATE FUNCTION f() RETURNS trigger AS $$ x $$", []),
+    ("CREATE FUNCTION f() RETURNS trigger AS $$ x $$", ["function f"]),
     ("ALTER TABLE t ADD a int", ["column a on t"]),
     ("ALTER TABLE ONLY s.t ADD COLUMN a numeric(5, 2), ADD b int", ["column a on s.t", "column b on s.t"]),
     ("ALTER TABLE t ADD a int CHECK (f(1, add IS NULL)), ADD b int", ["column a on t", "column b on t"]),
@@ -65,7 +66,7 @@ CREATED: list[tuple[str, list[str]]] = [
     ("ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0)", ["constraint c on t"]),
     ("ALTER TABLE t ADD CONSTRAINT c NOT NULL a", []),
     ("ALTER TABLE t ADD CONSTRAINT c PRIMARY KEY USING INDEX i", []),
-    ("ALTER TABLE t ADD PRIMARY KEY (a), ADD UNIQUE (b), ADD CHECK (a > b)", []),
+    ("ALTER TABLE t ADD PRIMARY KEY (a), ADD UNIQUE (b), ADD CHECK (a > b)", ["primary key (a) on t"]),
     ("ALTER TABLE t DROP CONSTRAINT c, ADD CONSTRAINT c CHECK (a > 0)", []),
     ("ALTER TABLE t ALTER COLUMN a DROP NOT NULL, ADD b int", ["column b on t"]),
     ("ALTER TABLE t RENAME TO u", []),
@@ -185,7 +186,8 @@ def plan(
         Script(str(number), Path(f"{number}.sql"), "", sql.split(file.encode(), rules), **progress)  # type: ignore[arg-type]
         for number, file in enumerate(files, start=1)
     ]
-    found = foreseen(scripts, rules, lambda wanted: [each for each in wanted if each in existing])
+    there = Presence(is_there=True, is_taken=True, is_lasting=True)
+    found = foreseen(scripts, rules, lambda wanted: {each: there for each in wanted if each in existing})
     return [
         f"{each.script}.{each.statement.number} {each.created}"
         + (f" < {each.made_by[0]}.{each.made_by[1].number}" if each.made_by else "")
@@ -281,9 +283,9 @@ def test_duplicates_elsewhere(file: str, rules: sql.Rules, expected: list[str]) 
 def test_the_database_is_asked_once_and_only_where_there_is_something_to_ask() -> None:
     asked: list[list[str]] = []
 
-    def existing(wanted: Sequence[Created]) -> Sequence[Created]:
+    def existing(wanted: Sequence[Created]) -> dict[Created, Presence]:
         asked.append([str(each) for each in wanted])
-        return ()
+        return {}
 
     def script(text: str) -> Script:
         return Script("1", Path("1.sql"), "", sql.split(text.encode(), sql.POSTGRESQL))
