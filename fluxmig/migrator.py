@@ -692,7 +692,7 @@ class Migrator:
         """What applied migrations have made that is not there.
 
         Of one that was marked for a duplicate, nothing was made. Of one that has changed since, or that a
-        person has settled, only what it removes is looked at.
+        person has settled, or whose down script has stopped half-way, only what it removes is looked at.
         """
         settled = {Event.MARKED_BY_HAND, Event.RESOLVED}
         by_name = {status.name: status for status in statuses if not _is_marked(status)}
@@ -701,7 +701,8 @@ class Migrator:
         files = []
         for status in (*applied, *partial_ones):
             is_settled = status.last_event is not None and status.last_event.event in settled
-            checked = not is_settled and {Condition.MODIFIED, Condition.PARTIAL}.isdisjoint(status.conditions)
+            is_whole = {Condition.MODIFIED, Condition.PARTIAL}.isdisjoint(status.conditions)
+            checked = is_whole and not is_settled and not status.down_progress
             files.append(presence.Applied(status.name, self._readable(status, by_name), is_checked=checked))
         with self._errors(), self._dialect.reading(self._bind) as connection:
             return presence.absent(files, self._dialect.rules, partial(self._dialect.existing, connection))
