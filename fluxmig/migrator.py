@@ -19,8 +19,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 import fluxmig
-from fluxmig import bookkeeping, layouts, mend, planner, presence, script, sql
-from fluxmig.adopt import Candidate, adoptions
+from fluxmig import bookkeeping, layouts, mend, planner, sql
 from fluxmig.dialects import dialect_of
 from fluxmig.errors import (
     ConfigError,
@@ -31,16 +30,13 @@ from fluxmig.errors import (
     MigrationFileError,
 )
 from fluxmig.execute import Executor
-from fluxmig.foresight import foreseen
 from fluxmig.layouts.numbered import Folder
 from fluxmig.ledger import Ledger, Snapshot
 from fluxmig.lock import Lock
 from fluxmig.model import (
     AdoptionKind,
     AdoptionReport,
-    Condition,
     Event,
-    FileProblem,
     Finding,
     LogEntry,
     Mending,
@@ -55,27 +51,26 @@ from fluxmig.model import (
     RollbackResult,
     Script,
     Settlement,
-    State,
     Verification,
 )
 from fluxmig.objects import Created, created
+from fluxmig.preparation import Preparation
 from fluxmig.reversal import redo, take_back
 from fluxmig.transcript import transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from fluxmig.foresight import Duplicate
     from fluxmig.model import (
         Adoption,
         Change,
-        DownScript,
         Migration,
         MigrationStatus,
         Notice,
         Record,
         StepResult,
     )
+    from fluxmig.objects import Presence
 
 __all__ = ["Migrator", "get_applied_migrations", "run_migration"]
 
@@ -174,7 +169,7 @@ class Migrator:
         folder = layouts.read(self._folder)
         with self._errors():
             _, snapshot = self._read(folder)
-        return _statuses(folder, snapshot)
+        return self._preparation(folder, snapshot).statuses
 
     def plan(
         self,
@@ -188,8 +183,11 @@ class Migrator:
         folder = layouts.read(self._folder)
         with self._errors():
             _, snapshot = self._read(folder)
-            plan, _ = self._plan(folder, snapshot, planner.Selection(to, steps, only, restart))
-            return replace(plan, findings=(*plan.findings, *self._duplicates(plan, snapshot.progress)))
+            ready = self._preparation(folder, snapshot)
+            plan = ready.plan(planner.Selection(to, steps, only, restart), self._refused)
+            with self._dialect.reading(self._bind) as connection:
+                found = ready.duplicates(plan, self._on_duplicate, self._existing(connection))
+            return replace(plan, findings=(*plan.findings, *found))
 
     def plan_sql(
         self,
@@ -203,7 +201,8 @@ class Migrator:
         folder = layouts.read(self._folder)
         with self._errors():
             ledger, snapshot = self._read(folder)
-        plan, _ = self._plan(folder, snapshot, planner.Selection(to, steps, only, restart))
+        ready = self._preparation(folder, snapshot)
+        plan = ready.plan(planner.Selection(to, steps, only, restart), self._refused)
         ledger.is_brought = self._is_brought(plan, ledger, snapshot)
         key = self._executor(ledger, snapshot).lock.key
         return transcript(plan, ledger, snapshot, self._dialect, self._bind.dialect, key)
@@ -236,18 +235,19 @@ class Migrator:
             info = self._dialect.info(connection, ledger.table.schema)
             can_create = self._dialect.may_create(connection, ledger.table.schema)
             can_write = self._dialect.may_write(connection, ledger.table) if snapshot.exists else None
-        statuses: tuple[MigrationStatus, ...] = ()
-        if folder:
-            statuses = _statuses(folder, snapshot)
-            todo = planner.pending(statuses)
-            findings += folder.findings
-            for finding in planner.findings(statuses, todo):
+            absent: tuple[Finding, ...] = ()
+            ready = self._preparation(folder, snapshot) if folder else None
+            if ready:
+                absent = ready.absent(self._existing(connection))
+        todo: tuple[Migration, ...] = ()
+        if ready:
+            todo = planner.pending(ready.statuses)
+            findings += ready.folder.findings
+            for finding in planner.findings(ready.statuses, todo):
                 is_problem = finding.kind != "out of order" or self._strict_order
                 (findings if is_problem else warnings).append(finding)
-            findings += planner.unsettled(statuses)
-            findings += self._absent(statuses, snapshot)
-            findings += _unreadable(self._scripts(todo))
-            warnings += planner.shared_numbers(statuses)
+            findings += (*planner.unsettled(ready.statuses), *absent, *ready.unreadable())
+            warnings += planner.shared_numbers(ready.statuses)
         findings += self._permissions(ledger, info.user, can_create=can_create, can_write=can_write)
         return Verification(
             info,
@@ -257,7 +257,7 @@ class Migrator:
             can_create,
             can_write,
             applied=len(snapshot.records),
-            pending=len(planner.pending(statuses)),
+            pending=len(todo),
             findings=tuple(findings),
             warnings=tuple(warnings),
         )
@@ -287,7 +287,7 @@ class Migrator:
         """What `redo` would do with the same arguments; raises as it does. Only reads."""
         with self._errors():
             _, snapshot = self._read()
-        return self._redo_plan(snapshot, name)
+        return self._preparation(layouts.read(self._folder), snapshot).redo(name)
 
     # --- writing ------------------------------------------------------------------------------------------
 
@@ -339,9 +339,10 @@ class Migrator:
         try:
             with self._errors():
                 ledger, snapshot = self._read(folder)
-                plan, statuses = self._plan(folder, snapshot, planner.Selection(to, steps, only, restart))
+                ready = self._preparation(folder, snapshot)
+                plan = ready.plan(planner.Selection(to, steps, only, restart), self._refused)
                 self._refuse_inside_a_transaction(plan.scripts)
-                todo = tuple(migration.name for migration in planner.pending(statuses))
+                todo = tuple(migration.name for migration in planner.pending(ready.statuses))
                 findings += plan.findings
                 if not plan.scripts:
                     return report()
@@ -455,7 +456,7 @@ class Migrator:
         try:
             with self._errors():
                 ledger, snapshot = self._read()
-                plan = self._redo_plan(snapshot, name)
+                plan = self._preparation(layouts.read(self._folder), snapshot).redo(name)
                 self._refuse_inside_a_transaction((plan.down, plan.up))
                 findings += plan.findings
                 executor = self._executor(ledger, snapshot, on_notice)
@@ -626,7 +627,7 @@ class Migrator:
         )
         folder = Folder(self._folder, files)
         now = self._snapshot(self._ledger(connection), connection, folder)
-        mend.refuse_if_changed(changes, _statuses(folder, now))
+        mend.refuse_if_changed(changes, self._preparation(folder, now).statuses)
 
     def _read(self, folder: Folder | None = None) -> tuple[Ledger, Snapshot]:
         """The ledger and what it holds; for `_statuses` of a folder, with the texts that these need."""
@@ -648,91 +649,29 @@ class Migrator:
             version=fluxmig.__version__,
         )
 
+    def _preparation(self, folder: Folder, snapshot: Snapshot) -> Preparation:
+        return Preparation(folder, snapshot, self._dialect)
+
+    @property
+    def _refused(self) -> frozenset[str]:
+        """The kinds of findings that stop a run."""
+        modified = {"modified"} if self._strict else set()
+        return frozenset(modified | ({"out of order"} if self._strict_order else set()))
+
+    def _existing(self, connection: Connection) -> Callable[[Sequence[Created]], Mapping[Created, Presence]]:
+        """What asks the catalog."""
+        return partial(self._dialect.existing, connection)
+
+    def _adoptions(self, connection: Connection, ledger: Ledger, folder: Folder) -> tuple[Adoption, ...]:
+        ready = self._preparation(folder, self._snapshot(ledger, connection, folder))
+        return ready.adoptions(self._existing(connection))
+
     def _executor(
         self, ledger: Ledger, snapshot: Snapshot, on_notice: Callable[[Notice], None] | None = None
     ) -> Executor:
         lock = Lock(self._bind, self._dialect, f"fluxmig:{ledger.table.fullname}", self._wait_lock_s)
         attempted = frozenset(snapshot.progress)
         return Executor(self._bind, self._dialect, ledger, lock, self._on_duplicate, attempted, on_notice)
-
-    def _plan(
-        self, folder: Folder, snapshot: Snapshot, selection: planner.Selection
-    ) -> tuple[Plan, tuple[MigrationStatus, ...]]:
-        """What to run, everything split and checked; raises for what must stop a run."""
-        statuses = _statuses(folder, snapshot)
-        todo = planner.select(statuses, selection)
-        found = planner.findings(statuses, todo)
-        refused = {"modified"} if self._strict else set()
-        refused |= {"out of order"} if self._strict_order else set()
-        for finding in found:
-            if finding.kind in refused:
-                raise LedgerError(finding.message, remedy=finding.remedy, names=finding.names)
-        scripts = _sound(self._scripts(todo))
-        _refuse_to_run_again(found, scripts)
-        restart = planner.to_restart(statuses, todo, selection)
-        ready = []
-        for item in scripts:
-            progress = None if item.name == restart else snapshot.progress.get(item.name)
-            ready.append(script.resumed(item, progress, self._dialect.repeatable))
-        restarts = frozenset({restart} if restart else ())
-        return Plan(tuple(ready), (*folder.findings, *found, *_of_files(ready)), restarts), statuses
-
-    def _duplicates(self, plan: Plan, attempted: Container[str]) -> list[Finding]:
-        """What the plan would hit that is there already, where that can be seen without writing.
-
-        What an earlier attempt has begun is not marked for what it finds.
-        """
-        with self._dialect.reading(self._bind) as connection:
-            ask = partial(self._dialect.existing, connection)
-            duplicates = foreseen(plan.scripts, self._dialect.rules, ask)
-        policies = {each.name: each.on_duplicate or self._on_duplicate for each in plan.scripts}
-        return [_foreseen(found, policies[found.script], attempted) for found in duplicates]
-
-    def _absent(self, statuses: Iterable[MigrationStatus], snapshot: Snapshot) -> tuple[Finding, ...]:
-        """What applied migrations have made that is not there.
-
-        Of one that was marked for a duplicate, nothing was made. Of one that has changed since, or that a
-        person has settled, or whose down script has stopped half-way, only what it removes is looked at.
-        """
-        settled = {Event.MARKED_BY_HAND, Event.RESOLVED}
-        by_name = {status.name: status for status in statuses if not _is_marked(status)}
-        applied = [by_name[record.name] for record in snapshot.records if record.name in by_name]
-        partial_ones = [status for status in by_name.values() if Condition.PARTIAL in status.conditions]
-        files = []
-        for status in (*applied, *partial_ones):
-            is_settled = status.last_event is not None and status.last_event.event in settled
-            is_whole = {Condition.MODIFIED, Condition.PARTIAL}.isdisjoint(status.conditions)
-            checked = is_whole and not is_settled and not status.down_progress
-            files.append(presence.Applied(status.name, self._readable(status, by_name), is_checked=checked))
-        with self._errors(), self._dialect.reading(self._bind) as connection:
-            return presence.absent(files, self._dialect.rules, partial(self._dialect.existing, connection))
-
-    def _adoptions(self, connection: Connection, ledger: Ledger, folder: Folder) -> tuple[Adoption, ...]:
-        """As `adopt_plan` says; of a marked migration, nothing was made and nothing removed."""
-        snapshot = self._snapshot(ledger, connection, folder)
-        files = []
-        problems = []
-        for status in _statuses(folder, snapshot):
-            if _is_marked(status):
-                continue
-            item = self._script(status.name, status.migration) if status.migration else None
-            if isinstance(item, FileProblem) and status.state is State.PENDING:
-                problems.append(item)
-            ready = item if isinstance(item, Script) else None
-            progress = status.progress if Condition.PARTIAL in status.conditions else None
-            done = progress.done if progress else None
-            files.append(Candidate(status.name, ready, status.state is State.APPLIED, done))
-        if problems:
-            raise MigrationFileError(problems)
-        return adoptions(files, self._dialect.rules, partial(self._dialect.existing, connection))
-
-    def _readable(self, status: MigrationStatus, by_name: Mapping[str, MigrationStatus]) -> Script | None:
-        """The file of a migration, also under a new name; None where it is missing or cannot be read."""
-        file = status.migration
-        if not file and len(status.renamed_to) == 1:
-            file = by_name[status.renamed_to[0]].migration
-        item = self._script(status.name, file) if file else None
-        return item if isinstance(item, Script) else None
 
     def _refuse_inside_a_transaction(self, scripts: Iterable[Script]) -> None:
         """Raises `ConfigError` before anything runs, where a script cannot run on the caller's connection."""
@@ -759,13 +698,6 @@ class Migrator:
             if sql.first_word(statements.source, statements.start(place)) == b"CREATE"
         )
 
-    def _scripts(self, migrations: Iterable[Migration]) -> list[Script | FileProblem]:
-        return [self._script(migration.name, migration) for migration in migrations]
-
-    def _script(self, name: str, file: Migration | DownScript) -> Script | FileProblem:
-        rules, reason = self._dialect.rules, self._dialect.no_transaction_reason
-        return script.prepare(name, file.path, file.checksum, file.source, rules, reason)
-
     def _way_back(
         self, snapshot: Snapshot, steps: int | None, to: str | None, *, record_only: bool
     ) -> tuple[RollbackReport, list[Script | None]]:
@@ -778,39 +710,8 @@ class Migrator:
             folder = Folder(
                 self._folder, ()
             )  # the ledger is enough to remove records, and to see it is empty
-        statuses = _statuses(folder, snapshot)
-        chosen, behind = planner.to_take_back(statuses, steps, to)
-        scripts: list[Script] = []
-        findings: tuple[Finding, ...] = ()
-        if not record_only:
-            planner.refuse_without_down(
-                chosen, otherwise=", or `--record-only` removes the records and reverses nothing"
-            )
-            scripts = self._downs(chosen, snapshot)
-            findings = (*planner.of_reversal(statuses, chosen), *_of_files(scripts))
-        results = tuple(RollbackResult(status.name, reversed=not record_only) for status in chosen)
-        return RollbackReport(results, findings, behind), [*scripts] or [None] * len(chosen)
-
-    def _redo_plan(self, snapshot: Snapshot, name: str | None) -> RedoPlan:
-        folder = layouts.read(self._folder)
-        statuses = _statuses(folder, snapshot)
-        chosen = planner.to_redo(statuses, name)
-        (down,) = self._downs((chosen,), snapshot)
-        (up,) = _sound(self._scripts([chosen.migration] if chosen.migration else []))
-        dialect = self._dialect
-        apart = planner.apart(
-            down, up, product=dialect.product, has_transactional_ddl=dialect.has_transactional_ddl
-        )
-        later = planner.applied_after(statuses, chosen.name)
-        odd = [finding for finding in planner.of_reversal((), (chosen,)) if finding.kind == "marked"]
-        return RedoPlan(down, up, apart, later, (*odd, *_of_files((down, up))))
-
-    def _downs(self, chosen: Iterable[MigrationStatus], snapshot: Snapshot) -> list[Script]:
-        """The down scripts of these, made ready, to go on behind what an earlier attempt has done."""
-        pairs = [(status.name, status.migration.down) for status in chosen if status.migration]
-        scripts = _sound(self._script(name, down) for name, down in pairs if down)
-        progress, repeatable = snapshot.progress, self._dialect.repeatable
-        return [script.resumed(each, progress.get(each.path.name), repeatable) for each in scripts]
+        ready = self._preparation(folder, snapshot)
+        return ready.way_back(steps, to, record_only=record_only)
 
     def _permissions(
         self, ledger: Ledger, user: str | None, *, can_create: bool | None, can_write: bool | None
@@ -867,62 +768,6 @@ def _client() -> str:
     return f"{user}@{socket.gethostname()}"[:255]
 
 
-def _statuses(folder: Folder, snapshot: Snapshot) -> tuple[MigrationStatus, ...]:
-    return planner.statuses(
-        folder.migrations, snapshot.records, snapshot.last_events, snapshot.progress, snapshot.texts
-    )
-
-
-def _refuse_to_run_again(findings: Iterable[Finding], scripts: Iterable[Script | FileProblem]) -> None:
-    """Raises `LedgerError` where a script has run already, under another name, and has a statement."""
-    about = {item.name for item in scripts if isinstance(item, Script) and item.statements}
-    refused = [found for found in findings if found.kind == "renamed" and not about.isdisjoint(found.names)]
-    if refused:
-        messages = [found.message for found in refused]
-        several = "`fluxmig rename OLD NEW` mends the ledger; `fluxmig unmark OLD` if it shall run again"
-        raise LedgerError(
-            "would run a second time: " + "\n".join(messages),
-            remedy=refused[0].remedy if len(refused) == 1 else several,
-            names=[name for found in refused for name in found.names],
-        )
-
-
-def _is_marked(status: MigrationStatus) -> bool:
-    """Whether it is recorded for a duplicate, so that nothing of it has run."""
-    return status.last_event is not None and status.last_event.event is Event.MARKED
-
-
-def _of_files(scripts: Iterable[Script]) -> list[Finding]:
-    """What is odd about files that are about to run."""
-    scripts = tuple(scripts)
-    names = tuple(item.path.name for item in scripts if not item.statements)
-    found = []
-    if names:
-        found.append(
-            Finding("empty", f"holds no statement: {', '.join(names)}", names, "is the SQL missing?")
-        )
-    for item in scripts:
-        name = item.path.name
-        found += [Finding("directive", f"{name}: {text}", (name,)) for text in item.warnings]
-    return found
-
-
-def _foreseen(found: Duplicate, policy: OnDuplicate, attempted: Container[str]) -> Finding:
-    where = f"{found.script}:{found.statement.line}: {found.created}"
-    if found.made_by:
-        maker, statement = found.made_by
-        message = f"{where} is made before, by {maker}:{statement.line}"
-    else:
-        message = f"{where} is there already"
-    remedy = "the file would fail"
-    if policy is OnDuplicate.COMPLETE:
-        remedy = "the statement would be passed over"
-    elif policy is not OnDuplicate.FAIL and found.script not in attempted:
-        remedy = "the file would be rolled back and marked as applied"
-        remedy += ", if nothing is lost by that" if policy is OnDuplicate.VERIFY else ""
-    return Finding("duplicate", message, (found.script,), remedy)
-
-
 def _without_log(executor: Executor) -> list[Finding]:
     """Makes the ledger and the log ready; gives why there is no log, where the ledger could be had alone."""
     why = executor.prepare()
@@ -943,14 +788,6 @@ def _refuse_unexpected(names: Sequence[str], expected: Sequence[str] | None) -> 
         )
 
 
-def _sound(scripts: Iterable[Script | FileProblem]) -> list[Script]:
-    """The scripts; raises `MigrationFileError` where one cannot be run, for all that cannot."""
-    found = list(scripts)
-    if problems := [each for each in found if isinstance(each, FileProblem)]:
-        raise MigrationFileError(problems)
-    return [each for each in found if isinstance(each, Script)]
-
-
 def _refuse_without_log(changes: Iterable[Change], finding: Finding) -> None:
     """Raises `LedgerError` where there is no log, and it alone could keep some of the changes."""
     names = [change.name for change in changes if change.action in bookkeeping.IN_THE_LOG_ALONE]
@@ -960,11 +797,3 @@ def _refuse_without_log(changes: Iterable[Change], finding: Finding) -> None:
             remedy="GRANT INSERT on it, or ask somebody who may write it",
             names=names,
         )
-
-
-def _unreadable(scripts: Sequence[Script | FileProblem]) -> list[Finding]:
-    return [
-        Finding("files", str(replace(item, remedy=None)), (item.path.name,), item.remedy)
-        for item in scripts
-        if isinstance(item, FileProblem)
-    ]

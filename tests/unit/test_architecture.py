@@ -32,7 +32,7 @@ LAYERS = (
     "dialects.postgresql_index  dialects.postgresql_session  dialects.psycopg_driver",
     "dialects.postgresql  dialects.sqlite",
     "dialects",
-    "ledger  lock  sending",
+    "ledger  lock  preparation  sending",
     "duplicates",
     "bookkeeping  stepwise  transcript",
     "execute",
@@ -83,7 +83,8 @@ AT_LOAD = {"sqlalchemy", "click"}
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
 PURE = (
     "errors model config content diff excerpt git layouts.numbered render render_diff sql layouts planner"
-    " script check render_check mend render_mend scratch console cli_check cli_mend cli_rollback cli"
+    " script check adopt preparation render_check mend render_mend scratch console cli_check cli_mend"
+    " cli_rollback cli"
 )
 
 
