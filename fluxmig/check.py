@@ -20,6 +20,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fluxmig import script
+from fluxmig.content import content
 from fluxmig.layouts.numbered import encoding_problem, is_down, migration_of, number_of, sort_key
 from fluxmig.model import FileProblem
 
@@ -270,7 +271,7 @@ def _copies(migrations: Iterable[Migration]) -> Iterator[FileFinding]:
     """Files with the text of another: most often one of them was renumbered, and came back in a merge."""
     first: dict[bytes, str] = {}
     for migration in migrations:
-        if (original := first.setdefault(_text(migration.source), migration.name)) != migration.name:
+        if (original := first.setdefault(content(migration.source), migration.name)) != migration.name:
             message = f"has the same text as {original}"
             remedy = "remove the one that no database has; if both are meant, say why in a comment"
             yield _warning("copy", migration.path, message, remedy=remedy)
@@ -308,11 +309,6 @@ def _is_iso(text: str) -> bool:
 # --- beside a branch --------------------------------------------------------------------------------------
 
 
-def _text(source: bytes) -> bytes:
-    """What counts when two files are compared: neither byte order mark nor the form of line ends."""
-    return source.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
-
-
 class _Comparison:
     """The folder as it is on disk, beside the folder as a branch has it.
 
@@ -330,6 +326,7 @@ class _Comparison:
     ) -> None:
         self._folder, self._base, self._prepare = folder.path, base, prepare
         self._here = {file.name: file for file in _files(folder)}
+        self._tip = sorted((name for name in base.tip if not is_down(name)), key=sort_key)
         unread = {problem.path.name for problem in folder.problems}
         # Where the other branch has removed a file itself, nothing is said.
         gone = sorted((base.start.keys() & base.tip.keys()) - self._here.keys() - unread, key=sort_key)
@@ -345,9 +342,9 @@ class _Comparison:
         ]
 
     def _is_theirs(self, name: str) -> bool:
-        mine = _text(self._here[name].source)
+        mine = content(self._here[name].source)
         versions = [side[name] for side in (self._base.start, self._base.tip) if name in side]
-        return any(theirs is None or _text(theirs) == mine for theirs in versions)
+        return any(theirs is None or content(theirs) == mine for theirs in versions)
 
     def _counts(self, name: str) -> bool:
         """Whether a file where the branch began must stay as it is.
@@ -366,16 +363,17 @@ class _Comparison:
         """The new names of those that are gone from under their old ones."""
         names = defaultdict(list)
         for name in reversed(self.new):
-            names[_text(self._here[name].source)].append(name)
+            names[content(self._here[name].source)].append(name)
         found = {}
         for name in self._gone:
-            text = _text(self._base.start[name] or b"")
+            text = content(self._base.start[name] or b"")
             if not is_down(name) and text.strip() and names[text]:
                 found[name] = names[text].pop()
         return found
 
     def _edited(self, name: str) -> FileFinding:
-        message = f"is edited, and {self._base.ref} has it: databases may have run the old text"
+        has = "has" if name in self._base.tip else "had"
+        message = f"is edited, and {self._base.ref} {has} it: databases may have run the old text"
         return _error("edited", self._folder / name, message, remedy=_KEEP)
 
     def _missing(self, name: str, renamed: Mapping[str, str]) -> FileFinding:
@@ -392,8 +390,7 @@ class _Comparison:
         A file without a number comes last for ever. Those of the other branch hold back what has none
         either, or no number could ever follow.
         """
-        theirs = sorted((other for other in self._base.tip if not is_down(other)), key=sort_key)
-        number, path, ref = number_of(name), self._folder / name, self._base.ref
+        theirs, number, path, ref = self._tip, number_of(name), self._folder / name, self._base.ref
         remedy = _next_number(theirs)
         same = next((other for other in theirs if number is not None and number_of(other) == number), None)
         before = [other for other in theirs if number is None or number_of(other) is not None]

@@ -28,8 +28,10 @@ __all__ = ["main"]
 def _selection(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that choose among what is pending."""
     for option in (
-        click.option("--restart", metavar="NAME", help="Of this one, begin with statement 1 again."),
-        click.option("--only", metavar="NAME", help="This one alone."),
+        click.option(
+            "--restart", metavar="NAME_OR_NUMBER", help="Of this one, begin with statement 1 again."
+        ),
+        click.option("--only", metavar="NAME_OR_NUMBER", help="This one alone."),
         click.option("--steps", type=click.IntRange(min=1), metavar="N", help="At most so many."),
         click.option("--to", metavar="NAME_OR_NUMBER", help="Up to and including this one."),
     ):
@@ -127,8 +129,8 @@ def log(session: Session, *, name: str | None, last: int | None) -> None:
 def status(session: Session, *, check: bool, diff: bool) -> None:
     """Show what is applied and what is pending.
 
-    [x] is applied, [ ] is pending. What is wrong with a migration stands behind it: modified, missing,
-    marked, failed, out of order.
+    [x] is applied, [ ] is pending. What is wrong with a migration stands behind it: modified, missing (and
+    its new name), marked, failed, partial, out of order.
     """
     with session.migrator(read_only=True) as migrator:
         statuses = migrator.status()
@@ -166,7 +168,8 @@ def create(session: Session, description: tuple[str, ...], *, with_down: bool, t
 def verify(session: Session) -> None:
     """Check connection, privileges, ledger and files.
 
-    Changes nothing, and exits 0 only if all is well.
+    Changes nothing, and exits 0 only if there is no problem. Warnings, as of files out of order or of
+    numbers that several files have, are none.
     """
     with session.migrator(read_only=True, must_exist=True) as migrator:
         verification = migrator.verify()
@@ -185,8 +188,9 @@ def verify(session: Session) -> None:
     params=[setting_option(field) for field in COMMON],
     epilog="These options may stand before or after the command. Each is also a variable (FLUXMIG_TABLE; for"
     " the URL also DATABASE_URL) and a key in fluxmig.toml or pyproject.toml's [tool.fluxmig].\n\n"
-    "Exit codes: 0 done, 1 a migration failed, 2 usage or configuration, 3 a file that cannot be read,"
-    " 4 ledger and files disagree, 5 lock not obtained, 6 no connection, 10 pending (status --check).",
+    "Exit codes: 0 done, 1 a migration failed, 2 usage or configuration, 3 a file that cannot be read, or"
+    " an unsound folder (check), 4 ledger and files disagree, 5 lock not obtained, 6 no connection,"
+    " 10 pending (status --check).",
 )
 @click.version_option(fluxmig.__version__, prog_name="fluxmig")
 @click.pass_context
@@ -203,7 +207,7 @@ def main(ctx: click.Context, /, **_options: Any) -> None:
 
 
 for _each in (  # in the order of the help
-    *(run, plan, log, status, rollback, redo),
+    *(run, plan, status, log, rollback, redo),
     *(adopt, cli_mend.mark, cli_mend.unmark, cli_mend.accept, cli_mend.resolve, cli_mend.rename),
     *(create, check, verify),
 ):

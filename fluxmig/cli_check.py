@@ -19,7 +19,7 @@ _DIALECTS = ("postgresql", "sqlite", "mysql", "generic")
 
 
 @command("strict")
-@click.option("--base", metavar="GIT_REF", help="Also compare with this branch, origin/main say.")
+@click.option("--base", metavar="GIT_REF", help="Also compare with this branch, like origin/main.")
 @click.option(
     "--format",
     "form",

@@ -38,7 +38,9 @@ _names = click.argument("names", nargs=-1, required=True, metavar="NAME...")
 
 @command(*_SETTINGS)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--through", metavar="NAME", help="All that are pending, up to and including this one.")
+@click.option(
+    "--through", metavar="NAME_OR_NUMBER", help="All that are pending, up to and including this one."
+)
 @click.option("--all", "all_pending", is_flag=True, help="All that are pending.")
 @_asked
 def mark(

@@ -151,7 +151,7 @@ SETTINGS = (
     Setting("json", _FLAG, ("FLUXMIG_JSON",), "Print JSON."),
     Setting("debug", _FLAG, ("FLUXMIG_DEBUG", "DEBUG"), "Show tracebacks and the driver's details."),
     Setting("color", _one_of(Color), ("FLUXMIG_COLOR", "NO_COLOR", "FORCE_COLOR"), "When to use colour."),
-    Setting("dry_run", _FLAG, ("FLUXMIG_DRY_RUN", "DRY_RUN"), "Only say what would run.", in_files=False),
+    Setting("dry_run", _FLAG, ("FLUXMIG_DRY_RUN", "DRY_RUN"), "Only say what would be done.", in_files=False),
     Setting(
         "on_duplicate",
         _one_of(OnDuplicate),

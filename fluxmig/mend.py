@@ -11,6 +11,7 @@ are in the order of the files. All of them raise
 from __future__ import annotations
 
 import difflib
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from fluxmig.errors import ConfigError, LedgerError
@@ -119,7 +120,7 @@ def rename(statuses: Sequence[MigrationStatus], old: str, new: str) -> tuple[Cha
     elif was.migration:
         refusals.append((was.name, "is still in the folder", None))
     elif was.down_progress:
-        remedy = f"`fluxmig resolve {was.name} --retry`, once what it did is undone"
+        remedy = f"`fluxmig resolve {quote(was.name)} --retry`, once what it did is undone"
         refusals.append((was.name, _truth(was), remedy))
     if now.record:
         truth = _truth(now, "already") if now.migration else "is not in the folder"
@@ -131,8 +132,8 @@ def rename(statuses: Sequence[MigrationStatus], old: str, new: str) -> tuple[Cha
         raise LedgerError(
             f"{now.name} is not what was applied as {was.name}: the ledger has the checksum"
             f" {was.record.checksum}, and the file {now.migration.checksum}",
-            remedy=f"if it stands for the same all the same: `fluxmig unmark {was.name}`, and `fluxmig mark"
-            f" {now.name}`",
+            remedy=f"if it stands for the same all the same: `fluxmig unmark {quote(was.name)}`, and"
+            f" `fluxmig mark {quote(now.name)}`",
             names=[was.name, now.name],
         )
     return (Change(Action.RENAME, was, now),)
@@ -201,8 +202,9 @@ def _settled(status: MigrationStatus, settlement: Settlement) -> Action | _Refus
         if not is_done:
             return Action.RETRY_DOWN
         remedy = (
-            f"`fluxmig rollback` goes on with it, `fluxmig resolve {status.name} --retry` has it begin with"
-            f" statement 1, `fluxmig unmark {status.name}` removes the record, once the rest is done by hand"
+            f"`fluxmig rollback` goes on with it, `fluxmig resolve {quote(status.name)} --retry` has it begin"
+            f" with statement 1, `fluxmig unmark {quote(status.name)}` removes the record, once the rest is"
+            " done by hand"
         )
         return status.name, _truth(status), remedy
     if {Condition.FAILED, Condition.PARTIAL} & set(status.conditions):
@@ -240,8 +242,8 @@ def _refuse(refusals: Sequence[_Refusal]) -> None:
 
 def _resolve(status: MigrationStatus) -> str:
     return (
-        f"`fluxmig resolve {status.name} --done` records it without the rest, `--retry` has it begin with"
-        " statement 1"
+        f"`fluxmig resolve {quote(status.name)} --done` records it without the rest, `--retry` has it begin"
+        " with statement 1"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from shlex import quote
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -353,7 +354,7 @@ def to_redo(all_statuses: Sequence[MigrationStatus], name: str | None) -> Migrat
         raise ConfigError(f"redo {name} is ambiguous: {names}", remedy="give the file's name")
     (status,) = chosen
     if status.state is State.PENDING:
-        remedy = f"`fluxmig run --only {status.name}` applies it"
+        remedy = f"`fluxmig run --only {quote(status.name)}` applies it"
         raise LedgerError(
             f"{status.name} is not applied, so it cannot be redone", remedy=remedy, names=[status.name]
         )
@@ -477,7 +478,7 @@ def _renamed(gone: Iterable[MigrationStatus]) -> list[Finding]:
     for new, old in groups.items():
         if len(old) == len(new) == 1:
             message = f"{old[0]} is now {new[0]}: same content"
-            how = f"`fluxmig rename {old[0]} {new[0]}` mends the ledger"
+            how = f"`fluxmig rename {quote(old[0])} {quote(new[0])}` mends the ledger"
         else:
             message = f"applied, but not in the folder: {', '.join(old)}"
             message += f"; pending, with the same content: {', '.join(new)}"
@@ -517,7 +518,7 @@ def unsettled(all_statuses: Iterable[MigrationStatus]) -> tuple[Finding, ...]:
             )
             remedy = (
                 f"`fluxmig rollback` goes on with statement {status.down_progress.done + 1};"
-                f" `fluxmig resolve {name} --retry` has it begin with statement 1"
+                f" `fluxmig resolve {quote(name)} --retry` has it begin with statement 1"
             )
             found.append(Finding("partial", message, (name,), remedy))
         if event and Condition.FAILED in status.conditions:
@@ -537,8 +538,8 @@ def unsettled(all_statuses: Iterable[MigrationStatus]) -> tuple[Finding, ...]:
         elif event and _may_have_lost(event) and Condition.MARKED in status.conditions:
             message = f"{name} is recorded without having run to the end: {event.message}"
             remedy = (
-                f"make what is missing in a new migration, then `fluxmig resolve {name} --done`; or"
-                f" `fluxmig resolve {name} --retry` and run it with --on-duplicate complete"
+                f"make what is missing in a new migration, then `fluxmig resolve {quote(name)} --done`;"
+                f" or `fluxmig resolve {quote(name)} --retry` and run it with --on-duplicate complete"
             )
             found.append(Finding("marked", message, (name,), remedy))
     return tuple(found)
@@ -561,7 +562,8 @@ def _with(all_statuses: Iterable[MigrationStatus], condition: Condition) -> tupl
 
 
 def _one(names: Sequence[str], otherwise: str) -> str:
-    return names[0] if len(names) == 1 else otherwise
+    """What a command in a remedy is about."""
+    return quote(names[0]) if len(names) == 1 else otherwise
 
 
 def _they(names: Sequence[str], one: str, many: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 from fluxmig.model import Finding, Lost
@@ -290,8 +291,8 @@ def _finding(name: str, objects: Mapping[Created, Statement]) -> Finding:
         "absent",
         f"{name} is recorded as applied, but {all_named} {'is' if one else 'are'} not there",
         (name,),
-        f"make {'it' if one else 'them'} in a new migration; or `fluxmig unmark {name}`, and run it with"
-        f" --on-duplicate complete; if {'it was' if one else 'they were'} meant to go, a migration with"
+        f"make {'it' if one else 'them'} in a new migration; or `fluxmig unmark {quote(name)}`, and run it"
+        f" with --on-duplicate complete; if {'it was' if one else 'they were'} meant to go, a migration with"
         " DROP ... IF EXISTS says so",
     )
 

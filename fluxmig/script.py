@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import re
 from dataclasses import dataclass, replace
+from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
 from fluxmig import sql
@@ -449,10 +450,11 @@ def resume(
     if progress is None:
         return replace(script, done=0, interrupted=False)
     done = progress.done
-    restart = f"`fluxmig run --restart {script.name}` begins with statement 1, once what they did is undone"
+    name = quote(script.name)
+    restart = f"`fluxmig run --restart {name}` begins with statement 1, once what they did is undone"
     if script.path.name != script.name:
         restart = (
-            f"`fluxmig resolve {script.name} --retry` has the next rollback begin with statement 1, once what"
+            f"`fluxmig resolve {name} --retry` has the next rollback begin with statement 1, once what"
             " they did is undone; `fluxmig rollback --record-only` removes the record, once all is"
         )
     said = f"{script.name}: an earlier attempt has done {_first(done)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -197,9 +198,9 @@ def half_way(script: Script, refused: RefusedError, done: int, ledger: Ledger) -
         again = "rollback" if is_down else "run"
         following = f"There is no log to keep this, so the next {again} begins with statement 1."
         if ledger.keeps_log:
-            restart = f"; `fluxmig run --restart {script.name}` begins with statement 1"
+            restart = f"; `fluxmig run --restart {quote(script.name)}` begins with statement 1"
             if is_down:
-                restart = f"; `fluxmig resolve {script.name} --retry` has it begin with statement 1"
+                restart = f"; `fluxmig resolve {quote(script.name)} --retry` has it begin with statement 1"
             following = f"The next {again} goes on with statement {done + 1}{restart}."
         kept = "are done, and stay so" if done > 1 else "is done, and stays so"
         since = f"no transaction, since {script.reason}" if script.reason else "by an earlier attempt"

@@ -436,6 +436,9 @@ def test_a_down_script_that_stopped_half_way_begins_again(
     assert change.action is Action.RETRY_DOWN
     assert ledger(database) == ["001_a.sql"]
     assert database.rows(LOG) == [("resolved", "001_a.down.sql", "to be run again", None)]
+    assert [finding.message for finding in half_down.verify().findings] == [
+        "001_a.sql is recorded as applied, but table b (line 2) is not there"
+    ]
     database.rows("CREATE TABLE b (id integer)")
     assert half_down.verify().ok
     write({"001_a.down.sql": f"{HEAD}DROP TABLE a;\nDROP TABLE b;\n"})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import getpass
 import hashlib
 import itertools
+import re
+import shlex
 import socket
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -116,6 +118,28 @@ def test_what_is_done_stays_done(database: Database, folder: Path, write: Write)
     assert finding.kind == "failed"
     assert finding.message.endswith("; 3 of its statements are done")
     assert finding.remedy == "mend it, and `fluxmig run`, which goes on with statement 4"
+
+
+def test_the_commands_that_it_names_can_be_pasted_into_a_shell(
+    sqlite: Database, folder: Path, write: Write
+) -> None:
+    name = "001 a's.sql"
+    write({name: seven(BAD)})
+    migrator = Migrator(sqlite.engine(), folder)
+    remedies = [failure_of(migrator).remedy or ""]
+    with pytest.raises(LedgerError) as caught:
+        migrator.mark(name)
+    remedies.append(caught.value.remedy or "")
+    write({name: seven(BAD).replace("(1)", "(7)")})
+    with pytest.raises(LedgerError) as caught:
+        migrator.run()
+    remedies.append(caught.value.remedy or "")
+    commands = re.findall(r"`(fluxmig .*?)`", "\n".join(remedies))
+    assert [shlex.split(command)[1:] for command in commands] == [
+        ["run", "--restart", name],
+        ["resolve", name, "--done"],
+        ["run", "--restart", name],
+    ]
 
 
 def test_the_next_run_goes_on_behind_what_is_done(

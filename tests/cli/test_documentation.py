@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ROOT = EXAMPLES.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+FILES = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -122,12 +124,29 @@ def test_the_edited_file_that_the_readme_shows(sqlite: Database, tmp_path: Path,
     assert masked(done.stdout).endswith(f"\n\n{last}")
 
 
-def test_the_renamed_file_that_the_readme_shows(sqlite: Database, tmp_path: Path, write: Write) -> None:
+def test_the_file_half_way_that_is_shown(one_postgresql: Database, tmp_path: Path, write: Write) -> None:
+    shown = next(block for block in blocks(FILES, "text") if "tasks_owner_idx" in block)
+    text = "".join(re.findall(r"^  \d \| (.*\n)", shown, re.MULTILINE))
+    write({"001_tasks.sql": "CREATE TABLE tasks (state text, title text);", "002_index_tasks.sql": text})
+    done = fluxmig("run", folder=tmp_path, DATABASE_URL=one_postgresql.url)
+    assert (done.returncode, done.stderr) == (1, shown)
+
+
+def test_the_refusal_that_is_shown(sqlite: Database, tmp_path: Path, write: Write) -> None:
+    text = "-- fluxmig: no-transaction\nCREATE TABLE a (b int);\nCREATE TABLE c (d int);\nno;\n"
+    write({"004_add_file_versions.sql": text})
+    fluxmig("run", folder=tmp_path, DATABASE_URL=sqlite.url)
+    done = fluxmig("mark", "4", folder=tmp_path, DATABASE_URL=sqlite.url)
+    (shown,) = blocks((ROOT / "docs" / "ledger.md").read_text(encoding="utf-8"), "text")
+    assert (done.returncode, done.stdout, done.stderr) == (4, "", shown)
+
+
+def test_the_renamed_file_that_is_shown(sqlite: Database, tmp_path: Path, write: Write) -> None:
     write({"001_users.sql": "CREATE TABLE users (id integer);\n"})
     fluxmig("run", folder=tmp_path, DATABASE_URL=sqlite.url)
     (tmp_path / "migrations" / "001_users.sql").rename(tmp_path / "migrations" / "002_users.sql")
     done = fluxmig("run", folder=tmp_path, DATABASE_URL=sqlite.url)
-    shown = next(block for block in blocks(README, "text") if "a second time" in block)
+    shown = next(block for block in blocks(FILES, "text") if "a second time" in block)
     assert (done.returncode, done.stdout, done.stderr) == (4, "", shown)
 
 
@@ -145,9 +164,23 @@ def test_the_librarys_example(one_postgresql: Database, monkeypatch: pytest.Monk
     assert len(printed.getvalue().splitlines()) == 15
 
 
-def test_every_link_of_the_readme_leads_somewhere() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        assert (ROOT / target).is_file(), target
+def anchors(page: Path) -> set[str]:
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8")):
+        found = page.parent / target if target else page
+        assert found.is_file(), target
+        assert not anchor or anchor in anchors(found), anchor
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    linked = set(re.findall(r"\]\(([^)#]+)", README))
+    assert {str(page.relative_to(ROOT)) for page in PAGES[1:]} <= linked
 
 
 def test_the_lowest_versions_are_those_of_the_project() -> None:

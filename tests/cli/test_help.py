@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 import fluxmig
+from fluxmig import Condition
 from tests.cli.support import environment, process, terminal
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
 COMMANDS = (
-    *("run", "plan", "log", "status", "rollback", "redo"),
+    *("run", "plan", "status", "log", "rollback", "redo"),
     *("adopt", "mark", "unmark", "accept", "resolve", "rename"),
     *("create", "check", "verify"),
 )
@@ -97,6 +98,17 @@ def test_help_of_a_command_points_to_the_common_options(command: str, bare: Cli)
 def test_the_first_line_of_a_commands_help_is_its_entry_in_the_list(command: str, bare: Cli) -> None:
     entry = bare(command, "--help").out.splitlines()[2]
     assert f"  {command:<8}{entry}\n" in bare("--help").out
+
+
+def test_the_help_of_status_names_whatever_may_be_wrong(bare: Cli) -> None:
+    text = " ".join(bare("status", "--help").out.split())
+    assert {condition for condition in Condition if condition not in text} == set()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_option_that_takes_a_number_for_a_name_says_so(command: str, bare: Cli) -> None:
+    text = bare(command, "--help").out
+    assert not re.findall(r"^  --(?:to|only|restart|through) NAME\b(?!_OR_NUMBER)", text, re.MULTILINE)
 
 
 def test_help_in_a_terminal_is_the_same(bare: Cli) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.support import process, terminal
+from tests.cli.support import masked, process, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,7 +153,7 @@ def renamed(cli: Cli, write: Callable[..., None], folder: Path) -> None:
 
 @pytest.mark.usefixtures("renamed")
 def test_status_tells_the_new_name(cli: Cli) -> None:
-    out = cli("status").out
+    out = masked(cli("status").out)
     assert "  [x] 001_a.sql (0.00s) [missing, now 003_a.sql]\n" in out
     assert "  [ ] 003_a.sql\n" in out
     assert [each["renamed_to"] for each in cli("status", "--json").json["migrations"]] == [

@@ -336,11 +336,18 @@ CASES = {
         ),
     ),
     "line ends": Case({"001_a.sql": b"CREATE TABLE a ();\r\n"}),
+    "line ends of an old Mac": Case({"001_a.sql": b"CREATE TABLE a ();\r"}),
     "line ends the other way": Case({}, start={**THREE, "001_a.sql": b"CREATE TABLE a ();\r\n"}),
     "a byte order mark": Case({"001_a.sql": b"\xef\xbb\xbfCREATE TABLE a ();\n"}),
+    "two byte order marks": Case({"001_a.sql": b"\xef\xbb\xbf\xef\xbb\xbfCREATE TABLE a ();\n"}),
     "a byte order mark less": Case({}, start={**THREE, "001_a.sql": b"\xef\xbb\xbfCREATE TABLE a ();\n"}),
     "the last line end": Case({"001_a.sql": b"CREATE TABLE a ();"}, (f"error: 001_a.sql: {IS_EDITED}",)),
     "a text that git does not have": Case({}, start={**THREE, "001_a.sql": None}),
+    "main has removed it since": Case(
+        {"001_a.sql": b"CREATE TABLE aa ();\n"},
+        (f"error: 001_a.sql: {IS_EDITED.replace('main has it', 'main had it')}",),
+        tip={"001_a.sql": None},
+    ),
     "main edited it": Case({}, tip={"001_a.sql": b"CREATE TABLE aa ();\n"}),
     "both edited it, likewise": Case(
         {"001_a.sql": b"CREATE TABLE aa ();\r\n"}, tip={"001_a.sql": b"CREATE TABLE aa ();\n"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -252,6 +254,18 @@ def test_a_renamed_file_is_not_told_to_be_out_of_order() -> None:
     assert [item[:2] for item in found(statuses)] == [
         ("renamed", "3.sql is now 2.sql: same content"),
         ("out of order", "sorted before 3.sql, which is applied: 1.sql"),
+    ]
+
+
+def test_commands_in_remedies_can_be_pasted_into_a_shell() -> None:
+    statuses = status({"2 b.sql": LF, "3 $(c).sql": b"c;"}, {"1 'a'.sql": sha256(LF), "3 $(c).sql": "0" * 64})
+    remedies = [finding.remedy or "" for finding in planner.findings(statuses, planner.pending(statuses))]
+    commands = re.findall(r"`(fluxmig .*?)`", "\n".join(remedies))
+    assert [shlex.split(command)[1:] for command in commands] == [
+        ["accept", "3 $(c).sql"],
+        ["status", "--diff"],
+        ["rename", "1 'a'.sql", "2 b.sql"],
+        ["unmark", "1 'a'.sql"],
     ]
 
 
