@@ -14,6 +14,7 @@ import difflib
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from fluxmig.content import content
 from fluxmig.errors import ConfigError, LedgerError
 from fluxmig.layouts.numbered import sort_key
 from fluxmig.model import Action, Change, Condition, Event, Settlement, State
@@ -22,7 +23,7 @@ from fluxmig.planner import matching, same_content
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from fluxmig.model import MigrationStatus, Progress
+    from fluxmig.model import Migration, MigrationStatus, Progress
 
 __all__ = ["accept", "mark", "refuse_if_changed", "refuse_unfit", "rename", "resolve", "unmark"]
 
@@ -128,7 +129,7 @@ def rename(statuses: Sequence[MigrationStatus], old: str, new: str) -> tuple[Cha
     elif Condition.PARTIAL in now.conditions:
         refusals.append((now.name, _truth(now), _resolve(now)))
     _refuse(refusals)
-    if was.record and now.migration and not same_content(was.record.checksum, now.migration):
+    if was.record and now.migration and not _is_same(was, now.migration):
         raise LedgerError(
             f"{now.name} is not what was applied as {was.name}: the ledger has the checksum"
             f" {was.record.checksum}, and the file {now.migration.checksum}",
@@ -137,6 +138,13 @@ def rename(statuses: Sequence[MigrationStatus], old: str, new: str) -> tuple[Cha
             names=[was.name, now.name],
         )
     return (Change(Action.RENAME, was, now),)
+
+
+def _is_same(was: MigrationStatus, file: Migration) -> bool:
+    """Whether a file is what was applied, by its checksum, or by the text that the log has kept."""
+    checksum = was.record.checksum if was.record else None
+    kept = was.applied_source
+    return same_content(checksum, file) or (kept is not None and content(kept) == content(file.source))
 
 
 def refuse_if_changed(changes: Iterable[Change], statuses: Iterable[MigrationStatus]) -> None:

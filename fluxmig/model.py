@@ -413,8 +413,8 @@ class MigrationStatus:
         record: Its ledger row, or None where it is pending.
         last_event: Its newest row of the log, or None.
         progress: How far it has come, where it is partial.
-        applied_source: Where it is modified: the text that was applied, as `Migration.source`; None where the
-            log has not kept it.
+        applied_source: Where it is modified or missing: the text that was applied, as `Migration.source`;
+            None where the log has not kept it, or was not asked.
         renamed_to: Where it is missing: the pending migrations with the same content. One is its new name; of
             several, it cannot be told which.
         down_progress: How far its down script has come, where that stopped half-way.

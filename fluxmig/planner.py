@@ -90,13 +90,20 @@ def _says_something(stored: str | None) -> bool:
 
 
 def in_question(migrations: Iterable[Migration], records: Iterable[Record]) -> tuple[str, ...]:
-    """The applied migrations that by their checksums are modified; the kept text of each decides."""
+    """The applied migrations of which the kept text decides.
+
+    Those that by their checksums are modified; and those that are missing, where a pending one may be theirs
+    under a new name.
+    """
     recorded = {record.name: record.checksum for record in records}
-    return tuple(
-        migration.name
-        for migration in migrations
-        if migration.name in recorded and not same_content(recorded[migration.name], migration)
-    )
+    on_disk = {migration.name: migration for migration in migrations}
+    modified = [
+        name
+        for name, migration in on_disk.items()
+        if name in recorded and not same_content(recorded[name], migration)
+    ]
+    is_pending = on_disk.keys() - recorded.keys()
+    return (*modified, *(name for name in recorded if is_pending and name not in on_disk))
 
 
 def statuses(
@@ -122,7 +129,7 @@ def statuses(
     for name in sorted(on_disk.keys() | recorded.keys(), key=sort_key):
         migration, record, event = on_disk.get(name), recorded.get(name), last_events.get(name)
         halfway = None if record else progress.get(name)
-        kept = None
+        kept = _kept(record, texts) if record else None
         down = progress.get(down_of(name)) if record else None
         conditions = []
         if record:
@@ -130,10 +137,10 @@ def statuses(
                 conditions.append(Condition.MARKED)
             if not migration:
                 conditions.append(Condition.MISSING)
-            elif not same_content(record.checksum, migration):
-                kept = _kept(record, texts)
-                if kept is None or content(kept) != content(migration.source):
-                    conditions.append(Condition.MODIFIED)
+            elif not same_content(record.checksum, migration) and (
+                kept is None or content(kept) != content(migration.source)
+            ):
+                conditions.append(Condition.MODIFIED)
         else:
             if event and event.event is Event.FAILED:
                 conditions.append(Condition.FAILED)
@@ -142,7 +149,7 @@ def statuses(
             if last_applied is not None and sort_key(name) < last_applied:
                 conditions.append(Condition.OUT_OF_ORDER)
         state = State.APPLIED if record else State.PENDING
-        source = kept if Condition.MODIFIED in conditions else None
+        source = kept if {Condition.MODIFIED, Condition.MISSING} & set(conditions) else None
         found.append(
             MigrationStatus(
                 name,
@@ -175,12 +182,22 @@ def _with_new_names(found: Sequence[MigrationStatus]) -> tuple[MigrationStatus, 
             missing[_beginning(status.record.checksum)].append(status.record)
     if not missing:
         return tuple(found)
+    kept = {status.name: content(status.applied_source) for status in found if status.applied_source}
     names: defaultdict[str, list[str]] = defaultdict(list)
     for migration in pending(found):
-        for form in {migration.checksum, *content_checksums(migration.source)}:
-            for record in missing.get(_beginning(form), ()):
-                if same_checksum(record.checksum, form):
-                    names[record.name].append(migration.name)
+        forms = {migration.checksum, *content_checksums(migration.source)}
+        same = {
+            record.name
+            for form in forms
+            for record in missing.get(_beginning(form), ())
+            if same_checksum(record.checksum, form)
+        }
+        text = content(migration.source) if kept else b""
+        same |= {
+            record.name for group in missing.values() for record in group if kept.get(record.name) == text
+        }
+        for name in same:
+            names[name].append(migration.name)
     return tuple(replace(status, renamed_to=tuple(names.get(status.name, ()))) for status in found)
 
 
@@ -451,7 +468,8 @@ def findings(all_statuses: Iterable[MigrationStatus], todo: Iterable[Migration])
                 "missing",
                 f"applied, but not in the folder: {', '.join(missing)}",
                 missing,
-                "bring the file back, or check --migrations",
+                "bring the file back, or check --migrations;"
+                f" `fluxmig unmark {_one(missing, 'NAME')}` if it is gone for good",
             )
         )
     found += _renamed(gone)

@@ -41,9 +41,9 @@ def diff_json(document: dict[str, Any], statuses: Sequence[MigrationStatus]) -> 
     """The document of `status_json`, with the diff of each migration and whether the applied text is kept."""
     migrations = []
     for migration, status in zip(document["migrations"], statuses, strict=True):
-        is_kept = status.applied_source is not None
-        diff = "".join([*(f"{line}\n" for line in _header(status)), *_hunks(status)]) if is_kept else None
         is_modified = Condition.MODIFIED in status.conditions
+        is_kept = is_modified and status.applied_source is not None
+        diff = "".join([*(f"{line}\n" for line in _header(status)), *_hunks(status)]) if is_kept else None
         migrations.append({**migration, "diff": diff, "applied_text_kept": is_kept if is_modified else None})
     return {**document, "migrations": migrations}
 

@@ -337,3 +337,20 @@ def test_a_strict_order_makes_it_a_problem(database: Database, folder: Path, wri
     verification = migrator.verify()
     assert (verification.exit_code, verification.warnings) == (4, ())
     assert [finding.kind for finding in verification.findings] == ["out of order"]
+
+
+def test_a_renamed_file_of_mixed_line_endings_is_not_run_again(
+    database: Database, folder: Path, write: Write
+) -> None:
+    text = "CREATE TABLE IF NOT EXISTS a (id integer);\r\nINSERT INTO a VALUES (1);\n"
+    write({"001_a.sql": text})
+    migrator = Migrator(database.engine(), folder)
+    migrator.run()
+    (folder / "001_a.sql").unlink()
+    write({"002_a.sql": text.replace("\r\n", "\n")})
+    with pytest.raises(LedgerError, match="001_a.sql is now 002_a.sql: same content"):
+        migrator.run()
+    assert database.rows("SELECT id FROM a") == [(1,)]
+    migrator.rename("1", "2")
+    assert [status.conditions for status in migrator.status()] == [()]
+    assert migrator.verify().ok

@@ -97,7 +97,7 @@ problem: changed since it was applied: 001_a.sql
   put the old text back, and write the change as a new migration; or `fluxmig accept 001_a.sql` if the \
 edit is the right one; `fluxmig status --diff` shows it
 problem: applied, but not in the folder: 002_b.sql
-  bring the file back, or check --migrations
+  bring the file back, or check --migrations; `fluxmig unmark 002_b.sql` if it is gone for good
 2 problems
 """
     )

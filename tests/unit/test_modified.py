@@ -163,7 +163,7 @@ def found(
 
 NOW = ("renamed", "1.sql is now 2.sql: same content")
 RENAME = "`fluxmig rename 1.sql 2.sql` mends the ledger; `fluxmig unmark 1.sql` if it shall run again"
-BRING_BACK = "bring the file back, or check --migrations"
+BRING_BACK = "bring the file back, or check --migrations; `fluxmig unmark 1.sql` if it is gone for good"
 
 
 @pytest.mark.parametrize(

@@ -329,7 +329,7 @@ PUT_BACK = (
     "put the old text back, and write the change as a new migration; or `fluxmig accept {}` if the edit is"
     " the right one; `fluxmig status --diff` shows it"
 )
-BRING_BACK = "bring the file back, or check --migrations"
+BRING_BACK = "bring the file back, or check --migrations; `fluxmig unmark {}` if it is gone for good"
 RENUMBER = "renumber it if it depends on what was applied since"
 
 
@@ -343,7 +343,7 @@ def test_one_of_each_kind() -> None:
     statuses = planner.statuses(on_disk("1.sql", "2.sql"), records, {})
     assert planner.findings(statuses, planner.pending(statuses)) == (
         Finding("modified", "changed since it was applied: 2.sql", ("2.sql",), PUT_BACK.format("2.sql")),
-        Finding("missing", "applied, but not in the folder: 3.sql", ("3.sql",), BRING_BACK),
+        Finding("missing", "applied, but not in the folder: 3.sql", ("3.sql",), BRING_BACK.format("3.sql")),
         Finding("out of order", "sorted before 3.sql, which is applied: 1.sql", ("1.sql",), RENUMBER),
     )
 
@@ -358,7 +358,12 @@ def test_several_of_each_kind_in_the_order_of_the_files() -> None:
             ("3.sql", "4.sql"),
             PUT_BACK.format("NAME"),
         ),
-        Finding("missing", "applied, but not in the folder: 9.sql, 11.sql", ("9.sql", "11.sql"), BRING_BACK),
+        Finding(
+            "missing",
+            "applied, but not in the folder: 9.sql, 11.sql",
+            ("9.sql", "11.sql"),
+            BRING_BACK.format("NAME"),
+        ),
         Finding(
             "out of order",
             "sorted before 11.sql, which is applied: 1.sql, 2.sql",
@@ -370,7 +375,9 @@ def test_several_of_each_kind_in_the_order_of_the_files() -> None:
 
 def test_out_of_order_counts_only_for_what_is_about_to_run() -> None:
     statuses = planner.statuses(on_disk("1.sql", "2.sql"), recorded("3.sql", checksum=OTHER), {})
-    missing = Finding("missing", "applied, but not in the folder: 3.sql", ("3.sql",), BRING_BACK)
+    missing = Finding(
+        "missing", "applied, but not in the folder: 3.sql", ("3.sql",), BRING_BACK.format("3.sql")
+    )
     assert planner.findings(statuses, ()) == (missing,)
     assert planner.findings(statuses, planner.select(statuses, Selection(only="2"))) == (
         missing,
