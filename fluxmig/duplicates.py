@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fluxmig.objects import Created
     from fluxmig.presence import Watch
 
-__all__ = ["Skipping", "refuted", "there_already", "with_remedy", "would_be_lost"]
+__all__ = ["Skipping", "makes_again", "refuted", "there_already", "with_remedy", "would_be_lost"]
 
 _DATA = frozenset({b"INSERT", b"UPDATE", b"DELETE", b"MERGE", b"COPY", b"WITH", b"TRUNCATE"})
 """Verbs of statements that create nothing."""
@@ -51,6 +51,16 @@ def refuted(
     if made and all(each in found and not found[each].is_taken for each in made):
         return "Nothing like it was there before: the file makes it twice."
     return "" if not made and server.code in dialect.doubtful_duplicates else None
+
+
+def makes_again(dialect: Dialect, script: Script, statement: Statement) -> bool:
+    """Whether a statement makes what one before it has made; it may have been there before both."""
+    made = set(created(statement.sql, dialect.rules))
+    return bool(made) and any(
+        not made.isdisjoint(created(script.statements[place].sql, dialect.rules))
+        for place in range(statement.number - 1)
+        if sql.first_word(script.source, script.statements.start(place)) not in _BARE
+    )
 
 
 def would_be_lost(

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig import presence
 from fluxmig.dialects.base import Dialect, ServerError
-from fluxmig.duplicates import Skipping, refuted, there_already, with_remedy, would_be_lost
+from fluxmig.duplicates import Skipping, makes_again, refuted, there_already, with_remedy, would_be_lost
 from fluxmig.model import (
     Event,
     Failure,
@@ -378,6 +378,8 @@ class Executor:
                 raise AlreadyThereError
             if why.statement:
                 reason = refuted(self.dialect, connection, why.statement, refused.server)
+                if reason is None and makes_again(self.dialect, script, why.statement):
+                    reason = "The file makes it twice."
                 if reason is not None:
                     raise with_remedy(refused, reason)
             lost = presence.lost(script, failing, rules, partial(self.dialect.existing, connection))

@@ -214,6 +214,19 @@ def test_what_a_file_makes_twice_is_not_passed_over(
     assert "b" not in database.tables()
 
 
+@pytest.mark.parametrize("policy", ["mark", "verify", "complete"])
+def test_what_a_file_drops_and_makes_twice_is_no_duplicate(
+    database: Database, folder: Path, write: Write, policy: str
+) -> None:
+    write({"001_a.sql": "CREATE TABLE a (id integer);"})
+    write({"002_b.sql": "DROP TABLE a;\nCREATE TABLE a (id integer);\nCREATE TABLE a (id integer);\n"})
+    step = run(database, folder, policy)
+    assert step.outcome is Outcome.FAILED
+    assert step.failure is not None
+    assert (step.failure.line, step.failure.remedy) == (3, "The file makes it twice.")
+    assert ledger(database) == ["001_a.sql"]
+
+
 def test_a_statement_that_is_there_in_part_is_not_passed_over(
     postgresql: Database, folder: Path, write: Write
 ) -> None:
