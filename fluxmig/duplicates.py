@@ -33,7 +33,7 @@ script's own, and SET TRANSACTION DEFERRABLE is refused inside."""
 
 
 def refuted(
-    dialect: Dialect, connection: Connection, statement: Statement, server: ServerError
+    dialect: Dialect, connection: Connection, script: Script, statement: Statement, server: ServerError
 ) -> str | None:
     """Why a duplicate is none: nothing was there before the script, or it does not work. None: it is one.
 
@@ -48,7 +48,9 @@ def refuted(
         return broken
     made = created(statement.sql, dialect.rules)
     found = dialect.existing(connection, made) if made else {}
-    if made and all(each in found and not found[each].is_taken for each in made):
+    # What the script sets may have it look for names elsewhere than this connection does.
+    is_sure = all(each.is_qualified for each in made) or not dialect.may_change_session(script)
+    if made and is_sure and all(each in found and not found[each].is_taken for each in made):
         return "Nothing like it was there before: the file makes it twice."
     return "" if not made and server.code in dialect.doubtful_duplicates else None
 
@@ -143,7 +145,7 @@ class Skipping:
         made = created(statement.sql, self.dialect.rules)
         if not self._made.isdisjoint(made):
             raise with_remedy(refused, "The file makes it twice.")
-        if (why := refuted(self.dialect, connection, statement, server)) is not None:
+        if (why := refuted(self.dialect, connection, self.script, statement, server)) is not None:
             raise with_remedy(refused, why)
         ask = partial(self.dialect.existing, connection)
         if lost := self.watch.missing(statement, self.dialect.rules, ask):

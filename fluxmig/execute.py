@@ -377,7 +377,7 @@ class Executor:
             if self.ledger.has(connection, script.name):
                 raise AlreadyThereError
             if why.statement:
-                reason = refuted(self.dialect, connection, why.statement, refused.server)
+                reason = refuted(self.dialect, connection, script, why.statement, refused.server)
                 if reason is None and makes_again(self.dialect, script, why.statement):
                     reason = "The file makes it twice."
                 if reason is not None:

@@ -348,7 +348,7 @@ def test_a_renamed_file_of_mixed_line_endings_is_not_run_again(
     migrator.run()
     (folder / "001_a.sql").unlink()
     write({"002_a.sql": text.replace("\r\n", "\n")})
-    with pytest.raises(LedgerError, match="001_a.sql is now 002_a.sql: same content"):
+    with pytest.raises(LedgerError, match=r"001_a.sql is now 002_a.sql: same content"):
         migrator.run()
     assert database.rows("SELECT id FROM a") == [(1,)]
     migrator.rename("1", "2")

@@ -597,3 +597,18 @@ def test_complete_ends_where_a_fresh_database_does(
         shape = one_postgresql.rows(SHAPE)
         expected = expected or shape
         assert shape == expected
+
+
+@pytest.mark.parametrize("policy", ["mark", "verify", "complete"])
+def test_a_duplicate_behind_a_search_path(
+    postgresql: Database, folder: Path, write: Write, policy: str
+) -> None:
+    write(
+        {
+            "001_a.sql": "CREATE SCHEMA s; CREATE TABLE s.a (id integer);",
+            "002_b.sql": "SET search_path = s;\nCREATE TABLE a (id integer);\n",
+        }
+    )
+    step = run(postgresql, folder, policy)
+    expected = {"mark": Outcome.MARKED, "verify": Outcome.MARKED, "complete": Outcome.APPLIED}
+    assert step.outcome is expected[policy], step.failure

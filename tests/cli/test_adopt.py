@@ -113,7 +113,7 @@ def test_status_and_log_show_it(taken_over: Cli) -> None:
     status = taken_over("status").out
     assert "[x] 001_users.sql (N/A) [marked by adopt]\n" in status
     assert "[ ] 002_teams.sql [out of order]\n" in status
-    assert "adopted     001_users.sql\n" in taken_over("log").out
+    assert "adopted     001_users.sql (table users and index" in taken_over("log").out
 
 
 def test_everything_is_applied(cli: Cli, write: Callable[..., None]) -> None:

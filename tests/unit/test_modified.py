@@ -89,10 +89,11 @@ def test_what_is_another_text(stored: str) -> None:
     assert planner.in_question([file("1.sql", LF)], [record("1.sql", stored)]) == ("1.sql",)
 
 
-def test_only_what_is_applied_and_there_is_in_question() -> None:
+def test_what_is_in_question() -> None:
     files = [file("1.sql", LF), file("2.sql", LF), file("4.sql", LF)]
     records = [record("1.sql", sha256(b"x")), record("3.sql", sha256(b"x")), record("4.sql", None)]
-    assert planner.in_question(files, records) == ("1.sql",)
+    assert planner.in_question(files, records) == ("1.sql", "3.sql")
+    assert planner.in_question([files[0], files[2]], records) == ("1.sql",), "nothing could be a new name"
 
 
 # --- the kept text ----------------------------------------------------------------------------------------
