@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,8 +61,14 @@ def user(folder: Path, code: str = USER, environment: Mapping[str, str] = {}) ->
 
 
 def ready(process: subprocess.Popen[str]) -> str:
+    """The next line of another process; one that says nothing for a minute is ended, children and all."""
     assert process.stdout is not None
-    line = process.stdout.readline().strip()
+    limit = threading.Timer(60, os.killpg, (process.pid, signal.SIGKILL))
+    limit.start()
+    try:
+        line = process.stdout.readline().strip()
+    finally:
+        limit.cancel()
     assert line, f"the other process ended with {process.wait()}"
     return line
 
