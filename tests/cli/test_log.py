@@ -27,7 +27,7 @@ LOG = """\
 USER, CLIENT, UTC+00:00:
   TIME  applied     001_a.sql (0.00s)
   TIME  marked      002_b.sql (0.00s)
-      statement 1, line 1: relation "a" already exists; 1 of 2 statements perhaps lost [42P07]
+      statement 1, line 1: relation "a" already exists; 1 of 2 statements lost, 1 perhaps [42P07]
   TIME  started     003_c.sql (no transaction: the file says so)
   TIME  progress    003_c.sql (statements 1 to 2 are done)
   TIME  failed      003_c.sql (0.00s)
