@@ -625,12 +625,15 @@ class Migrator:
         return Mending(changes) if dry_run else self.mend(changes, reason=reason)
 
     def _refuse_if_changed(self, changes: Sequence[Change], connection: Connection) -> None:
-        """Reads both tables again, and raises where what the changes were decided on is no longer so."""
+        """Reads both tables again, and raises where what the changes were decided on is no longer so.
+
+        Without the texts that the log keeps: the files are those that were decided on.
+        """
         files = tuple(
             status.migration for change in changes for status in change.statuses if status.migration
         )
         folder = Folder(self._folder, files)
-        now = self._snapshot(self._ledger(connection), connection, folder)
+        now = self._snapshot(self._ledger(connection), connection, None)
         mend.refuse_if_changed(changes, self._preparation(folder, now).statuses)
 
     def _read(self, folder: Folder | None = None) -> tuple[Ledger, Snapshot]:

@@ -139,6 +139,18 @@ def test_mark_through_and_all(database: Database, migrator: Migrator) -> None:
     assert database.tables() == {"schema_migrations", "schema_migrations_log"}
 
 
+def test_no_kept_text_is_read_to_look_again(sqlite: Database, folder: Path, write: Write) -> None:
+    write(FILES)
+    engine = sqlite.engine()
+    migrator = Migrator(engine, folder)
+    migrator.run(steps=2)
+    asked: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    migrator.mark("3")
+    assert ledger(sqlite) == list(FILES)
+    assert [text for text in asked if text.startswith("SELECT") and "log.source" in text] == []
+
+
 def test_nothing_to_mark_creates_nothing(database: Database, folder: Path) -> None:
     assert Migrator(database.engine(), folder).mark(all_pending=True).changes == ()
     assert database.tables() == set()
