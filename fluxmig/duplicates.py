@@ -57,12 +57,18 @@ def refuted(
 
 def makes_again(dialect: Dialect, script: Script, statement: Statement) -> bool:
     """Whether a statement makes what one before it has made; it may have been there before both."""
-    made = set(created(statement.sql, dialect.rules))
-    return bool(made) and any(
-        not made.isdisjoint(created(script.statements[place].sql, dialect.rules))
-        for place in range(statement.number - 1)
+    made = created(statement.sql, dialect.rules)
+    return bool(made) and not _made_by_first(dialect, script, statement.number - 1).isdisjoint(made)
+
+
+def _made_by_first(dialect: Dialect, script: Script, count: int) -> set[Created]:
+    """What the first statements of a script make."""
+    return {
+        each
+        for place in range(count)
         if sql.first_word(script.source, script.statements.start(place)) not in _BARE
-    )
+        for each in created(script.statements[place].sql, dialect.rules)
+    }
 
 
 def would_be_lost(
@@ -121,9 +127,7 @@ class Skipping:
     _made: set[Created] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        for place in range(self.script.done):
-            if sql.first_word(self.script.source, self.script.statements.start(place)) not in _BARE:
-                self._made.update(created(self.script.statements[place].sql, self.dialect.rules))
+        self._made.update(_made_by_first(self.dialect, self.script, self.script.done))
 
     def send(self, connection: Connection, statement: Statement) -> None:
         """Runs a statement under a savepoint, or passes over it; raises as `send_statement` does."""
