@@ -10,11 +10,11 @@ from fluxmig.objects import ALL, Effect, effects, is_of_session, only_reads
 from fluxmig.presence import Removals, in_words, sights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from fluxmig import sql
     from fluxmig.model import Script, Statement
-    from fluxmig.objects import Created, Presence
+    from fluxmig.objects import Created, Existing
     from fluxmig.presence import Sight
 
 __all__ = ["Candidate", "adoptions"]
@@ -49,7 +49,7 @@ class Candidate:
 def adoptions(
     files: Sequence[Candidate],
     rules: sql.Rules,
-    existing: Callable[[Sequence[Created]], Mapping[Created, Presence]],
+    existing: Existing,
 ) -> tuple[Adoption, ...]:
     """What each pending file comes to, in the order of the files.
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from fluxmig.objects import ALL, CASCADE, KEYS, PARTS, ROUTINES, effects, some_of, words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable
 
     from fluxmig import sql
     from fluxmig.model import Script, Statement
-    from fluxmig.objects import Created, Effect, Presence
+    from fluxmig.objects import Created, Effect, Existing
 
 __all__ = ["Duplicate", "foreseen"]
 
@@ -44,7 +44,7 @@ class Duplicate:
 def foreseen(
     scripts: Iterable[Script],
     rules: sql.Rules,
-    existing: Callable[[Sequence[Created]], Mapping[Created, Presence]],
+    existing: Existing,
 ) -> tuple[Duplicate, ...]:
     """The first statement of each script that would hit an object that is there already, in order.
 

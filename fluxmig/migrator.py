@@ -59,7 +59,7 @@ from fluxmig.reversal import redo, take_back
 from fluxmig.transcript import transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fluxmig.model import (
         Adoption,
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
         Record,
         StepResult,
     )
-    from fluxmig.objects import Presence
+    from fluxmig.objects import Existing
 
 __all__ = ["Migrator", "get_applied_migrations", "run_migration"]
 
@@ -665,7 +665,7 @@ class Migrator:
         modified = {"modified"} if self._strict else set()
         return frozenset(modified | ({"out of order"} if self._strict_order else set()))
 
-    def _existing(self, connection: Connection) -> Callable[[Sequence[Created]], Mapping[Created, Presence]]:
+    def _existing(self, connection: Connection) -> Existing:
         """What asks the catalog."""
         return partial(self._dialect.existing, connection)
 

@@ -10,17 +10,27 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from fluxmig import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from fluxmig.model import Script
 
-__all__ = ["ALL", "CASCADE", "KEYS", "PARTS", "ROUTINES", "Created", "Effect", "Presence", "created"]
-__all__ += ["effects", "is_of_session", "is_soft", "makes_one", "only_reads", "parts_of", "some_of", "words"]
+__all__ = ["ALL", "CASCADE", "KEYS", "PARTS", "ROUTINES", "Created", "Effect", "Existing", "Presence"]
+__all__ += [
+    "created",
+    "effects",
+    "is_of_session",
+    "is_soft",
+    "makes_one",
+    "only_reads",
+    "parts_of",
+    "some_of",
+]
+__all__ += ["words"]
 
 ROUTINES: Final = frozenset({"function", "procedure", "aggregate"})
 """Kinds of which several can have one name."""
@@ -78,6 +88,10 @@ class Presence:
     is_taken: bool = False
     is_lasting: bool = False
     is_elsewhere: bool = False
+
+
+Existing: TypeAlias = "Callable[[Sequence[Created]], Mapping[Created, Presence]]"
+"""What asks a database what it has of objects; what cannot be told is left out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,16 +27,14 @@ from fluxmig.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from fluxmig.dialects import Dialect
     from fluxmig.foresight import Duplicate
     from fluxmig.layouts.numbered import Folder
     from fluxmig.ledger import Snapshot
     from fluxmig.model import Adoption, DownScript, Migration, MigrationStatus
-    from fluxmig.objects import Created, Presence
-
-    Existing = Callable[[Sequence[Created]], Mapping[Created, Presence]]
+    from fluxmig.objects import Existing
 
 __all__ = ["Preparation"]
 

@@ -26,11 +26,11 @@ from fluxmig.objects import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fluxmig import sql
     from fluxmig.model import Script, Statement
-    from fluxmig.objects import Created, Presence
+    from fluxmig.objects import Created, Existing, Presence
 
 __all__ = ["Applied", "Removals", "Sight", "Watch", "absent", "in_words", "lost", "sights"]
 
@@ -100,7 +100,7 @@ def lost(
     script: Script,
     failing: int | None,
     rules: sql.Rules,
-    existing: Callable[[Sequence[Created]], Mapping[Created, Presence]],
+    existing: Existing,
 ) -> tuple[Lost, ...]:
     """The statements of a script that is marked for a duplicate, in order.
 
@@ -139,7 +139,7 @@ def _is_whole_duplicate(statement: Statement, rules: sql.Rules, *, exists: bool 
 def sights(
     scripts: Sequence[Script],
     rules: sql.Rules,
-    existing: Callable[[Sequence[Created]], Mapping[Created, Presence]],
+    existing: Existing,
 ) -> list[list[Sight]]:
     """What can be seen of the statements of each script that make something, in order.
 
@@ -174,7 +174,7 @@ class Watch:
         self,
         statement: Statement,
         rules: sql.Rules,
-        existing: Callable[[Sequence[Created]], Mapping[Created, Presence]],
+        existing: Existing,
     ) -> str | None:
         """What would be lost with a statement that met a duplicate, and the way out; None where nothing is.
 
@@ -228,7 +228,7 @@ class Watch:
 def absent(
     files: Sequence[Applied],
     rules: sql.Rules,
-    existing: Callable[[Sequence[Created]], Mapping[Created, Presence]],
+    existing: Existing,
 ) -> tuple[Finding, ...]:
     """What applied migrations have made that is not there, for certain; a finding a migration.
 
