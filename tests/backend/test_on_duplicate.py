@@ -612,3 +612,19 @@ def test_a_duplicate_behind_a_search_path(
     step = run(postgresql, folder, policy)
     expected = {"mark": Outcome.MARKED, "verify": Outcome.MARKED, "complete": Outcome.APPLIED}
     assert step.outcome is expected[policy], step.failure
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "outcome"),
+    [
+        ("P0001", 'relation "a" already exists', Outcome.FAILED),
+        ("23505", "already exists", Outcome.FAILED),
+        ("42P07", "Relation »a« existiert bereits", Outcome.MARKED),
+    ],
+)
+def test_the_code_decides_and_not_the_words(
+    postgresql: Database, folder: Path, write: Write, code: str, text: str, outcome: Outcome
+) -> None:
+    raises = f"DO $$ BEGIN RAISE EXCEPTION '{text}' USING ERRCODE = '{code}'; END $$;\n"
+    write({"001_a.sql": "CREATE TABLE a (id integer);", "002_b.sql": raises})
+    assert run(postgresql, folder, "mark").outcome is outcome
