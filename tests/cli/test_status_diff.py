@@ -60,7 +60,7 @@ def edited(cli: Cli, write: Callable[..., None], sqlite: Database) -> None:
 @pytest.mark.usefixtures("edited")
 def test_the_diffs_stand_below_the_table(cli: Cli) -> None:
     table, result = cli("status"), cli("status", "--diff")
-    assert "  [x] 002_b.sql (0.00s)\n" in table.out
+    assert "  [x] 002_b.sql (0.00s)\n" in masked(table.out)
     assert result.out == f"{table.out}\n{DIFFS.format('␛')}"
     assert (result.code, result.err) == (0, "")
 
