@@ -64,6 +64,7 @@ def write(
         raise DatabaseConnectionError(
             f"the connection was lost at the commit: {lock.dialect.explain(error).message}",
             remedy="`fluxmig status` tells whether the change was made: all of it, or nothing",
+            in_doubt=True,
         ) from error
 
 

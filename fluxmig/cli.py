@@ -12,8 +12,8 @@ from fluxmig import cli_mend, render, render_diff
 from fluxmig.cli_adopt import adopt
 from fluxmig.cli_check import check
 from fluxmig.cli_rollback import redo, rollback
-from fluxmig.console import COMMON, Group, command, setting_option, write
-from fluxmig.errors import ConfigError, FluxmigError
+from fluxmig.console import COMMON, PATIENCE, Group, command, setting_option, write
+from fluxmig.errors import ConfigError, FluxmigError, StoppedError
 from fluxmig.model import Report, State
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ def _selection(function: Callable[..., Any]) -> Callable[..., Any]:
 # --- the commands -----------------------------------------------------------------------------------------
 
 
-@command("dry_run", "on_duplicate", "strict", "strict_order", "keep_going", "wait_lock_s")
+@command(
+    *("dry_run", "on_duplicate", "strict", "strict_order", "keep_going", *PATIENCE, "retry_connection_s")
+)
 @_selection
 def run(session: Session, **selection: Any) -> None:
     """Apply the pending migrations, in order.
@@ -74,11 +76,15 @@ def run(session: Session, **selection: Any) -> None:
             report = migrator.run(
                 **selection, keep_going=keep_going, on_start=on_start, on_step=on_step, on_notice=on_notice
             )
-        except FluxmigError as error:
+        except (FluxmigError, StoppedError) as error:
+            stopped = isinstance(error, StoppedError)
             # Without a result there was no run, and its summary would only hide why.
-            if isinstance(error.report, Report) and error.report.results and not session.settings.json:
-                session.show(render.report_lines(error.report))
-                session.warn(error.report.findings)
+            if isinstance(error.report, Report) and (error.report.results or stopped):
+                if not session.settings.json:
+                    session.show(render.report_lines(error.report))
+                    session.warn(error.report.findings)
+                if stopped:
+                    error.remedy = "run again to go on"
             raise
     session.out(render.report_lines(report), render.report_json(report))
     session.warn(report.findings)

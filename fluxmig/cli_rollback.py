@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fluxmig import render
-from fluxmig.console import command
-from fluxmig.errors import FluxmigError
+from fluxmig.console import PATIENCE, command
+from fluxmig.errors import FluxmigError, StoppedError
 from fluxmig.model import Finding
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["redo", "rollback"]
 
 
-@command("dry_run", "wait_lock_s")
+@command("dry_run", *PATIENCE)
 @click.option(
     "--steps", type=click.IntRange(min=1), metavar="N", help="How many, newest first; 1 by default."
 )
@@ -71,7 +71,7 @@ def rollback(session: Session, *, steps: int | None, to: str | None, record_only
     session.warn(finding for finding in report.findings if finding not in known)
 
 
-@command("dry_run", "wait_lock_s")
+@command("dry_run", *PATIENCE)
 @click.argument("name", required=False)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def redo(session: Session, *, name: str | None, yes: bool) -> None:
@@ -104,7 +104,7 @@ def _warnings(session: Session, known: Container[Finding]) -> Iterator[None]:
     """Shows the findings of what fails, too, but for those that were shown before."""
     try:
         yield
-    except FluxmigError as error:
+    except (FluxmigError, StoppedError) as error:
         if error.report and not session.settings.json:
             session.warn(finding for finding in error.report.findings if finding not in known)
         raise

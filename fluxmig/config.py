@@ -57,6 +57,11 @@ class Settings:
     keep_going: bool = False
     wait_s: float = 0.0
     wait_lock_s: float = 300.0
+    lock_timeout_s: float | None = None
+    lock_retries: int = 10
+    statement_timeout_s: float | None = None
+    retry_connection_s: float = 0.0
+    no_query_text: bool = False
     postgres_bin: Path | None = None
     production: bool = False
 
@@ -94,6 +99,10 @@ def _seconds(value: str | float) -> float | None:
     return seconds if 0 <= seconds < math.inf else None
 
 
+def _count(value: str | int) -> int | None:
+    return int(value) if re.fullmatch(r"[0-9]{1,9}", str(value).strip()) else None
+
+
 def _text(value: object) -> str | None:
     text = str(value)
     return text if text.strip() and "\0" not in text else None
@@ -112,6 +121,7 @@ def _one_of(choices: type[StrEnum]) -> _Kind:
 
 _FLAG = _Kind("true or false (in variables also 1, yes, on, 0, no, off)", (bool,), _flag)
 _SECONDS = _Kind("a number of seconds, 0 or more", (int, float), _seconds)
+_COUNT = _Kind("a whole number, 0 or more", (int,), _count)
 _TEXT = _Kind("a text that is not empty", (str,), _text)
 _NAME = _Kind(f"a printable name of 1 to {_NAME_BYTES} bytes", (str,), _name)
 _FOLDER = _Kind("the path of a folder", (str,), lambda value: (text := _text(value)) and Path(text))
@@ -169,6 +179,37 @@ SETTINGS = (
     Setting("keep_going", _FLAG, ("FLUXMIG_KEEP_GOING",), "Go on after a failure; still exit 1."),
     Setting("wait_s", _SECONDS, ("FLUXMIG_WAIT",), "Seconds to wait for a server that is starting."),
     Setting("wait_lock_s", _SECONDS, ("FLUXMIG_WAIT_LOCK",), "Seconds to wait for another runner's lock."),
+    Setting(
+        "lock_timeout_s",
+        _SECONDS,
+        ("FLUXMIG_LOCK_TIMEOUT",),
+        "Seconds that a statement waits for a table's lock, 0 for ever; if not set, 5, or less where the"
+        " server says so.",
+    ),
+    Setting(
+        "lock_retries",
+        _COUNT,
+        ("FLUXMIG_LOCK_RETRIES",),
+        "How often a migration is tried again that others held up.",
+    ),
+    Setting(
+        "statement_timeout_s",
+        _SECONDS,
+        ("FLUXMIG_STATEMENT_TIMEOUT",),
+        "Seconds that a statement may take, 0 for ever; if not set, what the server says.",
+    ),
+    Setting(
+        "retry_connection_s",
+        _SECONDS,
+        ("FLUXMIG_RETRY_CONNECTION",),
+        "Seconds to wait for a server that was lost on the way, to go on then.",
+    ),
+    Setting(
+        "no_query_text",
+        _FLAG,
+        ("FLUXMIG_NO_QUERY_TEXT",),
+        "Do not show the queries of those who hold a migration up.",
+    ),
     Setting("postgres_bin", _FOLDER, ("FLUXMIG_POSTGRES_BIN",), "The folder of PostgreSQL's programs."),
     Setting(
         "production",

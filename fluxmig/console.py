@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import sys
 import traceback
 from contextlib import contextmanager, suppress
@@ -16,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fluxmig import config, render
+from fluxmig import config, render, signals
 from fluxmig.config import Color, Settings
-from fluxmig.errors import ConfigError, FluxmigError
-from fluxmig.model import Report, RollbackReport
+from fluxmig.errors import ConfigError, FluxmigError, StoppedError
+from fluxmig.model import Report, RollbackReport, WaitReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from fluxmig.migrator import Migrator
-    from fluxmig.model import Finding
+    from fluxmig.model import Finding, Wait
 
-__all__ = ["COMMON", "INTERRUPTED", "Group", "Session", "command", "setting_option", "write"]
+__all__ = ["COMMON", "PATIENCE", "Group", "Session", "command", "setting_option", "write"]
 
 COMMON = (
     "database_url",
@@ -40,8 +39,8 @@ COMMON = (
     "wait_s",
     "postgres_bin",
 )
-INTERRUPTED = 128 + signal.SIGINT
-"""The exit code of what a signal ends, as shells give it."""
+PATIENCE = ("wait_lock_s", "lock_timeout_s", "lock_retries", "statement_timeout_s", "no_query_text")
+"""Settings of what runs scripts."""
 _METAVARS = {
     "database_url": "URL",
     "migrations": "FOLDER",
@@ -49,7 +48,10 @@ _METAVARS = {
     "schema": "NAME",
     "postgres_bin": "FOLDER",
 }
-_METAVARS |= {"wait_s": "SECONDS", "wait_lock_s": "SECONDS"}
+_METAVARS |= dict.fromkeys(
+    ("wait_s", "wait_lock_s", "lock_timeout_s", "statement_timeout_s", "retry_connection_s"), "SECONDS"
+)
+_METAVARS |= {"lock_retries": "N"}
 
 
 # --- options, which may stand before or after the command -------------------------------------------------
@@ -85,7 +87,7 @@ class _Command(click.Command):
             if value is not None:
                 options[field] = value
         ctx.obj = Session(ctx.info_name or "", options)
-        with ctx.obj.errors():
+        with signals.heard(ctx.obj.interrupt), ctx.obj.errors():
             ctx.obj.settings = config.load(options, os.environ, Path())
             return super().invoke(ctx)
 
@@ -142,6 +144,7 @@ class Session:
         # Until the configuration is read, and if it cannot be, the command line's word counts.
         self.settings = Settings(json=bool(options.get("json")), debug=bool(options.get("debug")))
         self._passing = False
+        self._interrupt: Callable[[], None] | None = None
 
     def show_passing(self, text: str) -> None:
         """On a terminal, a line that goes when the next one comes: what is being done right now."""
@@ -191,7 +194,14 @@ class Session:
             return
         if not self.can_ask:
             raise ConfigError("nothing was changed: there is no terminal to ask on", remedy="give --yes")
-        if not click.confirm(question, err=True):
+        try:
+            agreed = click.confirm(question, err=True)
+        except click.Abort as abort:  # click's word for Ctrl-C, and for the end of the input
+            if isinstance(abort.__context__, StoppedError):
+                abort.__context__.remedy = "nothing was changed"
+                raise abort.__context__ from None
+            raise
+        if not agreed:
             self.show([[("Nothing was changed.", "")]], err=True)
             raise click.exceptions.Exit(1)
 
@@ -217,29 +227,36 @@ class Session:
             environ=os.environ,
             postgres_bin=settings.postgres_bin,
         ) as engine:
+            migrator = Migrator(
+                engine,
+                settings.migrations,
+                table=settings.table,
+                schema=settings.schema,
+                on_duplicate=settings.on_duplicate,
+                strict=settings.strict,
+                strict_order=settings.strict_order,
+                wait_lock_s=settings.wait_lock_s,
+                lock_timeout_s=settings.lock_timeout_s,
+                lock_retries=settings.lock_retries,
+                statement_timeout_s=settings.statement_timeout_s,
+                retry_connection_s=settings.retry_connection_s,
+                query_text=not settings.no_query_text,
+                on_wait=self._waits,
+            )
+            self._interrupt = migrator.interrupt
             try:
-                yield Migrator(
-                    engine,
-                    settings.migrations,
-                    table=settings.table,
-                    schema=settings.schema,
-                    on_duplicate=settings.on_duplicate,
-                    strict=settings.strict,
-                    strict_order=settings.strict_order,
-                    wait_lock_s=settings.wait_lock_s,
-                )
-            except KeyboardInterrupt:
-                if not read_only:
-                    words = "`fluxmig status` tells what is applied"
-                    self.show([[("interrupted: ", "red"), (words, "")]], err=True)
-                raise click.exceptions.Exit(INTERRUPTED) from None
+                yield migrator
+            except StoppedError as error:
+                if not read_only and error.remedy is None:
+                    error.remedy = "`fluxmig status` tells what is applied"
+                raise
 
     @contextmanager
     def errors(self) -> Iterator[None]:
         """One clear line, the way out, and the error's exit code; with --debug, the traceback before it."""
         try:
             yield
-        except FluxmigError as error:
+        except (FluxmigError, StoppedError) as error:
             if self.settings.debug:
                 write(traceback.format_exc(), err=True)
             if self.settings.json:
@@ -248,7 +265,17 @@ class Session:
             self.show(_error_lines(error), err=True)
             raise click.exceptions.Exit(error.exit_code) from error
 
-    def _error_json(self, error: FluxmigError) -> dict[str, Any]:
+    def interrupt(self) -> None:
+        """Ends the statement that the main thread is waiting for, where that has to come from another one."""
+        if self._interrupt:
+            self._interrupt()
+
+    def _waits(self, wait: Wait) -> None:
+        """Tells that one has to wait, on standard error, also where the result is JSON."""
+        name = f"{wait.name}: " if wait.name and wait.reason is WaitReason.LOCK else ""
+        self.show([[(f"{name}{wait.message}", "yellow")]], err=True)
+
+    def _error_json(self, error: FluxmigError | StoppedError) -> dict[str, Any]:
         match error.report:
             case RollbackReport() as report:
                 return render.error_json(self.command, error, render.rollback_json(report, self.command))
@@ -288,7 +315,10 @@ def _write_json(document: dict[str, Any]) -> None:
     write(text)
 
 
-def _error_lines(error: FluxmigError) -> list[render.Line]:
+def _error_lines(error: FluxmigError | StoppedError) -> list[render.Line]:
+    if isinstance(error, StoppedError):
+        way_out = f": {error.remedy}" if error.remedy else ""
+        return [[(error.message, "red"), (way_out, "")]]
     first, *rest = str(error).split("\n")
     return [[("error: ", "red"), (first, "bold")], *([(line, "")] for line in rest)]
 

@@ -11,18 +11,21 @@ FluxmigError                     1
 └── RollbackError                1  a down script failed, or is not there; or there is nothing to take back
 ```
 
+`StoppedError`, of a signal to the command line, stands outside: it is a KeyboardInterrupt.
+
 `str(error)` is complete for a person: what happened, where, and the way out, if there is one. The
 driver's own error is the `__cause__`.
 """
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fluxmig.model import Failure, FileProblem, Report, RollbackReport, StepResult
+    from fluxmig.model import Failure, FileProblem, Report, RollbackReport, Session, StepResult
 
 __all__ = [
     "ConfigError",
@@ -98,15 +101,45 @@ class LedgerError(FluxmigError):
 
 
 class LockTimeoutError(FluxmigError):
-    """Another runner held the lock for longer than one was ready to wait."""
+    """Another runner held the lock for longer than one was ready to wait.
+
+    Attributes:
+        holder: Who has it, where that is known.
+    """
 
     exit_code = 5
 
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str | None = None,
+        report: Report | RollbackReport | None = None,
+        holder: Session | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy, report=report)
+        self.holder = holder
+
 
 class DatabaseConnectionError(FluxmigError):
-    """No connection could be had, or it was lost on the way."""
+    """No connection could be had, or it was lost on the way.
+
+    Attributes:
+        in_doubt: Whether it was lost at a commit, so that only the ledger can tell whether that was made.
+    """
 
     exit_code = 6
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str | None = None,
+        report: Report | RollbackReport | None = None,
+        in_doubt: bool = False,
+    ) -> None:
+        super().__init__(message, remedy=remedy, report=report)
+        self.in_doubt = in_doubt
 
 
 class MigrationFailedError(FluxmigError):
@@ -150,6 +183,25 @@ class RollbackError(FluxmigError):
     ) -> None:
         super().__init__(message, remedy=remedy, report=report)
         self.names, self.failure = tuple(names), failure
+
+
+class StoppedError(KeyboardInterrupt):
+    """A signal has ended what was being done. No `except Exception` holds it up.
+
+    Attributes:
+        message: Which signal.
+        remedy: What to do about it, or None.
+        exit_code: 128 and the signal's number, as shells have it.
+        report: As that of a `FluxmigError`.
+    """
+
+    def __init__(self, number: int) -> None:
+        name = signal.Signals(number).name
+        self.message = f"interrupted by {name}"
+        self.exit_code = 128 + number
+        self.remedy: str | None = None
+        self.report: Report | RollbackReport | None = None
+        super().__init__(name)
 
 
 def _restore(kind: type[FluxmigError], args: tuple[Any, ...], fields: dict[str, Any]) -> FluxmigError:

@@ -25,6 +25,7 @@ from fluxmig.model import (
     StepResult,
 )
 from fluxmig.objects import effects
+from fluxmig.patience import Patience
 from fluxmig.script import resumed, session_statements
 from fluxmig.sending import RefusedError, failure, raise_if_lost, send_script, send_statement
 from fluxmig.stepwise import AlreadyThereError, Stepwise, half_way
@@ -52,6 +53,7 @@ class Executor:
         ledger: Where to record.
         lock: What keeps other runners out.
         on_duplicate: What to do when an object is already there, where the file says nothing.
+        patience: With those who hold a script up.
         attempted: The scripts that an earlier attempt has begun without a transaction. What such a one finds
             there already is its own leftover, and no duplicate.
         on_notice: Called with what the server says while a script runs.
@@ -63,6 +65,7 @@ class Executor:
     ledger: Ledger
     lock: Lock
     on_duplicate: OnDuplicate = OnDuplicate.MARK
+    patience: Patience = field(default_factory=Patience)
     attempted: frozenset[str] = frozenset()
     on_notice: Callable[[Notice], None] | None = None
     causes: dict[str, BaseException | None] = field(default_factory=dict)
@@ -125,6 +128,12 @@ class Executor:
         with suppress(SQLAlchemyError), self.dialect.transaction(self.bind) as connection:
             self.ledger.log(connection, entry, checksum=script.checksum, duration_ms=_ms_since(started))
 
+    def log_interruption(self, script: Script, started: float, signal: str) -> None:
+        """Likewise that a signal has ended the attempt."""
+        entry = LogEntry(Event.INTERRUPTED, script.path.name, signal or None)
+        with suppress(SQLAlchemyError), self.dialect.transaction(self.bind) as connection:
+            self.ledger.log(connection, entry, checksum=script.checksum, duration_ms=_ms_since(started))
+
     def prepare(self) -> str | None:
         """Creates the ledger and the log where they are missing, unless a script brings them.
 
@@ -160,11 +169,12 @@ class Executor:
         """
         self._notices.clear()
         self._skipped.clear()
+        self.patience.begin()
         policy = OnDuplicate.FAIL if present else script.on_duplicate or self.on_duplicate
         try:
             try:
                 if script.mode is Mode.TRANSACTION:
-                    self._run_in_transaction(script, finish, present=present)
+                    self._try(script, finish, present=present)
                 else:
                     completing = policy is OnDuplicate.COMPLETE
                     self._run_without(script, finish, present=present, completing=completing)
@@ -172,8 +182,7 @@ class Executor:
                 if not self._is_duplicate(refused):
                     raise
                 if policy is OnDuplicate.COMPLETE and script.mode is Mode.TRANSACTION:
-                    self._notices.clear()
-                    self._run_in_transaction(script, finish, present=present, completing=True)
+                    self._try(script, finish, present=present, completing=True)
                 elif policy in {OnDuplicate.MARK, OnDuplicate.VERIFY} and self._has_not_begun(
                     script, refused
                 ):
@@ -187,7 +196,31 @@ class Executor:
             self.log_failure(script, why, started)
             self.causes[script.name] = refused.__cause__
             return replace(self._result(script, Outcome.FAILED, started), failure=why)
+        except KeyboardInterrupt as error:
+            self.log_interruption(script, started, str(error))
+            raise
         return self._result(script, Outcome.APPLIED, started)
+
+    def _try(
+        self,
+        script: Script,
+        finish: Callable[[Connection], None],
+        *,
+        present: bool,
+        completing: bool = False,
+    ) -> None:
+        """Runs a script in a transaction, as often as patience lasts with those who hold it up."""
+
+        def attempt() -> None:
+            self._notices.clear()
+            self._skipped.clear()
+            self._run_in_transaction(script, finish, present=present, completing=completing)
+
+        self.patience.run(self.dialect, attempt, is_own=self._has_own_transactions)
+
+    @property
+    def _has_own_transactions(self) -> bool:
+        return isinstance(self.bind, Engine) or not self.bind.in_transaction()
 
     def _run_in_transaction(
         self,
@@ -199,14 +232,23 @@ class Executor:
     ) -> None:
         phase, state = "before the script", None
         try:
-            with self.lock.transaction(script.characteristics) as connection:
+            is_own = self._has_own_transactions
+
+            def expect(connection: Connection) -> None:
                 if self.ledger.has(connection, script.name) is not present:
                     raise AlreadyThereError
+
+            with self.lock.transaction(script.characteristics, meanwhile=expect) as connection:
+                expect(connection)
                 if script.done:
                     script = self._fresh(connection, script)
                 phase = "script"
                 try:
-                    with self._listening(connection, script), self._same_session(connection, script) as state:
+                    with (
+                        self._listening(connection, script),
+                        self._same_session(connection, script) as state,
+                        self.patience.limited(self.dialect, connection, script, is_own=is_own),
+                    ):
                         self._set_session_again(connection, script)
                         if completing:
                             skipping = self._skipping(script)
@@ -240,19 +282,27 @@ class Executor:
         self, script: Script, finish: Callable[[Connection], None], *, present: bool, completing: bool
     ) -> None:
         state = None
+
+        def expect(connection: Connection) -> None:
+            if self.ledger.has(connection, script.name) is not present:
+                raise AlreadyThereError
+
         with self.dialect.autocommit(self.bind) as connection:
-            self.lock.take_session(connection)
+            self.lock.take_session(connection, meanwhile=expect)
             try:
                 with self.dialect.atomic(connection):
-                    if self.ledger.has(connection, script.name) is not present:
-                        raise AlreadyThereError
+                    expect(connection)
                     script = self._fresh(connection, script)
                     first = script.done + 1
                     started = LogEntry(
                         Event.STARTED, script.path.name, script.without, statement_number=first
                     )
                     self.ledger.log(connection, started, checksum=script.checksum)
-                with self._listening(connection, script), self._same_session(connection, script) as state:
+                with (
+                    self._listening(connection, script),
+                    self._same_session(connection, script) as state,
+                    self.patience.limited(self.dialect, connection, script, is_own=False),
+                ):
                     try:
                         self._set_session_again(connection, script)
                     except RefusedError as refused:
@@ -264,8 +314,7 @@ class Executor:
                     while not steps.run():
                         steps = replace(steps, script=self._fresh(connection, script))
                 with self.dialect.atomic(connection):
-                    if self.ledger.has(connection, script.name) is not present:
-                        raise AlreadyThereError
+                    expect(connection)
                     finish(connection)
             except DBAPIError as error:
                 raise_if_lost(self.dialect, error, script)
@@ -353,8 +402,10 @@ class Executor:
         return not refused.failure.done and script.path.name not in self.attempted
 
     def _with_remedy(self, refused: RefusedError) -> Failure:
-        """The failure; of a dump that makes a ledger where there is one, with the way out."""
+        """The failure, with the way out where only fluxmig can know it."""
         table = self.ledger.table.name
+        if self.dialect.is_held_up(refused.server):
+            return self.patience.explained(refused.failure)
         if not self.dialect.is_duplicate(refused.server) or self._is_duplicate(refused):
             return refused.failure
         remedy = f"it is fluxmig's own: dump without it, by pg_dump --exclude-table '{table}*'"
@@ -433,6 +484,7 @@ class Executor:
             len(script.statements),
             reason=script.reason,
             resumed_at=script.done + 1,
+            tries=self.patience.tries,
             skipped=tuple(self._skipped),
             notices=tuple(self._notices),
         )

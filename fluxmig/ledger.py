@@ -304,8 +304,8 @@ class Ledger:
     def _last_events(self, connection: Connection, *, exists: bool) -> dict[str, LogEntry]:
         """The newest row of each migration, of those that tell what it is.
 
-        Not `accepted`, which leaves a marked one marked; nor the failure of one that the ledger has, which is
-        that of an attempt to redo it and left it as it was.
+        Not `accepted`, which leaves a marked one marked; nor the failure or the interruption of one that the
+        ledger has, which is that of an attempt to redo it and left it as it was.
 
         Args:
             connection: Where to read.
@@ -315,7 +315,8 @@ class Ledger:
         tells = log.event != Event.ACCEPTED.value
         if exists:
             applied = select(self.table.c.migration_name)
-            tells &= (log.event != Event.FAILED.value) | log.migration_name.not_in(applied)
+            in_vain = (Event.FAILED.value, Event.INTERRUPTED.value)
+            tells &= log.event.not_in(in_vain) | log.migration_name.not_in(applied)
         newest = select(func.max(log.id)).where(tells)
         rows = connection.execute(
             self._select_entries().where(log.id.in_(newest.group_by(log.migration_name)))

@@ -10,18 +10,24 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig.errors import LockTimeoutError
+from fluxmig.model import Wait, WaitReason
+from fluxmig.pauses import growing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection, Engine
 
     from fluxmig.dialects import Dialect
+    from fluxmig.model import Session
 
 __all__ = ["Lock"]
 
-_PAUSE_S = 0.1
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
 """Between two tries."""
+
+_PATIENCE_S = 1.0
+"""How long one waits before one speaks of it: runners that start together pass each other in less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +39,33 @@ class Lock:
         dialect: What its database can do.
         key: Whose it is: runners of different ledgers in one database do not wait for each other.
         wait_s: How long to wait for another runner; 0 is at once.
+        tell: Hears once of each wait that is longer than a moment, on the calling thread.
     """
 
     bind: Engine | Connection
     dialect: Dialect
     key: str
     wait_s: float = 300.0
+    tell: Callable[[Wait], None] | None = None
 
     @contextmanager
-    def transaction(self, characteristics: str | None = None) -> Iterator[Connection]:
+    def transaction(
+        self,
+        characteristics: str | None = None,
+        *,
+        meanwhile: Callable[[Connection], None] | None = None,
+    ) -> Iterator[Connection]:
         """A transaction that has the lock until it ends.
 
         Args:
             characteristics: What is asked of the transaction, `ISOLATION LEVEL SERIALIZABLE` say.
+            meanwhile: Called each time that another runner has the lock, in a transaction without it; what it
+                raises ends the waiting.
 
         Raises:
             LockTimeoutError: Another runner kept it for too long.
         """
-        deadline = time.monotonic() + self.wait_s
+        queue = _Queue(self)
         while True:
             with self.dialect.transaction(self.bind) as connection:
                 if characteristics:
@@ -58,28 +73,67 @@ class Lock:
                 if self.dialect.claim(connection, self.key):
                     yield connection
                     return
-                holder = self._holder_if_late(connection, deadline)
-            self._pause(deadline, holder)
+                queue.look(connection, meanwhile)
+            queue.pause()
 
-    def take_session(self, connection: Connection) -> None:
-        """Takes the lock for a session, until `release_session`; raises as `transaction` does."""
-        deadline = time.monotonic() + self.wait_s
+    def take_session(
+        self, connection: Connection, *, meanwhile: Callable[[Connection], None] | None = None
+    ) -> None:
+        """Takes the lock for a session, until `release_session`; waits and raises as `transaction` does."""
+        queue = _Queue(self)
         while not self.dialect.claim_session(connection, self.key):
-            self._pause(deadline, self._holder_if_late(connection, deadline))
+            queue.look(connection, meanwhile)
+            queue.pause()
 
     def release_session(self, connection: Connection) -> None:
         """Gives it back; the server itself frees the lock of a session that is gone."""
         with suppress(SQLAlchemyError):
             self.dialect.release_session(connection, self.key)
 
-    def _holder_if_late(self, connection: Connection, deadline: float) -> str | None:
-        return self.dialect.lock_holder(connection, self.key) if time.monotonic() >= deadline else None
 
-    def _pause(self, deadline: float, holder: str | None) -> None:
-        left = deadline - time.monotonic()
-        if left <= 0:
+class _Queue:
+    """One wait for the lock."""
+
+    def __init__(self, lock: Lock) -> None:
+        self._lock = lock
+        self._began = time.monotonic()
+        self._pauses = growing(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+        self._holder: Session | None = None
+        self._has_told = False
+
+    def look(self, connection: Connection, meanwhile: Callable[[Connection], None] | None) -> None:
+        """Asks what has to be asked while there is a connection; then `pause` needs none."""
+        if meanwhile:
+            # A connection that is lost, or a file that is busy, is for the next try to find out.
+            with suppress(SQLAlchemyError):
+                meanwhile(connection)
+        if self._left_s <= 0 or self._is_to_be_told:
+            with suppress(SQLAlchemyError):
+                self._holder = self._lock.dialect.lock_holder(connection, self._lock.key)
+
+    def pause(self) -> None:
+        """Waits a moment, or raises `LockTimeoutError`."""
+        if self._left_s <= 0:
             raise LockTimeoutError(
-                f"another runner holds the lock: {holder or 'it is not known which'}",
+                f"another runner holds the lock: {self._who}",
                 remedy="wait for it to finish, or give --wait-lock more seconds",
+                holder=self._holder,
             )
-        time.sleep(min(_PAUSE_S, left))
+        if self._is_to_be_told and self._lock.tell:
+            self._has_told = True
+            sessions = (self._holder,) if self._holder else ()
+            message = f"waiting up to {self._left_s:.0f} s more for another runner's lock: {self._who}"
+            self._lock.tell(Wait(WaitReason.LOCK, message, sessions=sessions))
+        time.sleep(max(0.0, min(next(self._pauses), self._left_s)))
+
+    @property
+    def _left_s(self) -> float:
+        return self._began + self._lock.wait_s - time.monotonic()
+
+    @property
+    def _is_to_be_told(self) -> bool:
+        return not self._has_told and time.monotonic() - self._began >= _PATIENCE_S
+
+    @property
+    def _who(self) -> str:
+        return str(self._holder) if self._holder else "it is not known which"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -28,16 +27,19 @@ from fluxmig.errors import (
     LedgerError,
     MigrationFailedError,
     MigrationFileError,
+    StoppedError,
 )
 from fluxmig.execute import Executor
 from fluxmig.layouts.numbered import Folder
 from fluxmig.ledger import Ledger, Snapshot
 from fluxmig.lock import Lock
+from fluxmig.lookout import Lookout
 from fluxmig.model import (
     AdoptionKind,
     AdoptionReport,
     Event,
     Finding,
+    Limits,
     LogEntry,
     Mending,
     Mode,
@@ -54,8 +56,10 @@ from fluxmig.model import (
     Verification,
 )
 from fluxmig.objects import Created, created
+from fluxmig.patience import Patience
 from fluxmig.preparation import Preparation
 from fluxmig.reversal import redo, take_back
+from fluxmig.running import Run
 from fluxmig.transcript import transcript
 
 if TYPE_CHECKING:
@@ -69,6 +73,7 @@ if TYPE_CHECKING:
         Notice,
         Record,
         StepResult,
+        Wait,
     )
     from fluxmig.objects import Existing
 
@@ -119,7 +124,7 @@ class Migrator:
     Nothing is read before a method is called. Methods say whether they write.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # keywords, and each a decision of the caller
         self,
         bind: Engine | Connection,
         migrations: str | Path = "migrations",
@@ -130,6 +135,12 @@ class Migrator:
         strict: bool = False,
         strict_order: bool = False,
         wait_lock_s: float = 300.0,
+        lock_timeout_s: float | None = None,
+        lock_retries: int = 10,
+        statement_timeout_s: float | None = None,
+        retry_connection_s: float = 0.0,
+        query_text: bool = True,
+        on_wait: Callable[[Wait], None] | None = None,
     ) -> None:
         """Keeps what it is given; touches neither folder nor database.
 
@@ -142,6 +153,16 @@ class Migrator:
             strict: Whether files changed since they were applied stop a run.
             strict_order: Whether pending files that sort before an applied one stop a run.
             wait_lock_s: How many seconds to wait while another runner has the lock; 0 is at once.
+            lock_timeout_s: How many seconds a statement waits for the lock of a table, 0 for ever; by default
+                5, or what the server has set for the session, where that is shorter.
+            lock_retries: How often a migration in a transaction is tried again that was held up so, or by a
+                deadlock or a serialization failure.
+            statement_timeout_s: How many seconds a statement may take, 0 for ever; by default what the server
+                has set.
+            retry_connection_s: How many seconds `run` waits for a server that it has lost the connection to,
+                to go on then; 0 is not to go on. It needs an Engine.
+            query_text: Whether the queries of those who hold a migration up are told.
+            on_wait: Called when one has to wait, and for whom, on the calling thread.
         """
         if not isinstance(bind, Engine | Connection):
             raise ConfigError(
@@ -154,6 +175,10 @@ class Migrator:
         self._on_duplicate = OnDuplicate(on_duplicate)
         self._strict, self._strict_order = strict, strict_order
         self._wait_lock_s = wait_lock_s
+        self._limits, self._lock_retries = Limits(lock_timeout_s, statement_timeout_s), lock_retries
+        self._retry_connection_s = retry_connection_s
+        self._query_text, self._on_wait = query_text, on_wait
+        self._lookout = Lookout()
         self._dialect = dialect_of(bind)
 
     # --- reading ------------------------------------------------------------------------------------------
@@ -205,7 +230,7 @@ class Migrator:
         plan = ready.plan(planner.Selection(to, steps, only, restart), self._refused)
         ledger.is_brought = self._is_brought(plan, ledger, snapshot)
         key = self._executor(ledger, snapshot).lock.key
-        return transcript(plan, ledger, snapshot, self._dialect, self._bind.dialect, key)
+        return transcript(plan, ledger, snapshot, self._dialect, self._bind.dialect, key, self._limits)
 
     def log(self, name: str | None = None) -> tuple[LogEntry, ...]:
         """The rows of the log in the order of writing. Only reads.
@@ -325,50 +350,30 @@ class Migrator:
             LockTimeoutError, DatabaseConnectionError: On the way; what came before stays applied.
                 Of these three, `report` says what that is.
         """
-        started = time.perf_counter()
         folder = layouts.read(self._folder)
-        results: list[StepResult] = []
-        todo: tuple[str, ...] = ()
-        findings: list[Finding] = []
-
-        def report() -> Report:
-            done = {result.name for result in results if result.outcome is not Outcome.FAILED}
-            left = tuple(name for name in todo if name not in done)
-            elapsed_ms = round((time.perf_counter() - started) * 1000)
-            return Report(tuple(results), left, tuple(findings), elapsed_ms)
-
+        run = Run(keep_going, self._retry_connection_s, self._on_wait, on_start, on_step)
         try:
             with self._errors():
                 ledger, snapshot = self._read(folder)
                 ready = self._preparation(folder, snapshot)
                 plan = ready.plan(planner.Selection(to, steps, only, restart), self._refused)
                 self._refuse_inside_a_transaction(plan.scripts)
-                todo = tuple(migration.name for migration in planner.pending(ready.statuses))
-                findings += plan.findings
+                run.pending = tuple(migration.name for migration in planner.pending(ready.statuses))
+                run.findings += plan.findings
                 if not plan.scripts:
-                    return report()
+                    return run.report()
                 executor = self._executor(ledger, snapshot, on_notice)
                 ledger.is_brought = self._is_brought(plan, ledger, snapshot)
-                findings += _without_log(executor)
-                for planned in plan.scripts:
-                    if on_start:
-                        on_start(planned)
-                    if planned.name in plan.restarts:
-                        executor.restart(planned.name)
-                    result = executor.apply(planned)
-                    results.append(result)
-                    if on_step:
-                        on_step(result)
-                    if result.outcome is Outcome.FAILED and not keep_going:
-                        break
-        except FluxmigError as error:
-            error.report = report()
+                run.findings += _without_log(executor)
+                run.go(executor, plan)
+        except (FluxmigError, StoppedError) as error:
+            error.report = run.report()
             raise
-        failures = tuple(result for result in results if result.outcome is Outcome.FAILED)
-        if failures:
+        report = run.report()
+        if failures := report.having(Outcome.FAILED):
             cause = executor.causes.get(failures[0].name)
-            raise MigrationFailedError(report=report(), failures=failures) from cause
-        return report()
+            raise MigrationFailedError(report=report, failures=failures) from cause
+        return report
 
     def rollback(
         self,
@@ -420,15 +425,16 @@ class Migrator:
                     return report()
                 executor = self._executor(ledger, snapshot, on_notice)
                 findings += _without_log(executor)
-                for name, script in zip(planned.names, scripts, strict=True):
-                    result = take_back(executor, name, script)
-                    if result is None:
-                        findings.append(_overtaken(name))
-                        continue
-                    results.append(result)
-                    if on_step:
-                        on_step(result)
-        except FluxmigError as error:
+                with executor.patience.lookout:
+                    for name, script in zip(planned.names, scripts, strict=True):
+                        result = take_back(executor, name, script)
+                        if result is None:
+                            findings.append(_overtaken(name))
+                            continue
+                        results.append(result)
+                        if on_step:
+                            on_step(result)
+        except (FluxmigError, StoppedError) as error:
             error.report = report()
             raise
         return report()
@@ -463,11 +469,19 @@ class Migrator:
                 findings += plan.findings
                 executor = self._executor(ledger, snapshot, on_notice)
                 findings += _without_log(executor)
-                report = redo(executor, plan)
+                with executor.patience.lookout:
+                    report = redo(executor, plan)
         except FluxmigError as error:
             error.report = replace(error.report or RollbackReport(), findings=tuple(findings))
             raise
         return replace(report, findings=tuple(findings))
+
+    def interrupt(self) -> None:
+        """Ends the statement that another thread of this process is waiting for, if the driver can.
+
+        For a signal's sake: the psycopg driver hears of one by itself, and SQLite's does not.
+        """
+        self._lookout.interrupt()
 
     # --- what the ledger says -----------------------------------------------------------------------------
     #
@@ -676,9 +690,27 @@ class Migrator:
     def _executor(
         self, ledger: Ledger, snapshot: Snapshot, on_notice: Callable[[Notice], None] | None = None
     ) -> Executor:
-        lock = Lock(self._bind, self._dialect, f"fluxmig:{ledger.table.fullname}", self._wait_lock_s)
-        attempted = frozenset(snapshot.progress)
-        return Executor(self._bind, self._dialect, ledger, lock, self._on_duplicate, attempted, on_notice)
+        key = f"fluxmig:{ledger.table.fullname}"
+        return Executor(
+            self._bind,
+            self._dialect,
+            ledger,
+            Lock(self._bind, self._dialect, key, self._wait_lock_s, self._on_wait),
+            self._on_duplicate,
+            self._patience(),
+            attempted=frozenset(snapshot.progress),
+            on_notice=on_notice,
+        )
+
+    def _patience(self) -> Patience:
+        self._lookout = Lookout()
+        return Patience(
+            self._limits,
+            self._lock_retries,
+            shows_queries=self._query_text,
+            tell=self._on_wait,
+            lookout=self._lookout,
+        )
 
     def _refuse_inside_a_transaction(self, scripts: Iterable[Script]) -> None:
         """Raises `ConfigError` before anything runs, where a script cannot run on the caller's connection."""

@@ -30,6 +30,7 @@ __all__ = [
     "Failure",
     "FileProblem",
     "Finding",
+    "Limits",
     "LogEntry",
     "Lost",
     "Mending",
@@ -48,12 +49,15 @@ __all__ = [
     "RollbackReport",
     "RollbackResult",
     "Script",
+    "Session",
     "Settlement",
     "State",
     "Statement",
     "Statements",
     "StepResult",
     "Verification",
+    "Wait",
+    "WaitReason",
 ]
 
 
@@ -225,6 +229,20 @@ class Statements(Sequence[Statement]):
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a statement may keep others waiting, in seconds; 0 is for ever.
+
+    Attributes:
+        lock_timeout_s: How long it waits for the lock of a table; those who come after it wait behind it.
+            None is 5, or what the session has set, where that is shorter.
+        statement_timeout_s: How long it may take. None is what the session has set.
+    """
+
+    lock_timeout_s: float | None = None
+    statement_timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
     """A file made ready to run: split, classified, and found to be runnable.
 
@@ -244,6 +262,7 @@ class Script:
         done: How many of its statements an earlier attempt has done; this one begins behind them.
         interrupted: Whether that attempt ended without a word, so that the next statement may be done, too.
         on_duplicate: What the file says to do when an object is already there; None where it says nothing.
+        limits: What the file says of time-outs.
         warnings: What a person should know of the file, beside.
     """
 
@@ -260,6 +279,7 @@ class Script:
     done: int = 0
     interrupted: bool = False
     on_duplicate: OnDuplicate | None = None
+    limits: Limits = Limits()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -300,14 +320,16 @@ class Record:
 class Event(StrEnum):
     """What a row of the log tells.
 
-    The second three are those of a script without a transaction, the last six those of a person: the record
-    was removed, or added without running anything, or added since all objects are there; an edited file was
-    taken for the right one; a marked, failed or partial migration was settled; a record got another name.
+    An interrupted attempt was ended by a signal. The three behind it are those of a script without a
+    transaction, the last six those of a person: the record was removed, or added without running anything, or
+    added since all objects are there; an edited file was taken for the right one; a marked, failed or partial
+    migration was settled; a record got another name.
     """
 
     APPLIED = "applied"
     MARKED = "marked"
     FAILED = "failed"
+    INTERRUPTED = "interrupted"
     STARTED = "started"
     PROGRESS = "progress"
     RESTARTED = "restarted"
@@ -619,6 +641,62 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """Somebody's session on the server: who has the runner's lock, or holds up a statement.
+
+    Attributes:
+        pid: Its process on the server.
+        user: The login; None where it may not be seen.
+        application: The name that the client gave itself, or None.
+        host: The client's address; `local` for a socket.
+        since: When it connected; or, where there is a state, since when it is in it.
+        state: What it is doing: `active`, `idle in transaction` and the like; None where that was not asked.
+        query: The beginning of its last statement in one line, or None.
+    """
+
+    pid: int
+    user: str | None = None
+    application: str | None = None
+    host: str | None = None
+    since: str | None = None
+    state: str | None = None
+    query: str | None = None
+
+    def __str__(self) -> str:
+        name = (self.application or "(unnamed)") if self.user else None
+        named = (("user", self.user), ("application", name), ("host", self.host))
+        since = (self.state or "connected", f"since {self.since}") if self.since else (self.state, "")
+        parts = [f"{word} {value}".strip() for word, value in (*named, since) if word and value is not None]
+        text = ", ".join([f"process {self.pid}", *parts])
+        return f"{text}: {self.query}" if self.query else text
+
+
+class WaitReason(StrEnum):
+    """What fluxmig waits for: another runner's lock; a better moment to try a migration again; a server."""
+
+    LOCK = "lock"
+    RETRY = "retry"
+    CONNECTION = "connection"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """That fluxmig waits, and for what.
+
+    Attributes:
+        reason: Which kind of waiting.
+        message: In one line, for people.
+        name: The migration, or None where it is for all.
+        sessions: Who is in the way, as far as it is known.
+    """
+
+    reason: WaitReason
+    message: str
+    name: str | None = None
+    sessions: tuple[Session, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """A statement that did not take effect, since its migration was marked.
 
@@ -658,6 +736,7 @@ class StepResult:
         skipped: The statements whose object was there already, in a migration completed without them.
         reason: Why it ran without a transaction, or None.
         resumed_at: The statement it began with, where an earlier attempt had done those before; else 1.
+        tries: How many it took: more than one where others held it up, or it was lost on the way.
         notices: What was said meanwhile, in order.
     """
 
@@ -671,6 +750,7 @@ class StepResult:
     skipped: tuple[Statement, ...] = ()
     reason: str | None = None
     resumed_at: int = 1
+    tries: int = 1
     notices: tuple[Notice, ...] = ()
 
     @property

@@ -16,7 +16,7 @@ from fluxmig.model import AdoptionKind, Condition, Event, Mode, Outcome, State, 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from fluxmig.errors import FluxmigError
+    from fluxmig.errors import FluxmigError, StoppedError
     from fluxmig.model import (
         Adoption,
         AdoptionReport,
@@ -304,6 +304,7 @@ def _step_json(result: StepResult) -> dict[str, Any]:
         "reason": result.reason,
         "statements": result.statements,
         "resumed_at": result.resumed_at,
+        "tries": result.tries,
         "failure": _failure_json(result.failure) if result.failure else None,
         "lost_statements": [
             {
@@ -743,7 +744,9 @@ def finding_lines(finding: Finding, label: str = "warning", style: str = _ODD) -
     return lines
 
 
-def error_json(command: str, error: FluxmigError, report: dict[str, Any] | None = None) -> dict[str, Any]:
+def error_json(
+    command: str, error: FluxmigError | StoppedError, report: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """An error, with what had been done before it."""
     fields: dict[str, Any] = {
         "type": type(error).__name__,

@@ -16,7 +16,7 @@ from fluxmig import sql
 from fluxmig.content import with_lf
 from fluxmig.errors import LedgerError
 from fluxmig.excerpt import excerpt
-from fluxmig.model import FileProblem, Finding, Mode, OnDuplicate, Script
+from fluxmig.model import FileProblem, Finding, Limits, Mode, OnDuplicate, Script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,10 +36,14 @@ _PLAIN = frozenset({b"INSERT", b"UPDATE", b"DELETE", b"SELECT", b"WITH", b"VALUE
 _NO_SESSION_VERBS = frozenset({b"INSERT", b"UPDATE", b"DELETE", b"COPY", b"COMMENT", b"GRANT", b"REVOKE"})
 
 _DIRECTIVE = re.compile(rb"--[ \t]*(?i:fluxmig:)[ \t]*(?P<text>[^\r\n]*)")
+_TIMEOUTS = ("lock-timeout", "statement-timeout")
 _DIRECTIVES = (
     *(mode.value for mode in Mode),
     *(f"on-duplicate={policy.value}" for policy in OnDuplicate),
+    *(f"{timeout}=30s" for timeout in _TIMEOUTS),
 )
+_UNITS_S = {"ms": 0.001, "s": 1, "min": 60, "h": 3600}
+_DURATION = re.compile(rf"(?P<number>\d+(?:\.\d+)?)(?P<unit>{'|'.join(_UNITS_S)})|0")
 _NOISE = frozenset({"WORK", "TRANSACTION"})
 _KINDS = frozenset({"DEFERRED", "IMMEDIATE", "EXCLUSIVE"})
 """SQLite: lang_transaction.html. Ours is an immediate one in any case."""
@@ -56,6 +60,7 @@ class _Directives(NamedTuple):
 
     mode: Mode | None
     on_duplicate: OnDuplicate | None
+    limits: Limits
 
 
 class _Opening(NamedTuple):
@@ -107,7 +112,15 @@ def prepare(
     if isinstance(directives, FileProblem):
         return directives
     warnings = _late_directives(statements, rules)
-    script = Script(name, path, checksum, statements, on_duplicate=directives.on_duplicate, warnings=warnings)
+    script = Script(
+        name,
+        path,
+        checksum,
+        statements,
+        on_duplicate=directives.on_duplicate,
+        limits=directives.limits,
+        warnings=warnings,
+    )
     try:
         _refuse_output(openings if rules.psql else ())
         return _classified(script, directives.mode, openings, rules, no_transaction_reason)
@@ -273,18 +286,29 @@ def _directives(path: Path, source: bytes, head_end: int, rules: sql.Rules) -> _
         if not _counts(match, 0, rules):
             continue
         word = re.sub(r"\s*=\s*", "=", match["text"].decode().strip())
-        if word not in _DIRECTIVES:
+        key, _, value = word.rpartition("=")
+        if key in _TIMEOUTS:
+            if not _DURATION.fullmatch(value):
+                message = f"{value!r} is no time for {key}"
+                remedy = f"write a number and ms, s, min or h: `-- fluxmig: {key}=30s`; 0 is for ever"
+                return _problem(path, source, match.start("text"), message, remedy)
+        elif word not in _DIRECTIVES:
             near = difflib.get_close_matches(word.lower(), _DIRECTIVES, n=1)
             remedy = (
                 f"did you mean `-- fluxmig: {near[0]}`?" if near else f"known are {', '.join(_DIRECTIVES)}"
             )
             return _problem(path, source, match.start("text"), f"unknown directive {word!r}", remedy)
-        key, _, value = word.rpartition("=")
         if found.setdefault(key, value) != value:
             message = f"{word} contradicts {key}{'=' if key else ''}{found[key]}"
             return _problem(path, source, match.start("text"), message, "keep one of the two")
     mode, policy = found.get(""), found.get("on-duplicate")
-    return _Directives(Mode(mode) if mode else None, OnDuplicate(policy) if policy else None)
+    limits = Limits(*(_seconds(found[timeout]) if timeout in found else None for timeout in _TIMEOUTS))
+    return _Directives(Mode(mode) if mode else None, OnDuplicate(policy) if policy else None, limits)
+
+
+def _seconds(duration: str) -> float:
+    match = _DURATION.fullmatch(duration)
+    return float(match["number"]) * _UNITS_S[match["unit"]] if match and match["number"] else 0.0
 
 
 def _late_directives(statements: Statements, rules: sql.Rules) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from fluxmig.excerpt import visible
 from fluxmig.model import Event, LogEntry, Mode
+from fluxmig.patience import limits_of
 from fluxmig.script import Digest, holds_progress, messages, session_statements, units
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from fluxmig.dialects import Dialect
     from fluxmig.ledger import Ledger, Snapshot
-    from fluxmig.model import Plan, Script
+    from fluxmig.model import Limits, Plan, Script
 
 __all__ = ["transcript"]
 
@@ -28,7 +29,13 @@ _PIECE = 2**20
 
 
 def transcript(
-    plan: Plan, ledger: Ledger, snapshot: Snapshot, dialect: Dialect, driver: Driver, key: str
+    plan: Plan,
+    ledger: Ledger,
+    snapshot: Snapshot,
+    dialect: Dialect,
+    driver: Driver,
+    key: str,
+    limits: Limits,
 ) -> Iterator[str]:
     """The SQL in pieces, each a line or more: the scripts as written, with what fluxmig sends around them.
 
@@ -44,8 +51,9 @@ def transcript(
         dialect: What the database can do.
         driver: SQLAlchemy's dialect, of an engine that has connected.
         key: The lock's.
+        limits: The time-outs of statements.
     """
-    by_hand = _ByHand(ledger, dialect, driver, key)
+    by_hand = _ByHand(ledger, dialect, driver, key, limits)
     yield dialect.shell_head
     for finding in plan.findings:
         yield from (_comment(f"warning: {finding.message}"), _comment(finding.remedy or ""))
@@ -66,8 +74,9 @@ def transcript(
 class _ByHand:
     """One database's way of putting things."""
 
-    def __init__(self, ledger: Ledger, dialect: Dialect, driver: Driver, key: str) -> None:
-        self._ledger, self._dialect, self._driver, self._key = ledger, dialect, driver, key
+    def __init__(self, ledger: Ledger, dialect: Dialect, driver: Driver, key: str, limits: Limits) -> None:
+        self._ledger, self._dialect, self._driver = ledger, dialect, driver
+        self._key, self._limits = key, limits
         self._are_there = not ledger.is_brought
 
     def script(self, script: Script, *, restarts: bool) -> Iterator[str]:
@@ -81,12 +90,15 @@ class _ByHand:
             if script.characteristics:
                 yield f"SET TRANSACTION {script.characteristics};\n"
             yield self._dialect.claim_sql(self._key, session=False)
+            yield self._dialect.limit_sql(limits_of(script, self._limits), session=False)
             yield from self._session_again(script)
             yield from self._whole(script)
             yield from self._end(script)
             yield "COMMIT;\n"
         else:
             yield self._dialect.claim_sql(self._key, session=True)
+            limit = self._dialect.limit_sql(limits_of(script, self._limits), session=True)
+            yield limit
             yield from self._session_again(script)
             yield from self._units(script)
             yield f"{self._dialect.begin_sql};\n"

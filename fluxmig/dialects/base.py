@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,10 +26,24 @@ if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.sql.functions import FunctionElement
 
-    from fluxmig.model import Script, Statement
+    from fluxmig.model import Limits, Script, Session, Statement
     from fluxmig.objects import Created, Presence
 
-__all__ = ["Dialect", "Heard", "ServerError", "UnsoundError", "escape", "identifier", "quoted", "send_as_is"]
+__all__ = [
+    "LOCK_TIMEOUT_S",
+    "Dialect",
+    "Heard",
+    "Onlooker",
+    "ServerError",
+    "UnsoundError",
+    "escape",
+    "identifier",
+    "quoted",
+]
+__all__ += ["send_as_is"]
+
+LOCK_TIMEOUT_S = 5.0
+"""How long a statement waits for a table's lock where nobody says otherwise."""
 
 Heard = dict[str, Any]
 """What the server says beside its results: severity, message, code, detail and hint."""
@@ -79,6 +93,16 @@ class UnsoundError(Exception):
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
         self.message, self.remedy = message, remedy
+
+
+class Onlooker(Protocol):
+    """A second session that tells who holds up the first; used by one thread alone."""
+
+    def blockers(self) -> tuple[Session, ...]:
+        """Who is in the way right now; nobody, where the first session does not wait. Only reads."""
+
+    def close(self) -> None:
+        """Ends the second session, if it was needed."""
 
 
 def escape(script: str) -> str:
@@ -306,8 +330,34 @@ class Dialect:
         """What gives the session's lock back by hand."""
         return ""
 
-    def lock_holder(self, connection: Connection, key: str) -> str | None:
-        """Who holds the runner's lock, for people."""
+    def lock_holder(self, connection: Connection, key: str) -> Session | None:
+        """Who holds the runner's lock."""
+        return None
+
+    # --- time-outs ----------------------------------------------------------------------------------------
+
+    def limit(self, connection: Connection, limits: Limits) -> None:
+        """Sets the time-outs of a transaction, until its end."""
+
+    @contextmanager
+    def limited(self, connection: Connection, limits: Limits, *, session: bool) -> Iterator[None]:
+        """Sets the time-outs for as long as it lasts: of a session, or of a transaction that goes on."""
+        yield
+
+    def limit_sql(self, limits: Limits, *, session: bool) -> str:
+        """What sets the time-outs by hand, for the transaction or the session."""
+        return ""
+
+    def is_held_up(self, error: ServerError) -> bool:
+        """Whether others were in the way, so that the same may do at another time."""
+        return False
+
+    def interrupter(self, connection: Connection) -> Callable[[], None] | None:
+        """What ends a statement of this connection from another thread; None where a signal does."""
+        return None
+
+    def onlooker(self, connection: Connection) -> Onlooker | None:
+        """What can tell, on another thread, who holds this session up; None where that cannot be told."""
         return None
 
     # --- errors -------------------------------------------------------------------------------------------

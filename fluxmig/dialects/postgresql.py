@@ -10,21 +10,27 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sqlalchemy import Engine, bindparam, func, select, text
 
 from fluxmig import sql
-from fluxmig.dialects import existing, postgresql_index, postgresql_session, psycopg_driver
+from fluxmig.dialects import (
+    existing,
+    postgresql_index,
+    postgresql_limits,
+    postgresql_session,
+    psycopg_driver,
+)
 from fluxmig.dialects.base import Dialect, ServerError, UnsoundError, identifier, quoted
-from fluxmig.model import DatabaseInfo
+from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Connection, Table, TextClause
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.sql.functions import FunctionElement
 
-    from fluxmig.dialects.base import Heard
+    from fluxmig.dialects.base import Heard, Onlooker
     from fluxmig.dialects.postgresql_session import SessionState
-    from fluxmig.model import Script, Statement
+    from fluxmig.model import Limits, Script, Statement
     from fluxmig.objects import Created, Presence
 
 __all__ = ["PostgreSQL"]
@@ -88,6 +94,13 @@ _INFO = text(
     "SELECT current_setting('server_version'), current_database(), current_user, now()::text,"
     " (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid())"
 )
+# pg_backend_pid is asked along: behind a pooler the driver has another number, of the pooler's making.
+_CLAIM = text("SELECT pg_catalog.pg_try_advisory_xact_lock(:key), pg_catalog.pg_backend_pid()")
+_CLAIM_SESSION = text("SELECT pg_catalog.pg_try_advisory_lock(:key), pg_catalog.pg_backend_pid()")
+_BACKEND = "fluxmig: the server's process"
+"""Where a claim leaves the process's number, in `Connection.info`."""
+_HELD_UP = frozenset({"55P03", "40P01", "40001"})
+"""Appendix A: lock_not_available, deadlock_detected, serialization_failure."""
 # classid and objid hold the key's halves (52.12 pg_locks); objsubid 1 says that it is one bigint.
 _HOLDER = text(
     "SELECT pid, usename, application_name, coalesce(host(client_addr), 'local'), backend_start::text"
@@ -242,14 +255,14 @@ class PostgreSQL(Dialect):
 
     def claim(self, connection: Connection, key: str) -> bool:
         """A transaction-level advisory lock (9.28.10): safe behind poolers, gone with the transaction."""
-        return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(_number(key)))))
+        return _claimed(connection, _CLAIM, key)
 
     def claim_session(self, connection: Connection, key: str) -> bool:
         """A session-level advisory lock, never waited for.
 
         A waiter would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for those in turn: a deadlock.
         """
-        return bool(connection.scalar(select(func.pg_try_advisory_lock(_number(key)))))
+        return _claimed(connection, _CLAIM_SESSION, key)
 
     def release_session(self, connection: Connection, key: str) -> None:
         """Gives the session-level lock back."""
@@ -267,14 +280,37 @@ class PostgreSQL(Dialect):
         """In a DO block, since psql would show what a SELECT returns."""
         return f"DO $$ BEGIN PERFORM pg_catalog.pg_advisory_unlock({_number(key)}); END $$;\n"
 
-    def lock_holder(self, connection: Connection, key: str) -> str | None:
+    def lock_holder(self, connection: Connection, key: str) -> Session | None:
         """The holder's process, user, application, host and start."""
         row = connection.execute(_HOLDER, {"key": _number(key)}).first()
-        if row is None:
+        return Session(*row) if row else None
+
+    # --- time-outs ----------------------------------------------------------------------------------------
+
+    def limit(self, connection: Connection, limits: Limits) -> None:
+        """SET LOCAL lock_timeout and statement_timeout (19.11.1)."""
+        postgresql_limits.limit(connection, limits, session=False)
+
+    @contextmanager
+    def limited(self, connection: Connection, limits: Limits, *, session: bool) -> Iterator[None]:
+        """Likewise, or SET, and back again."""
+        with postgresql_limits.limited(connection, limits, session=session):
+            yield
+
+    def limit_sql(self, limits: Limits, *, session: bool) -> str:
+        """By a query, since the default depends on what the session has."""
+        return postgresql_limits.by_hand(limits, session=session)
+
+    def is_held_up(self, error: ServerError) -> bool:
+        """By the code: a lock not had in time, a deadlock, a transaction that cannot be serialized."""
+        return error.code in _HELD_UP
+
+    def onlooker(self, connection: Connection) -> Onlooker | None:
+        """By pg_blocking_pids (9.27.2), in a second session of psycopg's."""
+        pid = connection.info.get(_BACKEND)
+        if pid is None or not _is_psycopg(connection):
             return None
-        pid, user, application, host, since = row
-        name = application or "(unnamed)"
-        return f"process {pid}, user {user}, application {name}, host {host}, connected since {since}"
+        return psycopg_driver.onlooker(connection, pid)
 
     # --- errors -------------------------------------------------------------------------------------------
 
@@ -313,7 +349,10 @@ class PostgreSQL(Dialect):
     @contextmanager
     def guarded(self, connection: Connection, statement: str, tell: Callable[[str], None]) -> Iterator[None]:
         """Around a concurrent index build."""
-        with postgresql_index.guarded(connection, statement, tell):
+        with (
+            postgresql_limits.waiting_for_others(connection, statement),
+            postgresql_index.guarded(connection, statement, tell),
+        ):
             yield
 
     def check(self, connection: Connection, script: Script) -> tuple[Statement, UnsoundError] | None:
@@ -369,6 +408,12 @@ class PostgreSQL(Dialect):
         needed = ("SELECT", "INSERT", "DELETE")
         checks = select(*(func.has_table_privilege(name, privilege) for privilege in needed))
         return all(connection.execute(checks).one())
+
+
+def _claimed(connection: Connection, claim: TextClause, key: str) -> bool:
+    is_mine, pid = connection.execute(claim, {"key": _number(key)}).one()
+    connection.info[_BACKEND] = pid
+    return bool(is_mine)
 
 
 def _number(key: str) -> int:

@@ -10,18 +10,32 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
 from fluxmig.errors import ConfigError
+from fluxmig.model import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import psycopg
     from sqlalchemy import Connection
 
-    from fluxmig.dialects.base import Heard
+    from fluxmig.dialects.base import Heard, Onlooker
 
-__all__ = ["copy", "counting", "is_in_transaction", "listening", "refuse_backslashes", "unprepared"]
+__all__ = ["copy", "counting", "is_in_transaction", "listening", "onlooker", "refuse_backslashes"]
+__all__ += ["unprepared"]
 
 _CHUNK = 2**18
 """Bytes that are given to psycopg at a time."""
+
+_QUERY_CHARACTERS = 100
+
+# Of a session that may not be looked into, state and query are no more than a word of refusal.
+_BLOCKERS = """
+SELECT activity.pid, usename, nullif(application_name, ''), coalesce(pg_catalog.host(client_addr), 'local'),
+    pg_catalog.date_trunc('second', coalesce(state_change, backend_start))::pg_catalog.text,
+    coalesce(state, nullif(backend_type, 'client backend')), query
+FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids(%s)) AS blocking (pid)
+JOIN pg_catalog.pg_stat_activity AS activity USING (pid)
+"""
 
 
 def is_in_transaction(connection: Connection) -> bool:
@@ -138,6 +152,49 @@ def counting(connection: Connection) -> Iterator[None]:
         yield
     finally:
         driver.cursor_factory = factory
+
+
+def onlooker(connection: Connection, pid: int) -> Onlooker:
+    """What tells who holds up the session that has this process on the server.
+
+    By a connection with the same parameters as the driver has, and not by another one of the engine: a pool
+    may be exhausted, or have but one connection to give.
+    """
+    return _Onlooker(_driver(connection), pid)
+
+
+class _Onlooker:
+    """A second connection of psycopg's, made when it is first needed."""
+
+    def __init__(self, driver: Any, pid: int) -> None:
+        self._driver, self._pid = driver, pid
+        self._second: psycopg.Connection | None = None
+
+    def blockers(self) -> tuple[Session, ...]:
+        """Who is in the way right now."""
+        if self._second is None:
+            import psycopg  # noqa: PLC0415  # it is there: the first connection is its
+
+            info = self._driver.info
+            self._second = psycopg.connect(
+                info.dsn, password=info.password, autocommit=True, prepare_threshold=None
+            )
+        rows = self._second.execute(_BLOCKERS, [self._pid]).fetchall()
+        return tuple(
+            Session(pid, user, application, host, since, state, _beginning(query))
+            for pid, user, application, host, since, state, query in rows
+        )
+
+    def close(self) -> None:
+        """Ends it."""
+        if self._second is not None:
+            self._second.close()
+            self._second = None
+
+
+def _beginning(query: str | None) -> str | None:
+    line = " ".join((query or "").split())
+    return line if len(line) <= _QUERY_CHARACTERS else f"{line[: _QUERY_CHARACTERS - 1]}…"
 
 
 def _driver(connection: Connection) -> Any:

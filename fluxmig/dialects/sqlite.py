@@ -17,7 +17,7 @@ from fluxmig.dialects.base import Dialect, ServerError
 from fluxmig.model import DatabaseInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Table
     from sqlalchemy.exc import DBAPIError
@@ -92,19 +92,31 @@ class SQLite(Dialect):
     def claim(self, connection: Connection, key: str) -> bool:
         """`BEGIN IMMEDIATE`: the write lock of the file, now and not at the first write.
 
-        A transaction that the engine's own "begin" listener has opened is a deferred one and still empty.
+        At once, whatever the connection's own patience is: how long to wait is for the caller to say. A
+        transaction that the engine's own "begin" listener has opened is a deferred one and still empty.
         """
         if connection.in_nested_transaction():
             return True
         if _is_open(connection):
             connection.exec_driver_sql("ROLLBACK")
+        patience_ms = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
         try:
+            connection.exec_driver_sql("PRAGMA busy_timeout = 0")
             connection.exec_driver_sql(self.begin_sql)
         except OperationalError as error:
             if self.explain(error).code in {"SQLITE_BUSY", "SQLITE_LOCKED"}:
                 return False
             raise
+        finally:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {patience_ms}")
         return True
+
+    def interrupter(self, connection: Connection) -> Callable[[], None] | None:
+        """sqlite3_interrupt, which other threads may call."""
+        interrupt: Callable[[], None] | None = getattr(
+            connection.connection.driver_connection, "interrupt", None
+        )
+        return interrupt
 
     # --- errors -------------------------------------------------------------------------------------------
 

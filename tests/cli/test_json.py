@@ -47,6 +47,7 @@ def step(name: str, outcome: str = "applied", **more: object) -> dict[str, objec
         "reason": None,
         "statements": 1,
         "resumed_at": 1,
+        "tries": 1,
         "failure": None,
         "lost_statements": [],
         "skipped_statements": [],

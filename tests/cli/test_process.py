@@ -47,9 +47,21 @@ def wait_for(database: Database, sql: str) -> None:
 # --- Ctrl-C -----------------------------------------------------------------------------------------------
 
 
+STOPPED = """
+Still pending:
+{}
+Applied: 1 | Marked: 0 | Failed: 0 | Pending: {} | Time: 0.00s
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("mode", ["", "-- fluxmig: no-transaction\n"])
 def test_interrupt(
-    mode: str, on_postgresql: Cli, write: Callable[..., None], one_postgresql: Database
+    mode: str,
+    number: signal.Signals,
+    on_postgresql: Cli,
+    write: Callable[..., None],
+    one_postgresql: Database,
 ) -> None:
     write({**SLOW, "002_slow.sql": mode + SLOW["002_slow.sql"]})
     with subprocess.Popen(
@@ -61,14 +73,16 @@ def test_interrupt(
             one_postgresql,
             "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()",
         )
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
         out, err = running.communicate(timeout=30)
     assert masked(first) == "  [x] 001_a.sql (0.00s)\n"
-    assert out == ""
-    assert err == "interrupted: `fluxmig status` tells what is applied\n"
-    assert running.returncode == 130
+    assert masked(out) == STOPPED.format("  [ ] 002_slow.sql\n  [ ] 003_c.sql\n", 2)
+    assert err == f"interrupted by {number.name}: run again to go on\n"
+    assert running.returncode == 128 + number
     assert ledger(one_postgresql) == ["001_a.sql"]
     assert ("b" in one_postgresql.tables()) is bool(mode)
+    last = "SELECT event, message FROM schema_migrations_log ORDER BY id DESC LIMIT 1"
+    assert one_postgresql.rows(last) == [("interrupted", number.name)]
 
 
 ERASE = "\r\x1b[2K"
@@ -90,9 +104,10 @@ def test_control_c_in_a_terminal(cli: Cli, write: Callable[..., None], sqlite: D
     write({"001_a.sql": SLOW["001_a.sql"], "002_slow.sql": COUNT})
     shown = terminal("run", "--color", "never", answers=[("002_slow.sql", "\x03")])
     assert shown.code == 130
+    left = STOPPED.format("  [ ] 002_slow.sql\n", 1)
     assert masked(shown.out) == (
         f"  ... 001_a.sql{ERASE}  [x] 001_a.sql (0.00s)\n"
-        f"  ... 002_slow.sql^C{ERASE}interrupted: `fluxmig status` tells what is applied\n"
+        f"  ... 002_slow.sql^C{ERASE}{left}interrupted by SIGINT: run again to go on\n"
     )
     assert ledger(sqlite) == ["001_a.sql"]
 

@@ -181,12 +181,18 @@ def test_yes_on_a_terminal(sqlite: Database) -> None:
 
 
 @pytest.mark.usefixtures("applied")
-@pytest.mark.parametrize(("answer", "end"), [("n\n", "Nothing was changed.\n"), ("\x03", "Aborted!\n")])
-def test_no_on_a_terminal(answer: str, end: str, sqlite: Database) -> None:
+@pytest.mark.parametrize(
+    ("answer", "end", "code"),
+    [
+        ("n\n", "Nothing was changed.\n", 1),
+        ("\x03", "interrupted by SIGINT: nothing was changed\n", 130),
+    ],
+)
+def test_no_on_a_terminal(answer: str, end: str, code: int, sqlite: Database) -> None:
     shown = terminal("redo", "--color", "never", answers=[(QUESTION, answer)])
     assert shown.out.startswith(f"{WOULD}{QUESTION}")
     assert shown.out.endswith(end)
-    assert shown.code == 1
+    assert shown.code == code
     assert not is_redone(sqlite)
 
 

@@ -234,13 +234,17 @@ def test_no_on_a_terminal(answer: str, sqlite: Database) -> None:
 
 
 @pytest.mark.usefixtures("applied")
-@pytest.mark.parametrize("key", ["\x03", "\x04"], ids=["Ctrl-C", "Ctrl-D"])
-def test_leaving_the_question(key: str, sqlite: Database) -> None:
+@pytest.mark.parametrize(
+    ("key", "end", "code"),
+    [("\x03", "interrupted by SIGINT: nothing was changed\n", 130), ("\x04", "Aborted!\n", 1)],
+    ids=["Ctrl-C", "Ctrl-D"],
+)
+def test_leaving_the_question(key: str, end: str, code: int, sqlite: Database) -> None:
     shown = terminal("rollback", "--color", "never", answers=[(QUESTION, key)])
     assert shown.out.startswith(f"{WOULD}{QUESTION}")
-    assert shown.out.endswith("Aborted!\n")
+    assert shown.out.endswith(end)
     assert "Traceback" not in shown.out
-    assert shown.code == 1
+    assert shown.code == code
     assert len(ledger(sqlite)) == 3
 
 

@@ -36,6 +36,11 @@ VALUES: dict[str, tuple[tuple[str, object], tuple[str, object]]] = {
     "keep_going": (("true", True), ("false", False)),
     "wait_s": (("30", 30.0), ("0", 0.0)),
     "wait_lock_s": (("1.5", 1.5), ("2", 2.0)),
+    "lock_timeout_s": (("0", 0.0), ("2.5", 2.5)),
+    "lock_retries": (("0", 0), ("12", 12)),
+    "statement_timeout_s": (("60", 60.0), ("0", 0.0)),
+    "retry_connection_s": (("90", 90.0), ("0", 0.0)),
+    "no_query_text": (("true", True), ("false", False)),
     "production": (("production", True), ("development", False)),
     "postgres_bin": (("pg/bin", Path("pg/bin")), ("/usr/lib/pg", Path("/usr/lib/pg"))),
 }
@@ -133,6 +138,11 @@ def test_the_documented_names() -> None:
         "keep-going": ("FLUXMIG_KEEP_GOING",),
         "wait": ("FLUXMIG_WAIT",),
         "wait-lock": ("FLUXMIG_WAIT_LOCK",),
+        "lock-timeout": ("FLUXMIG_LOCK_TIMEOUT",),
+        "lock-retries": ("FLUXMIG_LOCK_RETRIES",),
+        "statement-timeout": ("FLUXMIG_STATEMENT_TIMEOUT",),
+        "retry-connection": ("FLUXMIG_RETRY_CONNECTION",),
+        "no-query-text": ("FLUXMIG_NO_QUERY_TEXT",),
         "postgres-bin": ("FLUXMIG_POSTGRES_BIN",),
         "production": ("FLUXMIG_ENV", "NODE_ENV"),
     }
@@ -156,6 +166,11 @@ def test_defaults(world: World) -> None:
         keep_going=False,
         wait_s=0.0,
         wait_lock_s=300.0,
+        lock_timeout_s=None,
+        lock_retries=10,
+        statement_timeout_s=None,
+        retry_connection_s=0.0,
+        no_query_text=False,
         production=False,
         postgres_bin=None,
     )
@@ -374,7 +389,8 @@ NAME = "must be a printable name of 1 to 59 bytes"
 CORRECT = "Correct it, or leave it out."
 KEYS = (
     "The keys are: database-url, migrations, table, schema, json, debug, color, on-duplicate, strict, "
-    "strict-order, keep-going, wait, wait-lock, postgres-bin."
+    "strict-order, keep-going, wait, wait-lock, lock-timeout, lock-retries, statement-timeout, "
+    "retry-connection, no-query-text, postgres-bin."
 )
 
 

@@ -538,6 +538,7 @@ REPORT_JSON: dict[str, Any] = {
             "reason": "VACUUM",
             "statements": 3,
             "resumed_at": 2,
+            "tries": 1,
             "failure": None,
             "lost_statements": [],
             "skipped_statements": [],
@@ -560,6 +561,7 @@ REPORT_JSON: dict[str, Any] = {
             "reason": None,
             "statements": 2,
             "resumed_at": 1,
+            "tries": 1,
             "failure": {
                 "file": "migrations/002_b.sql",
                 "line": 1,
@@ -594,6 +596,7 @@ REPORT_JSON: dict[str, Any] = {
             "reason": None,
             "statements": 1,
             "resumed_at": 1,
+            "tries": 1,
             "failure": {
                 "file": "migrations/003_c.sql",
                 "line": None,

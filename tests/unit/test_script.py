@@ -323,7 +323,7 @@ def test_a_reason_in_the_sql_says_more_than_the_directive() -> None:
 
 KNOWN = (
     "known are transaction, no-transaction, on-duplicate=mark, on-duplicate=verify, on-duplicate=complete,"
-    " on-duplicate=fail"
+    " on-duplicate=fail, lock-timeout=30s, statement-timeout=30s"
 )
 
 
