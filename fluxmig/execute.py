@@ -108,6 +108,11 @@ class Executor:
 
         return self._step(script, remove, started, present=True)
 
+    def recorded(self) -> frozenset[str]:
+        """The names that the ledger has by now, without the lock: what is there does not need it."""
+        with self.dialect.reading(self.bind) as connection:
+            return self.ledger.names(connection)
+
     def unrecord(self, name: str) -> bool:
         """Removes a record and touches nothing else; False where it was gone already."""
         with self.lock.transaction() as connection:

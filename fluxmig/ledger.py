@@ -294,6 +294,12 @@ class Ledger:
         column = self.table.c.migration_name
         return connection.execute(select(column).where(column == name)).first() is not None
 
+    def names(self, connection: Connection) -> frozenset[str]:
+        """The names of all that the ledger has."""
+        if self.is_brought:
+            return frozenset()
+        return frozenset(connection.scalars(select(self.table.c.migration_name)))
+
     def _records(self, connection: Connection) -> tuple[Record, ...]:
         records = []
         for row in connection.execute(select(self.table).order_by(self.table.c.id)):

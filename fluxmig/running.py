@@ -10,14 +10,14 @@ from sqlalchemy import Engine, literal, select
 from sqlalchemy.exc import DBAPIError
 
 from fluxmig.errors import DatabaseConnectionError
-from fluxmig.model import Mode, Outcome, Report, Wait, WaitReason
+from fluxmig.model import Mode, Outcome, Report, StepResult, Wait, WaitReason
 from fluxmig.pauses import growing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fluxmig.execute import Executor
-    from fluxmig.model import Finding, Plan, Script, StepResult
+    from fluxmig.model import Finding, Plan, Script
 
 __all__ = ["Run"]
 
@@ -59,13 +59,19 @@ class Run:
         Raises:
             FluxmigError: As `Executor.apply`; `report` tells what was done before.
         """
+        recorded: frozenset[str] = frozenset()
         with executor.patience.lookout:
             for planned in plan.scripts:
                 if self.on_start:
                     self.on_start(planned)
-                if planned.name in plan.restarts:
-                    executor.restart(planned.name)
-                result = self._apply(executor, planned)
+                if planned.name in recorded:
+                    result = StepResult(planned.name, Outcome.SKIPPED, mode=planned.mode)
+                else:
+                    if planned.name in plan.restarts:
+                        executor.restart(planned.name)
+                    result = self._apply(executor, planned)
+                    if result.outcome is Outcome.SKIPPED:  # then others are ahead, and not of this one alone
+                        recorded = executor.recorded()
                 self.results.append(result)
                 if self.on_step:
                     self.on_step(result)
@@ -91,9 +97,8 @@ class Run:
                 result = executor.apply(script)
             except DatabaseConnectionError as error:
                 losses += 1
-                if self.retry_connection_s <= 0 or losses > _LOSSES:
+                if losses > _LOSSES or not self._comes_back(executor, script, error):
                     raise
-                self._await_server(executor, script, error)
                 in_doubt = in_doubt or error.in_doubt or script.mode is Mode.NO_TRANSACTION
                 executor = replace(executor, attempted=executor.attempted | {script.path.name})
             else:
@@ -102,10 +107,10 @@ class Run:
             result = replace(result, outcome=Outcome.APPLIED)
         return replace(result, tries=result.tries + losses)
 
-    def _await_server(self, executor: Executor, script: Script, lost: DatabaseConnectionError) -> None:
-        """Waits until the server answers; raises the error of the loss where it does not in time."""
-        if not isinstance(executor.bind, Engine):
-            raise lost
+    def _comes_back(self, executor: Executor, script: Script, lost: DatabaseConnectionError) -> bool:
+        """Whether the server answers again in time; False at once where one does not wait for it."""
+        if self.retry_connection_s <= 0 or not isinstance(executor.bind, Engine):
+            return False
         deadline = time.monotonic() + self.retry_connection_s
         if self.tell:
             message = f"{lost.message}; waiting up to {self.retry_connection_s:.0f} s for the server"
@@ -117,6 +122,7 @@ class Run:
                     connection.scalar(select(literal(1)))
             except (DBAPIError, OSError):
                 if time.monotonic() >= deadline:
-                    raise lost from None
+                    break
             else:
-                return
+                return True
+        return False
