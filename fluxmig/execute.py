@@ -147,17 +147,26 @@ class Executor:
         """
         if self.ledger.is_brought:
             return None
-        with self.lock.transaction() as connection:
-            self.ledger.create(connection)
+        self._create(self.ledger.create)
         try:
-            with self.lock.transaction() as connection:
-                self.ledger.create_log(connection)
+            self._create(self.ledger.create_log)
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise
             self.ledger.writes_log = False
             return self.dialect.explain(error).message
         return None
+
+    def _create(self, create: Callable[[Connection], None]) -> None:
+        """Creates a table under the lock; without one, another runner may be faster, and then it is there."""
+        try:
+            with self.lock.transaction() as connection:
+                create(connection)
+        except DBAPIError as error:
+            if self.dialect.has_lock or error.connection_invalidated:
+                raise
+            with self.lock.transaction() as connection:
+                create(connection)
 
     # --- one step -----------------------------------------------------------------------------------------
 
@@ -235,7 +244,7 @@ class Executor:
         present: bool,
         completing: bool = False,
     ) -> None:
-        phase, state = "before the script", None
+        phase, state, has_run = "before the script", None, False
         try:
             is_own = self._has_own_transactions
 
@@ -247,6 +256,10 @@ class Executor:
                 expect(connection)
                 if script.done:
                     script = self._fresh(connection, script)
+                if not self.dialect.has_lock and not self.ledger.is_brought:
+                    phase = "when its ledger row was written"
+                    reserve = partial(self.ledger.reserve, checksum=script.checksum, present=present)
+                    reserve(connection, script.name)
                 phase = "script"
                 try:
                     with (
@@ -262,7 +275,7 @@ class Executor:
                         else:
                             send_script(self.dialect, connection, script)
                         self._check(connection, script)
-                    phase = "when its ledger row was written"
+                    phase, has_run = "when its ledger row was written", True
                     finish(connection)
                 finally:
                     if self._is_spoilt(script, state) and not connection.invalidated:
@@ -278,10 +291,12 @@ class Executor:
             if phase.startswith("when") and self._has(script.name) is not present:
                 raise AlreadyThereError from error  # under a snapshot older than the other runner's commit
             server = self.dialect.explain(error)
-            ran = "" if phase == "before the script" else ", after every statement had run"
+            ran = ", after every statement had run" if has_run else ""
             remedy = f"This came {phase}{ran}. Everything is rolled back."
             why = failure(self.dialect, script, server, None, remedy=remedy)
             raise RefusedError(why, server) from error
+        finally:
+            self.ledger.reserved = None
 
     def _run_without(
         self, script: Script, finish: Callable[[Connection], None], *, present: bool, completing: bool

@@ -107,6 +107,7 @@ class Ledger:
         writes_log: Whether events are written to the log; set to False where it cannot be made.
         is_brought: Whether the tables are not there yet, and a script that is about to run makes them itself:
             the dump of a database that had them.
+        reserved: The migration whose row was written, or removed, before its script.
         log_is_old: Whether the log was found without the columns that came later.
     """
 
@@ -132,6 +133,7 @@ class Ledger:
         self._client, self._version = client, version
         self._has_users = current_user is not None
         self.writes_log, self.is_brought, self.log_is_old = True, False, False
+        self.reserved: str | None = None
         metadata = MetaData()
         self.table = Table(
             name,
@@ -384,6 +386,19 @@ class Ledger:
         else:
             self.log_is_old = False
 
+    def reserve(self, connection: Connection, name: str, *, checksum: str, present: bool) -> None:
+        """Writes the row of a migration before its script runs, or removes it, for `record` and `remove`.
+
+        Where a database knows no lock that two runners could agree on, the row is one: the second runner
+        waits for the first one's transaction, or is refused. Those two then write the log, and the duration.
+        """
+        if present:
+            found = connection.execute(delete(self.table).where(self.table.c.migration_name == name))
+            _expect_one(found.rowcount, self.table, name)
+        else:
+            connection.execute(self.record_statement(name, checksum, None))
+        self.reserved = name
+
     def record(
         self,
         connection: Connection,
@@ -406,9 +421,12 @@ class Ledger:
             self.create(connection)
             self.create_log(connection)
             self.is_brought = False
-        statement = self.record_statement(entry.name, checksum, duration_ms)
-        written = connection.execute(statement, execution_options={"preserve_rowcount": True})
-        _expect_one(written.rowcount, self.table, entry.name)
+        if self.reserved == entry.name:
+            self.update(connection, entry.name, {"execution_time_ms": duration_ms})
+        else:
+            statement = self.record_statement(entry.name, checksum, duration_ms)
+            written = connection.execute(statement, execution_options={"preserve_rowcount": True})
+            _expect_one(written.rowcount, self.table, entry.name)
         self.log(connection, entry, checksum=checksum, duration_ms=duration_ms, source=source)
 
     def record_statement(self, name: str, checksum: str, duration_ms: int | None) -> Insert:
@@ -420,8 +438,9 @@ class Ledger:
 
     def remove(self, connection: Connection, entry: LogEntry, *, duration_ms: int | None = None) -> None:
         """Removes the migration from the ledger and adds the event to the log."""
-        found = connection.execute(delete(self.table).where(self.table.c.migration_name == entry.name))
-        _expect_one(found.rowcount, self.table, entry.name)
+        if self.reserved != entry.name:
+            found = connection.execute(delete(self.table).where(self.table.c.migration_name == entry.name))
+            _expect_one(found.rowcount, self.table, entry.name)
         self.log(connection, entry, duration_ms=duration_ms)
 
     def update(self, connection: Connection, name: str, values: Mapping[str, object]) -> None:

@@ -123,6 +123,7 @@ class Dialect:
         duplicates: The codes that mean "this object already exists", with the manual's names for them.
         doubtful_duplicates: Those of these codes that mean other things, too: only the catalog can tell.
         current_user: The expression for the database user, or None where there are no users.
+        has_lock: Whether `claim` keeps other runners out; where not so, the ledger's unique row does.
         has_session_lock: Whether `claim_session` keeps other runners out.
         has_transactional_ddl: Whether what creates and alters can be rolled back.
         begin_sql: What begins a transaction.
@@ -138,6 +139,7 @@ class Dialect:
     duplicates: ClassVar[Mapping[str, str]] = {}
     doubtful_duplicates: ClassVar[frozenset[str]] = frozenset()
     current_user: ClassVar[FunctionElement[str] | None] = None
+    has_lock: ClassVar[bool] = False
     has_session_lock: ClassVar[bool] = False
     has_transactional_ddl: ClassVar[bool] = False
     begin_sql: ClassVar[str] = "BEGIN"

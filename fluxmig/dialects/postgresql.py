@@ -128,6 +128,7 @@ class PostgreSQL(Dialect):
     # Of a second primary key, for one (index.c, index_check_primary_key).
     doubtful_duplicates: ClassVar[frozenset[str]] = frozenset({"42P16"})
     current_user: ClassVar[FunctionElement[str] | None] = func.current_user()
+    has_lock: ClassVar[bool] = True
     has_transactional_ddl: ClassVar[bool] = True
     has_session_lock: ClassVar[bool] = True
     # psql takes the encoding from the server; RESET ALL brings that back. A table whose constraints are still

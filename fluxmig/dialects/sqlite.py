@@ -45,6 +45,7 @@ class SQLite(Dialect):
     name: ClassVar[str] = "sqlite"
     product: ClassVar[str] = "SQLite"
     rules: ClassVar[sql.Rules] = sql.SQLITE
+    has_lock: ClassVar[bool] = True
     has_transactional_ddl: ClassVar[bool] = True
     begin_sql: ClassVar[str] = "BEGIN IMMEDIATE"
     shell_head: ClassVar[str] = ".bail on\n"
