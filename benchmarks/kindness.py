@@ -1,8 +1,8 @@
 """How long an application's queries stand still while a migration waits for a table.
 
 A report holds `accounts` by an open transaction; a migration wants to add a column; the application goes on
-to read. Its reads queue up behind the migration, which queues up behind the report. Measured is the longest of
-them, for `psql` (whose wait has no limit) and for `fluxmig run`, in turn.
+to read. Its reads queue up behind the migration, which queues up behind the report. Measured is the longest
+of them, for `psql` (whose wait has no limit) and for `fluxmig run`, in turn.
 
     python benchmarks/kindness.py [--held SECONDS] [--lock-timeout SECONDS] [--rounds N]
 """
