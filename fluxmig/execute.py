@@ -159,8 +159,11 @@ class Executor:
 
     def _create(self, create: Callable[[Connection], None]) -> None:
         """Creates a table under the lock; without one, another runner may be faster, and then it is there."""
+        is_own = self._has_own_transactions
         try:
             with self.lock.transaction() as connection:
+                if is_own:
+                    self.dialect.limit(connection, self.patience.limits)
                 create(connection)
         except DBAPIError as error:
             if self.dialect.has_lock or error.connection_invalidated:
