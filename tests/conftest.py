@@ -1,7 +1,9 @@
-"""Fixtures: a fresh database on every source, and a folder of migrations."""
+"""Fixtures: a fresh database on every source, and a folder of migrations; and a limit for every clean-up."""
 
 from __future__ import annotations
 
+import faulthandler
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,19 @@ if TYPE_CHECKING:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts its background jobs so, and the processes that tests interrupt would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+STDERR = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[STDERR] = os.dup(2)  # before it is captured
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Begins to count anew: pytest and pytest-timeout stop at a failure, and what hung may hang again."""
+    if limit_s := float(item.config.getini("faulthandler_timeout")):
+        faulthandler.dump_traceback_later(limit_s, exit=True, file=item.config.stash[STDERR])
 
 
 @pytest.fixture(scope="session")

@@ -145,7 +145,7 @@ def test_several_runners_apply_each_migration_once(database: Database, folder: P
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert errors == []
     assert sorted(results) == [f"{n:03}_m.sql" for n in range(1, 9)]
     assert database.scalar(LEDGER) == 8

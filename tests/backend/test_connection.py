@@ -72,6 +72,7 @@ class Door(socketserver.ThreadingTCPServer):
         replies: What the door says by itself to the first clients, one each: an error of PostgreSQL's as
             (SQLSTATE, message), or None to close without a word.
         tls: With what the door speaks TLS; the server behind has none.
+        is_open: Whether it listens, or has done so.
     """
 
     daemon_threads = True
@@ -86,6 +87,7 @@ class Door(socketserver.ThreadingTCPServer):
     ) -> None:
         super().__init__(("127.0.0.1", 0), _Visitor, bind_and_activate=False)
         self.socket_path, self.replies, self.tls = socket_path, list(replies), tls
+        self.is_open = False
         self.server_bind()  # clients are refused until it listens
 
     @property
@@ -94,6 +96,7 @@ class Door(socketserver.ThreadingTCPServer):
 
     def open(self) -> None:
         self.server_activate()
+        self.is_open = True
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -191,7 +194,8 @@ def doors(socket_path: Path) -> Iterator[list[Door]]:
     made: list[Door] = []
     yield made
     for door in made:
-        door.shutdown()
+        if door.is_open:  # else there is no loop to end, and `shutdown` would wait for it for ever
+            door.shutdown()
         door.server_close()
 
 

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An empty working directory, and no variable that fluxmig or libpq would read."""
+    """An empty working directory, and no variable that fluxmig, libpq or Python's buffers would heed."""
     monkeypatch.chdir(tmp_path)
     for name in [name for setting in SETTINGS for name in setting.environment]:
         monkeypatch.delenv(name, raising=False)
     for name in ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE", "PGSSLMODE", "PGSSLROOTCERT"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # else no test could see what stays in a buffer
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm-256color")
 

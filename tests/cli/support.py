@@ -82,8 +82,7 @@ def terminal(*args: str, answers: Iterable[tuple[str, str]] = (), stdout: int | 
     os.close(terminal_fd)
     try:
         shown = _talk(controller, list(answers))
-        piped = running.stdout.read().decode() if running.stdout else ""
-        code = running.wait(_LIMIT_S)
+        piped = (running.communicate(timeout=_LIMIT_S)[0] or b"").decode()
     finally:
         running.kill()
         running.wait()
@@ -91,7 +90,7 @@ def terminal(*args: str, answers: Iterable[tuple[str, str]] = (), stdout: int | 
             running.stdout.close()
         os.close(controller)
     shown = shown.replace("\r\n", "\n")
-    return Result(code, piped, shown) if stdout is not None else Result(code, shown, shown)
+    return Result(running.returncode, shown if stdout is None else piped, shown)
 
 
 def _talk(controller: int, answers: list[tuple[str, str]]) -> str:

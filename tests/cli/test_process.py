@@ -26,6 +26,7 @@ SLOW = {
     "002_slow.sql": "CREATE TABLE b (id integer); SELECT pg_sleep(60);",
     "003_c.sql": "CREATE TABLE c (id integer);",
 }
+SLEEPS = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"
 COUNT = (
     "CREATE TABLE n AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 6000000)"
     " SELECT max(x) FROM c;"
@@ -68,13 +69,13 @@ def test_interrupt(
         [*FLUXMIG, "run"], env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as running:
         assert running.stdout
-        first = running.stdout.readline()
-        wait_for(
-            one_postgresql,
-            "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()",
-        )
-        running.send_signal(number)
-        out, err = running.communicate(timeout=30)
+        try:
+            first = running.stdout.readline()
+            wait_for(one_postgresql, SLEEPS)
+            running.send_signal(number)
+            out, err = running.communicate(timeout=30)
+        finally:
+            running.kill()
     assert masked(first) == "  [x] 001_a.sql (0.00s)\n"
     assert masked(out) == STOPPED.format("  [ ] 002_slow.sql\n  [ ] 003_c.sql\n", 2)
     assert err == f"interrupted by {number.name}: run again to go on\n"

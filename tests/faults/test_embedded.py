@@ -32,6 +32,7 @@ ROOT = os.geteuid() == 0
 REPOSITORY = Path(__file__).parents[2]
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 FAST = {"fsync": "off"}
+LIMIT_S = 60
 
 needs_root = pytest.mark.skipif(not ROOT, reason="only root runs the server as another user")
 needs_15 = pytest.mark.skipif(
@@ -63,24 +64,24 @@ def user(folder: Path, code: str = USER, environment: Mapping[str, str] = {}) ->
 def ready(process: subprocess.Popen[str]) -> str:
     """The next line of another process; one that says nothing for a minute is ended, children and all."""
     assert process.stdout is not None
-    limit = threading.Timer(60, os.killpg, (process.pid, signal.SIGKILL))
+    limit = threading.Timer(LIMIT_S, os.killpg, (process.pid, signal.SIGKILL))
     limit.start()
     try:
-        line = process.stdout.readline().strip()
+        line = process.stdout.readline()
     finally:
         limit.cancel()
-    assert line, f"the other process ended with {process.wait()}"
-    return line
+    assert line, f"the other process ended with {process.wait(LIMIT_S)}"
+    return line.strip()
 
 
 def finish(process: subprocess.Popen[str]) -> None:
-    process.communicate("go on\n", timeout=60)
+    process.communicate("go on\n", timeout=LIMIT_S)
     assert process.returncode == 0
 
 
 def kill(process: subprocess.Popen[str]) -> None:
     process.kill()
-    process.communicate()
+    process.communicate(timeout=LIMIT_S)
 
 
 def pid_of(folder: Path) -> int:
@@ -89,7 +90,8 @@ def pid_of(folder: Path) -> int:
 
 def processes(word: object) -> dict[int, str]:
     """Living processes with `word` in their command line."""
-    listing = subprocess.run(["ps", "-axww", "-o", "pid=,stat=,command="], capture_output=True, check=True)
+    command = ["ps", "-axww", "-o", "pid=,stat=,command="]
+    listing = subprocess.run(command, capture_output=True, check=True, timeout=LIMIT_S)
     rows = (line.split(maxsplit=2) for line in listing.stdout.decode(errors="replace").splitlines())
     return {
         int(row[0]): row[2]
@@ -153,7 +155,7 @@ def folder(place: Path, template: Path) -> Path:
     """A folder that has been used before."""
     path = place / "pg"
     path.mkdir()
-    subprocess.run(["cp", "-a", template / "data", path], check=True)
+    subprocess.run(["cp", "-a", template / "data", path], check=True, timeout=LIMIT_S)
     return path
 
 
@@ -233,7 +235,7 @@ def test_four_at_once_on_an_empty_folder(empty: Path) -> None:
     for other in others:
         other.stdin.close()  # type: ignore[union-attr]
     for other in others:
-        assert other.wait(60) == 0
+        assert other.wait(LIMIT_S) == 0
         other.stdout.close()  # type: ignore[union-attr]
     eventually(lambda: nothing_remains(empty))
 
@@ -276,7 +278,7 @@ while sys.stdin.readline():
             assert [ready(other) for other in others] == [word] * 4
         assert not (folder / "data" / "postmaster.pid").exists()
     for other in others:
-        other.communicate()
+        other.communicate(timeout=LIMIT_S)
 
 
 def test_a_killed_owner(folder: Path) -> None:
@@ -413,7 +415,7 @@ def test_a_pid_file_whose_number_is_somebody_elses(folder: Path) -> None:
         assert query(server, "select 1") == 1
         assert pid_of(folder) != other.pid
     assert other.poll() is None
-    other.communicate(b"\n")
+    other.communicate(b"\n", timeout=LIMIT_S)
 
 
 @pytest.mark.parametrize("content", ["", "no number\n"])
@@ -604,10 +606,10 @@ server = start_embedded(Path(sys.argv[1]), options={"fsync": "off"})
 child = os.fork()
 if not child:
     server.close()
-    print("closed", flush=True)
+    os.write(1, b"closed\\n")  # print may write a line in two, with the parent's between them
     time.sleep(60)
     os._exit(0)
-print(child, flush=True)
+os.write(1, f"{child}\\n".encode())
 sys.stdin.readline()
 """
     other = user(folder, code)
@@ -617,11 +619,11 @@ sys.stdin.readline()
         assert "closed" in lines
         assert "shutdown request" not in (folder / "server.log").read_text()
         other.kill()
-        other.wait()
+        other.wait(LIMIT_S)
         eventually(lambda: not (folder / "data" / "postmaster.pid").exists())
     finally:
         os.kill(child, signal.SIGKILL)
-        other.communicate()
+        kill(other)
 
 
 def python_for(account: str) -> tuple[str, dict[str, str]]:
@@ -637,6 +639,7 @@ def python_for(account: str) -> tuple[str, dict[str, str]]:
                 cwd="/",
                 capture_output=True,
                 check=False,
+                timeout=LIMIT_S,
             )
             if done.returncode == 0:
                 return program, environment
@@ -692,6 +695,7 @@ def test_not_root_and_the_folder_is_somebody_elses(place: Path, folder: Path) ->
             capture_output=True,
             text=True,
             check=False,
+            timeout=LIMIT_S,
         )
         assert f"ConfigError: {path if 'keep' in words else ''}"[:11] in done.stderr
         assert words in done.stderr

@@ -809,6 +809,7 @@ def test_a_folder_that_cannot_be_written(folder: Path, monkeypatch: pytest.Monke
 
 
 AT_ONCE = 8
+LIMIT_S = 60
 CREATE = """
 import sys
 from datetime import UTC, datetime
@@ -830,7 +831,7 @@ def test_threads_at_once_get_different_numbers(folder: Path) -> None:
     barrier = threading.Barrier(AT_ONCE)
 
     def work(number: int) -> str:
-        barrier.wait()
+        barrier.wait(LIMIT_S)
         return create(folder, f"by {number}", now=NOW)[0].name
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -839,12 +840,12 @@ def test_threads_at_once_get_different_numbers(folder: Path) -> None:
 
 def test_processes_at_once_get_different_numbers(folder: Path) -> None:
     waiting, go = os.pipe()
-    with ExitStack() as stack:
+    with ExitStack() as stack, open(go, "wb") as gate, open(waiting, "rb") as queue:  # noqa: PTH123
         workers = [
             stack.enter_context(
                 subprocess.Popen(
                     [sys.executable, "-S", "-c", CREATE, str(folder), f"by {number}"],
-                    stdin=waiting,
+                    stdin=queue,
                     stdout=subprocess.PIPE,
                     encoding="utf-8",
                     cwd=ROOT,
@@ -853,7 +854,6 @@ def test_processes_at_once_get_different_numbers(folder: Path) -> None:
             for number in range(AT_ONCE)
         ]
         assert {worker.stdout.readline() for worker in workers if worker.stdout} == {"ready\n"}
-        os.close(waiting)
-        os.close(go)  # all at once
-        created = [worker.communicate()[0].strip() for worker in workers]
+        gate.close()  # all at once
+        created = [worker.communicate(timeout=LIMIT_S)[0].strip() for worker in workers]
     assert all_different(folder, created)
