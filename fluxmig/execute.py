@@ -209,6 +209,8 @@ class Executor:
         except AlreadyThereError:
             return self._result(script, Outcome.SKIPPED, started)
         except RefusedError as refused:
+            if self._is_overtaken(script, present=present):
+                return self._result(script, Outcome.SKIPPED, started)
             why = self._with_remedy(refused)
             self.log_failure(script, why, started)
             self.causes[script.name] = refused.__cause__
@@ -487,6 +489,18 @@ class Executor:
         tell = partial(self._tell, script.name)
         watch = presence.Watch(script, list(effects(script, self.dialect.rules)))
         return Skipping(self.dialect, script, watch, self._own_tables, tell, self._skipped)
+
+    def _is_overtaken(self, script: Script, *, present: bool) -> bool:
+        """Whether a script failed that another runner had just come to the end of.
+
+        A serializable transaction has its snapshot from before it gets the lock, and the other's commit may
+        be in between.
+        """
+        if script.mode is not Mode.TRANSACTION:
+            return False
+        with suppress(SQLAlchemyError):
+            return self._has(script.name) is not present
+        return False
 
     def _has(self, name: str) -> bool:
         with self.dialect.transaction(self.bind) as connection:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
 from fluxmig import (
@@ -647,6 +647,36 @@ def test_a_connection_lost_in_a_migration(postgresql: Database, folder: Path, wr
     assert "b" not in postgresql.tables()
     write({"002_b.sql": "CREATE TABLE b (id integer);"})
     assert len(migrator.run().results) == 2
+
+
+def test_a_snapshot_from_before_the_commit_of_who_was_faster(
+    one_postgresql: Database, folder: Path, write: Write
+) -> None:
+    """The other runner commits between the statement's snapshot and the lock that it asks for."""
+    write(
+        {
+            "001_t.sql": "CREATE TABLE t (id integer PRIMARY KEY);",
+            "002_t.sql": "BEGIN ISOLATION LEVEL SERIALIZABLE;\nINSERT INTO t VALUES (1);\nCOMMIT;",
+        }
+    )
+    Migrator(one_postgresql.engine(), folder).run(to="001_t.sql")
+    engine = one_postgresql.engine()
+
+    faster: list[int] = []
+
+    def other_runner(*args: Any) -> None:
+        _, cursor, statement, *_ = args
+        if "advisory_xact_lock" not in statement or faster:
+            return
+        cursor.execute("SHOW transaction_isolation")
+        if cursor.fetchone() == ("serializable",):
+            cursor.execute("SELECT 1")
+            faster.append(len(Migrator(one_postgresql.engine(), folder).run().results))
+
+    event.listen(engine, "before_cursor_execute", other_runner)
+    (result,) = Migrator(engine, folder).run().results
+    assert (faster, result.outcome) == ([1], Outcome.SKIPPED)
+    assert one_postgresql.scalar("SELECT count(*) FROM schema_migrations_log WHERE event = 'failed'") == 0
 
 
 def test_the_ledger_is_the_node_runners_table(postgresql: Database, folder: Path, write: Write) -> None:
