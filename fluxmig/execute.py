@@ -355,7 +355,8 @@ class Executor:
     def _same_session(self, connection: Connection, script: Script) -> Iterator[Any]:
         """Keeps what a script sets from the ledger's row, the next script, and the caller.
 
-        In a transaction that fails, the rollback does it, but for PREPARE and its like.
+        In a transaction that fails, the rollback does it, but for PREPARE and its like: these go while it is
+        sure that the session is still the same, behind a pooler too.
         """
         if not self.dialect.may_change_session(script):
             yield None
@@ -364,9 +365,10 @@ class Executor:
         try:
             yield state
         except BaseException:
-            if script.mode is Mode.NO_TRANSACTION:
-                with suppress(SQLAlchemyError):
-                    self.dialect.restore_session(connection, state)
+            with suppress(SQLAlchemyError):
+                if script.mode is Mode.TRANSACTION:
+                    self.dialect.begin_again(connection)
+                self.dialect.restore_session(connection, state)
             raise
         self.dialect.restore_session(connection, state)
 

@@ -219,6 +219,13 @@ class Dialect:
         """Whether the driver says that a transaction is open; None where it does not say."""
         return None
 
+    def begin_again(self, connection: Connection) -> None:
+        """Rolls a transaction back and begins another one, with no chance for a pooler in between.
+
+        So that what a rollback does not undo can be undone where it was done. Nothing is done where the
+        database cannot do this, or has no pooler; and inside a savepoint, which goes with the transaction.
+        """
+
     def characterize(self, connection: Connection, characteristics: str) -> None:
         """Gives a transaction that has just begun the characteristics that its script asks for."""
         connection.exec_driver_sql(f"SET TRANSACTION {characteristics}")

@@ -162,12 +162,20 @@ class PostgreSQL(Dialect):
         whatever default_transaction_read_only says.
         """
         nested = not isinstance(bind, Engine) and bind.in_transaction()
-        with bind.begin() if isinstance(bind, Engine) else self.transaction(bind) as connection:
+        with (
+            bind.begin() if isinstance(bind, Engine) else self.transaction(bind) as connection,
+            _unprepared(connection),
+        ):
             if not nested:
                 connection.exec_driver_sql("SET TRANSACTION READ ONLY")
             if _is_psycopg(connection):
                 psycopg_driver.refuse_backslashes(connection)
             yield connection
+
+    def begin_again(self, connection: Connection) -> None:
+        """By one command; 11 and older have none, and their next command fails as it would without."""
+        if not connection.in_nested_transaction():
+            connection.exec_driver_sql("ROLLBACK AND CHAIN")
 
     # --- running ------------------------------------------------------------------------------------------
 
