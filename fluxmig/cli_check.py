@@ -49,7 +49,7 @@ def check(session: Session, *, base: str | None, form: str, dialect: str | None)
         raise ConfigError(
             "--format github prints annotations, and --json a document", remedy="take one of the two"
         )
-    url = settings.database_url
+    url = settings.url
     known = dialect_named(dialect or (backend_of(url) if url else _DIALECTS[0]))
     report = examine(
         numbered.survey(settings.migrations),

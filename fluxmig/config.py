@@ -8,6 +8,8 @@ For each setting the first place that gives it decides, whatever stands in the l
 4. `fluxmig.toml` or `[tool.fluxmig]` in `pyproject.toml`; keys in both are an error, not a mixture;
 5. the default in `Settings`.
 
+One setting looks at another: a database URL on the command line goes before a direct URL that is not there.
+
 A value is judged only where it decides, a file's keys and types always. No message repeats a value: it may
 be a password in the wrong place.
 """
@@ -44,6 +46,7 @@ class Settings:
     """What the user has decided; `SETTINGS` says what each field means. `_s` is seconds."""
 
     database_url: str | None = field(default=None, repr=False)
+    direct_url: str | None = field(default=None, repr=False)
     migrations: Path = Path("migrations")
     table: str = "schema_migrations"
     schema: str | None = None
@@ -64,6 +67,11 @@ class Settings:
     no_query_text: bool = False
     postgres_bin: Path | None = None
     production: bool = False
+
+    @property
+    def url(self) -> str | None:
+        """Where all goes: past a pooler, if that is known."""
+        return self.direct_url or self.database_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +163,7 @@ class Setting:
 # All there is: options, variables, files and what is written about them come from this table.
 SETTINGS = (
     Setting("database_url", _TEXT, ("FLUXMIG_DATABASE_URL", "DATABASE_URL"), "The database to migrate."),
+    Setting("direct_url", _TEXT, ("FLUXMIG_DIRECT_URL",), "The same database past a pooler; goes first."),
     Setting("migrations", _FOLDER, ("FLUXMIG_MIGRATIONS",), "The folder of migrations."),
     Setting("table", _NAME, ("FLUXMIG_TABLE",), "The ledger's table."),
     Setting("schema", _NAME, ("FLUXMIG_SCHEMA",), "The ledger's schema; if not set, the connection's."),
@@ -251,6 +260,8 @@ def load(options: Mapping[str, object], environ: Mapping[str, str], directory: P
             value = values[setting.field] = setting.kind.read(written)
             if value is None:
                 raise setting.kind.refusal(place)
+    if options.get("database_url") is not None and options.get("direct_url") is None:
+        values.pop("direct_url", None)  # who names a database on the command line means that one
     settings = Settings(**values)
     binaries = settings.postgres_bin and directory / settings.postgres_bin
     return replace(settings, migrations=directory / settings.migrations, postgres_bin=binaries)

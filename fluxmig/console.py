@@ -30,6 +30,7 @@ __all__ = ["COMMON", "PATIENCE", "Group", "Session", "command", "setting_option"
 
 COMMON = (
     "database_url",
+    "direct_url",
     "migrations",
     "table",
     "schema",
@@ -43,6 +44,7 @@ PATIENCE = ("wait_lock_s", "lock_timeout_s", "lock_retries", "statement_timeout_
 """Settings of what runs scripts."""
 _METAVARS = {
     "database_url": "URL",
+    "direct_url": "URL",
     "migrations": "FOLDER",
     "table": "NAME",
     "schema": "NAME",
@@ -212,14 +214,14 @@ class Session:
         from fluxmig.migrator import Migrator  # noqa: PLC0415
 
         settings = self.settings
-        if not settings.database_url:
+        if not settings.url:
             raise ConfigError(
                 "there is no database URL",
                 remedy="give --database-url URL, or set DATABASE_URL, also in a .env file;"
                 " `--database-url embedded` starts a private PostgreSQL",
             )
         with reach(
-            settings.database_url,
+            settings.url,
             read_only=read_only,
             must_exist=must_exist,
             wait_s=settings.wait_s,

@@ -24,6 +24,13 @@ CASES: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
             "sqlite:///two.db": "there is no file {0}/two.db",
         },
     ),
+    "--direct-url": (
+        ("verify", "--database-url", "sqlite:///pooled.db"),
+        {
+            "sqlite:///one.db": "there is no file {0}/one.db",
+            "sqlite:///two.db": "there is no file {0}/two.db",
+        },
+    ),
     "--migrations": (
         ("status", "--database-url", "sqlite://"),
         {"one": "there is no folder one", "db/two": "there is no folder db/two"},

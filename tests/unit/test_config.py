@@ -23,6 +23,7 @@ SECRET = "postgresql://ada:hunter2@db.example/studio"  # the password must not t
 # For each field two texts and what they mean. A setting without a row here fails below.
 VALUES: dict[str, tuple[tuple[str, object], tuple[str, object]]] = {
     "database_url": (("sqlite:///a.db", "sqlite:///a.db"), (SECRET, SECRET)),
+    "direct_url": (("sqlite:///b.db", "sqlite:///b.db"), (SECRET, SECRET)),
     "migrations": (("db/sql", Path("db/sql")), ("/srv/sql", Path("/srv/sql"))),
     "table": (("ledger", "ledger"), ("Größe 1", "Größe 1")),
     "schema": (("audit", "audit"), ("public", "public")),
@@ -125,6 +126,7 @@ def test_every_setting_is_explained_in_one_line() -> None:
 def test_the_documented_names() -> None:
     assert {setting.key: setting.environment for setting in SETTINGS} == {
         "database-url": ("FLUXMIG_DATABASE_URL", "DATABASE_URL"),
+        "direct-url": ("FLUXMIG_DIRECT_URL",),
         "migrations": ("FLUXMIG_MIGRATIONS",),
         "table": ("FLUXMIG_TABLE",),
         "schema": ("FLUXMIG_SCHEMA",),
@@ -153,6 +155,7 @@ def test_the_documented_names() -> None:
 def test_defaults(world: World) -> None:
     assert world.load() == Settings(
         database_url=None,
+        direct_url=None,
         migrations=world.directory / "migrations",
         table="schema_migrations",
         schema=None,
@@ -328,12 +331,38 @@ def test_the_environment_is_left_as_it_was(world: World) -> None:
     assert (world.environ, dict(os.environ)) == ({"FLUXMIG_TABLE": "t"}, before)
 
 
-def test_the_repr_hides_the_url(world: World) -> None:
-    world.options = {"database_url": SECRET}
+@pytest.mark.parametrize("name", ["database_url", "direct_url"])
+def test_the_repr_hides_the_url(world: World, name: str) -> None:
+    world.options = {name: SECRET}
     settings = world.load()
-    assert settings.database_url == SECRET
-    assert "database_url" not in repr(settings)
+    assert getattr(settings, name) == settings.url == SECRET
+    assert name not in repr(settings)
     assert "hunter2" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("direct", "usual", "url"),
+    [
+        ("", "", None),
+        ("option", "", "direct"),
+        ("environment FLUXMIG_DIRECT_URL", "", "direct"),
+        ("", "environment DATABASE_URL", "database"),
+        ("option", "option", "direct"),
+        ("environment FLUXMIG_DIRECT_URL", "environment DATABASE_URL", "direct"),
+        ("fluxmig.toml", "environment FLUXMIG_DATABASE_URL", "direct"),
+        (".env FLUXMIG_DIRECT_URL", "environment DATABASE_URL", "direct"),
+        # Who names a database on the command line means that one.
+        ("environment FLUXMIG_DIRECT_URL", "option", "database"),
+        (".env FLUXMIG_DIRECT_URL", "option", "database"),
+        ("fluxmig.toml", "option", "database"),
+    ],
+)
+def test_which_url_is_used(world: World, direct: str, usual: str, url: str | None) -> None:
+    settings = {setting.field: setting for setting in SETTINGS}
+    for name, place in (("direct", direct), ("database", usual)):
+        if place:
+            world.give(settings[f"{name}_url"], place, name)
+    assert world.load().url == url
 
 
 @pytest.mark.parametrize(
@@ -388,8 +417,8 @@ SECONDS = "must be a number of seconds, 0 or more"
 NAME = "must be a printable name of 1 to 59 bytes"
 CORRECT = "Correct it, or leave it out."
 KEYS = (
-    "The keys are: database-url, migrations, table, schema, json, debug, color, on-duplicate, strict, "
-    "strict-order, keep-going, wait, wait-lock, lock-timeout, lock-retries, statement-timeout, "
+    "The keys are: database-url, direct-url, migrations, table, schema, json, debug, color, on-duplicate, "
+    "strict, strict-order, keep-going, wait, wait-lock, lock-timeout, lock-retries, statement-timeout, "
     "retry-connection, no-query-text, postgres-bin."
 )
 
