@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SAWarning
 
+from fluxmig.dialects.base import PAST_THE_POOLER
 from fluxmig.errors import ConfigError, DatabaseConnectionError
 
 if TYPE_CHECKING:
@@ -48,9 +49,18 @@ _SHAPE = (
     " with @ : / ? # % in the password as %40 %3A %2F %3F %23 %25"
 )
 
-# What a driver says -> what to check. The words are libpq's, PostgreSQL's, MySQL's and SQLite's own, in
-# English; in another language the message stands alone.
+# What a driver says -> what to check. The words are libpq's, PostgreSQL's, PgBouncer's, MySQL's and SQLite's
+# own, in English; in another language the message stands alone.
 _CHECKS = (
+    (
+        r"query_wait_timeout|server_login_retry",
+        "a pooler is in between, and has no connection to the server: is that up, and the pool large enough?",
+    ),
+    (r"statement pooling", f"a pooler is in between that takes no transactions. {PAST_THE_POOLER}"),
+    (
+        r"unsupported startup parameter",
+        f"a pooler is in between: take this out of the URL. Or {PAST_THE_POOLER}",
+    ),
     (
         r"starting up|not yet accepting|shutting down|recovery",
         "--wait SECONDS waits for a server that is starting",
@@ -77,13 +87,16 @@ _CHECKS = (
         r"ssl|certificate",
         "check sslmode and sslrootcert; in production SSL is required unless the URL says sslmode=disable",
     ),
-    (r"too many|connection slots", "close other connections, or raise the server's limit"),
+    (
+        r"too many|connection slots|no more connections",
+        "close other connections, or raise the server's limit",
+    ),
     (r"unable to open database file", "does the folder exist, and may you write there?"),
 )
 _TRANSIENT = re.compile(
     r"starting up|not yet accepting|shutting down|recovery|refused|^no such file or directory|can't connect"
     r"|translate host name|name or service not known|name resolution|nodename|timeout|timed out|no route"
-    r"|unreachable|closed the connection unexpectedly|lost connection|reset by peer",
+    r"|unreachable|closed the connection unexpectedly|lost connection|reset by peer|server_login_retry",
     re.IGNORECASE,
 )
 # libpq's words for an option of the URL that it cannot use, and psycopg's.

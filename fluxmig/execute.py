@@ -334,7 +334,14 @@ class Executor:
                         raise half_way(script, refused, script.done, self.ledger) from refused.__cause__
                     skipping = self._skipping(script) if completing else None
                     steps = Stepwise(
-                        self.dialect, self.ledger, connection, script, state, self._tell, skipping
+                        self.dialect,
+                        self.ledger,
+                        connection,
+                        script,
+                        state,
+                        self._tell,
+                        self.lock.key,
+                        skipping,
                     )
                     while not steps.run():
                         steps = replace(steps, script=self._fresh(connection, script))

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 import fluxmig
 from fluxmig import bookkeeping, layouts, mend, planner, sql
 from fluxmig.dialects import dialect_of
+from fluxmig.dialects.base import PAST_THE_POOLER
 from fluxmig.errors import (
     ConfigError,
     DatabaseConnectionError,
@@ -212,7 +213,8 @@ class Migrator:
             plan = ready.plan(planner.Selection(to, steps, only, restart), self._refused)
             with self._dialect.reading(self._bind) as connection:
                 found = ready.duplicates(plan, self._on_duplicate, self._existing(connection))
-            return replace(plan, findings=(*plan.findings, *found))
+            alone = self._without_a_session(plan.scripts)
+            return replace(plan, findings=(*plan.findings, *found, *alone))
 
     def plan_sql(
         self,
@@ -264,6 +266,8 @@ class Migrator:
             ready = self._preparation(folder, snapshot) if folder else None
             if ready:
                 absent = ready.absent(self._existing(connection))
+        with self._errors():
+            alone = self._without_a_session(ready.readable()) if ready else ()
         todo: tuple[Migration, ...] = ()
         if ready:
             todo = planner.pending(ready.statuses)
@@ -271,7 +275,7 @@ class Migrator:
             for finding in planner.findings(ready.statuses, todo):
                 is_problem = finding.kind != "out of order" or self._strict_order
                 (findings if is_problem else warnings).append(finding)
-            findings += (*planner.unsettled(ready.statuses), *absent, *ready.unreadable())
+            findings += (*planner.unsettled(ready.statuses), *absent, *ready.unreadable(), *alone)
             warnings += planner.shared_numbers(ready.statuses)
         findings += self._permissions(ledger, info.user, can_create=can_create, can_write=can_write)
         return Verification(
@@ -357,7 +361,7 @@ class Migrator:
                 ledger, snapshot = self._read(folder)
                 ready = self._preparation(folder, snapshot)
                 plan = ready.plan(planner.Selection(to, steps, only, restart), self._refused)
-                self._refuse_inside_a_transaction(plan.scripts)
+                self._refuse_without_a_session(plan.scripts)
                 run.pending = tuple(migration.name for migration in planner.pending(ready.statuses))
                 run.findings += plan.findings
                 if not plan.scripts:
@@ -420,7 +424,7 @@ class Migrator:
                 planned, scripts = self._way_back(folder, snapshot, steps, to, record_only=record_only)
                 findings += planned.findings
                 _refuse_unexpected(planned.names, expected)
-                self._refuse_inside_a_transaction(script for script in scripts if script)
+                self._refuse_without_a_session(script for script in scripts if script)
                 if not scripts:
                     return report()
                 executor = self._executor(ledger, snapshot, on_notice)
@@ -465,7 +469,7 @@ class Migrator:
             with self._errors():
                 ledger, snapshot = self._read()
                 plan = self._preparation(layouts.read(self._folder), snapshot).redo(name)
-                self._refuse_inside_a_transaction((plan.down, plan.up))
+                self._refuse_without_a_session((plan.down, plan.up))
                 findings += plan.findings
                 executor = self._executor(ledger, snapshot, on_notice)
                 findings += _without_log(executor)
@@ -712,17 +716,34 @@ class Migrator:
             lookout=self._lookout,
         )
 
-    def _refuse_inside_a_transaction(self, scripts: Iterable[Script]) -> None:
-        """Raises `ConfigError` before anything runs, where a script cannot run on the caller's connection."""
-        if not isinstance(self._bind, Connection) or not self._bind.in_transaction():
-            return
-        for planned in scripts:
-            if planned.mode is Mode.NO_TRANSACTION:
-                raise ConfigError(
-                    f"{planned.path.name} has to run outside a transaction ({planned.reason}), and the given"
-                    " connection is inside one",
-                    remedy="give fluxmig an Engine, or a Connection that is not in a transaction",
-                )
+    def _refuse_without_a_session(self, scripts: Iterable[Script]) -> None:
+        """Raises `ConfigError` before anything runs, where a script needs a session and cannot have one."""
+        scripts = tuple(scripts)
+        if self._is_inside_a_transaction:
+            for planned in scripts:
+                if planned.mode is Mode.NO_TRANSACTION:
+                    raise ConfigError(
+                        f"{_outside(planned)}, and the given connection is inside one",
+                        remedy="give fluxmig an Engine, or a Connection that is not in a transaction",
+                    )
+        for finding in self._without_a_session(scripts):
+            raise ConfigError(finding.message, remedy=finding.remedy)
+
+    def _without_a_session(self, scripts: Iterable[Script]) -> tuple[Finding, ...]:
+        """What would be refused for want of a session to hold a lock; asks only if a script needs one."""
+        alone = tuple(planned for planned in scripts if planned.mode is Mode.NO_TRANSACTION)
+        if not alone or self._is_inside_a_transaction:
+            return ()
+        why = self._dialect.why_shared(self._bind)
+        if why is None:
+            return ()
+        names = tuple(planned.path.name for planned in alone)
+        message = f"{_outside(alone[0])}, under a lock that its session holds; but {why}"
+        return (Finding("session", message, names, PAST_THE_POOLER),)
+
+    @property
+    def _is_inside_a_transaction(self) -> bool:
+        return isinstance(self._bind, Connection) and self._bind.in_transaction()
 
     def _is_brought(self, plan: Plan, ledger: Ledger, snapshot: Snapshot) -> bool:
         """Whether the first script makes the ledger itself: the dump of a database that had one."""
@@ -794,9 +815,12 @@ class Migrator:
         except DBAPIError as error:
             server = self._dialect.explain(error)
             code = f" [{server.code}]" if server.code else ""
+            remedy = self._dialect.way_out(server)
             if error.connection_invalidated or error.orig is None:
-                raise DatabaseConnectionError(f"the connection was lost: {server.message}{code}") from error
-            if remedy := self._dialect.way_out(server):
+                raise DatabaseConnectionError(
+                    f"the connection was lost: {server.message}{code}", remedy=remedy
+                ) from error
+            if remedy:
                 raise ConfigError(f"the database refuses: {server.message}{code}", remedy=remedy) from error
             raise LedgerError(
                 f"the database refused fluxmig's own statement on {self._table}: {server.message}{code}",
@@ -813,6 +837,10 @@ def _client() -> str:
     except (ImportError, KeyError):
         user = f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
     return f"{user}@{socket.gethostname()}"[:255]
+
+
+def _outside(planned: Script) -> str:
+    return f"{planned.path.name} has to run outside a transaction ({planned.reason})"
 
 
 def _without_log(executor: Executor) -> list[Finding]:

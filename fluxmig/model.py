@@ -461,7 +461,7 @@ class Finding:
     Attributes:
         kind: A word for programs: "modified", "missing", "renamed", "marked", "failed", "out of order",
             "empty", "orphan", "number", "log", "files", "permission", "partial", "directive", "duplicate",
-            "overtaken", "absent".
+            "overtaken", "absent", "session".
         message: A sentence for people.
         names: The migrations in question.
         remedy: The way out, or None.
@@ -961,7 +961,7 @@ class Verification:
     @property
     def exit_code(self) -> int:
         """That of the error which the first problem would be in a run; 0 where there is none."""
-        codes = {"permission": 2, "files": 3, "failed": 1}
+        codes = {"permission": 2, "session": 2, "files": 3, "failed": 1}
         return codes.get(self.findings[0].kind, 4) if self.findings else 0
 
 

@@ -175,6 +175,10 @@ class Preparation:
 
     # --- scripts ------------------------------------------------------------------------------------------
 
+    def readable(self) -> list[Script]:
+        """The pending files that can be run."""
+        return [item for item in self.scripts(planner.pending(self.statuses)) if isinstance(item, Script)]
+
     def unreadable(self) -> list[Finding]:
         """The pending files that cannot be run."""
         return [

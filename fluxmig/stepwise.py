@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from fluxmig.dialects.base import ServerError
+from fluxmig.dialects.base import PAST_THE_POOLER, ServerError
 from fluxmig.duplicates import there_already
 from fluxmig.model import Event, LogEntry
 from fluxmig.script import Digest, holds_progress, units
@@ -48,6 +48,7 @@ class Stepwise:
         script: What to send, from behind what is done.
         state: What the dialect needs to act as the user before the script; None where it changes none.
         tell: Takes the migration's name and a note for people.
+        key: That of the lock.
         skipping: What passes over statements whose object is there already; None where they fail.
     """
 
@@ -57,6 +58,7 @@ class Stepwise:
     script: Script
     state: Any
     tell: Callable[[str, str], None]
+    key: str
     skipping: Skipping | None = None
 
     def run(self) -> bool:
@@ -68,8 +70,11 @@ class Stepwise:
             DatabaseConnectionError: The connection was lost.
         """
         digest = Digest(self.script)
+        is_pooled = self.dialect.is_pooled(self.connection)
         try:
             for unit in units(self.script):
+                if is_pooled:
+                    self._refuse_without_lock(unit)
                 self._run_unit(unit, digest)
         except _OvertakenError:
             return False
@@ -160,6 +165,14 @@ class Stepwise:
             self.dialect.abandon(self.connection)
             server = ServerError("the statement left a transaction open, which is rolled back")
             raise RefusedError(failure(self.dialect, self.script, server, statement), server)
+
+    def _refuse_without_lock(self, unit: Unit) -> None:
+        """Raises `RefusedError` before a unit, where the session is not that in which the lock was taken."""
+        if not self.dialect.holds_session(self.connection, self.key):
+            server = ServerError("a pooler has given us another session, and the lock is in the one before")
+            first = self.script.statements[unit.first]
+            why = failure(self.dialect, self.script, server, first, remedy=PAST_THE_POOLER)
+            raise half_way(self.script, RefusedError(why, server), unit.first, self.ledger)
 
     def _refuse_if_overtaken(self, done: int) -> None:
         """Where no session lock keeps other runners out, the log tells of them, under the lock of a write.

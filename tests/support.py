@@ -1,7 +1,7 @@
 """The databases that tests run on: where they come from, and a fresh one for each test.
 
 `SOURCES` names them all. One that cannot be had on this machine is skipped with its reason; with
-`FLUXMIG_TEST_REQUIRE=postgresql,sqlite,containers` a skip of that kind is a failure.
+`FLUXMIG_TEST_REQUIRE=postgresql,sqlite,containers,pgbouncer` a skip of that kind is a failure.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
@@ -40,6 +40,13 @@ EXAMPLES = Path(__file__).parent.parent / "migrations"
 
 _REQUIRED = frozenset(filter(None, os.environ.get("FLUXMIG_TEST_REQUIRE", "").split(",")))
 _numbers = itertools.count()
+
+
+def cannot_be_had(kind: str, reason: str) -> NoReturn:
+    """Skips the test with the reason; fails it where such things are required."""
+    if kind in _REQUIRED:
+        pytest.fail(f"{kind} is required, and cannot be had: {reason}")
+    pytest.skip(reason)
 
 
 @dataclass
@@ -128,9 +135,7 @@ class Servers:
         if isinstance(server, Server):
             return server
         kind = "containers" if source.startswith("container") else "postgresql"
-        if kind in _REQUIRED:
-            pytest.fail(f"{source} is required, and cannot be had: {server}")
-        pytest.skip(f"{source}: {server}")
+        cannot_be_had(kind, f"{source}: {server}")
 
     def close(self) -> None:
         self._open.close()
@@ -148,7 +153,7 @@ class Servers:
     def _start_embedded(self, source: str, binaries: Path | None) -> Server | str:
         if binaries and not binaries.is_dir():
             return f"there is no {binaries}"
-        folder = tempfile.mkdtemp(prefix="fluxmig-", dir=_roomy())
+        folder = tempfile.mkdtemp(prefix="fluxmig-", dir=roomy())
         self._open.callback(shutil.rmtree, folder, ignore_errors=True)
         Path(folder).chmod(0o755)  # for the server's own user, where the tests run as root
         try:
@@ -195,7 +200,7 @@ def _close_what_is_left_open() -> None:
         gc.collect()
 
 
-def _roomy() -> str | None:
+def roomy() -> str | None:
     """Memory, where there is enough of it: databases of tests need not survive."""
     shared = Path("/dev/shm")
     with contextlib.suppress(OSError):

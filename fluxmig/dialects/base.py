@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOCK_TIMEOUT_S",
+    "PAST_THE_POOLER",
     "Dialect",
     "Heard",
     "Onlooker",
@@ -39,11 +40,14 @@ __all__ = [
     "escape",
     "identifier",
     "quoted",
+    "send_as_is",
 ]
-__all__ += ["send_as_is"]
 
 LOCK_TIMEOUT_S = 5.0
 """How long a statement waits for a table's lock where nobody says otherwise."""
+
+PAST_THE_POOLER = "--direct-url URL or FLUXMIG_DIRECT_URL: the server's own address, past the pooler"
+"""The way out where a session of one's own is needed."""
 
 Heard = dict[str, Any]
 """What the server says beside its results: severity, message, code, detail and hint."""
@@ -330,6 +334,18 @@ class Dialect:
 
     def release_session(self, connection: Connection, key: str) -> None:
         """Gives back what `claim_session` took."""
+
+    def is_pooled(self, connection: Connection) -> bool:
+        """Whether something is in between that might exchange the session of a connection for another one."""
+        return False
+
+    def holds_session(self, connection: Connection, key: str) -> bool:
+        """Whether the session that answers now has what `claim_session` took."""
+        return True
+
+    def why_shared(self, bind: Engine | Connection) -> str | None:
+        """Why there is no session of one's own to hold a lock in, or None. Not for use in a transaction."""
+        return None
 
     def claim_sql(self, key: str, *, session: bool) -> str:
         """What takes the lock by hand, for the transaction or the session; it fails where another has it."""

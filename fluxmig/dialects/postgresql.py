@@ -14,10 +14,11 @@ from fluxmig.dialects import (
     existing,
     postgresql_index,
     postgresql_limits,
+    postgresql_pooler,
     postgresql_session,
     psycopg_driver,
 )
-from fluxmig.dialects.base import Dialect, ServerError, UnsoundError, identifier, quoted
+from fluxmig.dialects.base import PAST_THE_POOLER, Dialect, ServerError, UnsoundError, identifier, quoted
 from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
 
@@ -38,6 +39,8 @@ __all__ = ["PostgreSQL"]
 _WAYS_OUT = {
     "42501": "`fluxmig verify` lists the privileges that a run needs; accept and rename need UPDATE, too",
     "3F000": "CREATE SCHEMA first, or choose another with --schema",
+    # protocol_violation: what PgBouncer says of its own.
+    "08P01": f"a pooler is in between, and refuses this. {PAST_THE_POOLER}",
     "25006": "the server, or the login's default_transaction_read_only, admits no writing",
 }
 
@@ -96,7 +99,6 @@ _INFO = text(
 )
 # pg_backend_pid is asked along: behind a pooler the driver has another number, of the pooler's making.
 _CLAIM = text("SELECT pg_catalog.pg_try_advisory_xact_lock(:key), pg_catalog.pg_backend_pid()")
-_CLAIM_SESSION = text("SELECT pg_catalog.pg_try_advisory_lock(:key), pg_catalog.pg_backend_pid()")
 _BACKEND = "fluxmig: the server's process"
 """Where a claim leaves the process's number, in `Connection.info`."""
 _HELD_UP = frozenset({"55P03", "40P01", "40001"})
@@ -271,11 +273,24 @@ class PostgreSQL(Dialect):
 
         A waiter would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for those in turn: a deadlock.
         """
-        return _claimed(connection, _CLAIM_SESSION, key)
+        return _claimed(connection, postgresql_pooler.CLAIM_SESSION, key)
+
+    def is_pooled(self, connection: Connection) -> bool:
+        """Whether another process answers than the one that the handshake told of."""
+        return postgresql_pooler.is_pooled(connection)
+
+    def holds_session(self, connection: Connection, key: str) -> bool:
+        """As the server's own list of locks says."""
+        return postgresql_pooler.holds(connection, _number(key))
 
     def release_session(self, connection: Connection, key: str) -> None:
-        """Gives the session-level lock back."""
-        connection.scalar(select(func.pg_advisory_unlock(_number(key))))
+        """Gives the session-level lock back, wherever a pooler has it."""
+        postgresql_pooler.release(connection, _number(key), taken_by=connection.info.get(_BACKEND))
+
+    def why_shared(self, bind: Engine | Connection) -> str | None:
+        """By the processes of the server that answer."""
+        with self.autocommit(bind) as connection:
+            return postgresql_pooler.why_shared(connection)
 
     def claim_sql(self, key: str, *, session: bool) -> str:
         """In a DO block, since psql could not tell a false from a true."""
@@ -378,7 +393,7 @@ class PostgreSQL(Dialect):
         return _REMEDIES.get(error.code or "")
 
     def way_out(self, error: ServerError) -> str | None:
-        """For insufficient_privilege, invalid_schema_name and read_only_sql_transaction."""
+        """For a missing privilege or schema, for what cannot be written, and for a pooler's refusal."""
         return _WAYS_OUT.get(error.code or "")
 
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:

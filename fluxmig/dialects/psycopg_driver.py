@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import selectors
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from fluxmig.dialects.base import Heard, Onlooker
 
-__all__ = ["copy", "counting", "is_in_transaction", "listening", "onlooker", "refuse_backslashes"]
+__all__ = ["ask", "copy", "counting", "is_in_transaction", "listening", "onlooker", "refuse_backslashes"]
 __all__ += ["unprepared"]
 
 _CHUNK = 2**18
@@ -89,6 +91,31 @@ async def _stream(driver: Any, statement: str, chunks: Iterator[Any]) -> None:
     async with driver.cursor() as cursor, cursor.copy(statement) as stream:
         for chunk in chunks:
             await stream.write(chunk)
+
+
+def ask(driver: Any, query: str, patience_s: float) -> str:
+    """What the query answers, in its first row and column, on a connection that nobody else uses.
+
+    psycopg itself waits for as long as the server, or what is in between, takes. After an error of this one
+    the connection can only be closed.
+
+    Raises:
+        OSError: There was no answer in time, or a refusal.
+    """
+    server = driver.pgconn
+    server.send_query(query.encode())
+    deadline = time.monotonic() + patience_s
+    with selectors.DefaultSelector() as selector:
+        selector.register(server.socket, selectors.EVENT_READ)
+        while server.is_busy():
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                raise TimeoutError(f"there was no answer in {patience_s:g} s")
+            server.consume_input()
+    result = server.get_result()
+    value = result.get_value(0, 0) if result and result.ntuples else None
+    if value is None:
+        raise OSError((result.error_message if result else server.error_message).decode(errors="replace"))
+    return str(value.decode())
 
 
 @contextmanager

@@ -386,11 +386,18 @@ def test_wait_for_a_port(doors: list[Door], socket_path: Path, local: URL) -> No
 
 
 STARTING = ("57P03", "the database system is starting up")
+AWAY = ("08P01", "server login has been failing, try again later (server_login_retry)")
+AWAY_REMEDY = (
+    "a pooler is in between, and has no connection to the server: is that up, and the pool large enough?"
+)
 
 
-def test_wait_for_a_server_that_is_starting(doors: list[Door], socket_path: Path, local: URL) -> None:
-    """Said by the door, in PostgreSQL's words: twice that it is starting."""
-    doors.append(Door(socket_path, replies=(STARTING, STARTING)))
+@pytest.mark.parametrize("said", [STARTING, AWAY], ids=["PostgreSQL", "PgBouncer"])
+def test_wait_for_a_server_that_is_starting(
+    doors: list[Door], socket_path: Path, local: URL, said: tuple[str, str]
+) -> None:
+    """Said by the door, in PostgreSQL's words, or a pooler's: twice that it is starting."""
+    doors.append(Door(socket_path, replies=(said, said)))
     doors[0].open()
     url = local.set(host="127.0.0.1", port=doors[0].port, query={})
     assert answers(url, wait_s=30)
@@ -406,6 +413,26 @@ def test_a_server_that_is_starting_and_nobody_waits(doors: list[Door], socket_pa
         f"{place(url)}: the database system is starting up\n"
         "--wait SECONDS waits for a server that is starting"
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        (AWAY, AWAY_REMEDY),
+        (
+            ("08P01", "no more connections allowed (max_client_conn)"),
+            "close other connections, or raise the server's limit",
+        ),
+    ],
+)
+def test_a_pooler_without_a_connection(
+    doors: list[Door], socket_path: Path, local: URL, said: tuple[str, str], remedy: str
+) -> None:
+    """Said by the door, in PgBouncer's words."""
+    doors.append(Door(socket_path, replies=(said,)))
+    doors[0].open()
+    url = local.set(host="127.0.0.1", port=doors[0].port, query={})
+    assert refusal(url) == f"{place(url)}: {said[1]}\n{remedy}"
 
 
 def test_waiting_ends() -> None:
