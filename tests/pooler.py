@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -84,10 +85,16 @@ def pgbouncer(database: Database, mode: str, **settings: object) -> Iterator[Dat
 
 def _wait_for(folder: Path, running: subprocess.Popen[Any], said: Path) -> None:
     deadline = time.monotonic() + _LIMIT_S
-    while not (folder / f".s.PGSQL.{_PORT}").exists():
+    while not _listens(folder / f".s.PGSQL.{_PORT}"):
         assert running.poll() is None, said.read_text()
         assert time.monotonic() < deadline, said.read_text()
         time.sleep(0.01)
+
+
+def _listens(path: Path) -> bool:
+    """Whether somebody does: the file is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as door:
+        return door.connect_ex(str(path)) == 0
 
 
 def client(database: Database) -> psycopg.Connection:
