@@ -121,10 +121,14 @@ class Executor:
             self.ledger.remove(connection, LogEntry(Event.UNRECORDED, name))
         return True
 
-    def restart(self, name: str) -> None:
-        """Keeps in the log that what a script has done is not to be built upon."""
-        with self.lock.transaction() as connection:
-            self.ledger.log(connection, LogEntry(Event.RESTARTED, name))
+    def restart(self, script: Script) -> None:
+        """Keeps in the log that what a script has done is not to be built upon; raises as `apply` does."""
+        try:
+            with self.lock.transaction() as connection:
+                self.ledger.log(connection, LogEntry(Event.RESTARTED, script.name))
+        except DBAPIError as error:
+            raise_if_lost(self.dialect, error, script)
+            raise
 
     def log_failure(self, script: Script, why: Failure, started: float) -> None:
         """Keeps the failure in the log; an error on the way never hides the failure itself."""
@@ -313,46 +317,45 @@ class Executor:
                 raise AlreadyThereError
 
         with self.dialect.autocommit(self.bind) as connection:
-            self.lock.take_session(connection, meanwhile=expect)
             try:
-                with self.dialect.atomic(connection):
-                    expect(connection)
-                    script = self._fresh(connection, script)
-                    first = script.done + 1
-                    started = LogEntry(
-                        Event.STARTED, script.path.name, script.without, statement_number=first
-                    )
-                    self.ledger.log(connection, started, checksum=script.checksum)
-                with (
-                    self._listening(connection, script),
-                    self._same_session(connection, script) as state,
-                    self.patience.limited(self.dialect, connection, script, is_own=False),
-                ):
-                    try:
-                        self._set_session_again(connection, script)
-                    except RefusedError as refused:
-                        raise half_way(script, refused, script.done, self.ledger) from refused.__cause__
-                    skipping = self._skipping(script) if completing else None
-                    steps = Stepwise(
-                        self.dialect,
-                        self.ledger,
-                        connection,
-                        script,
-                        state,
-                        self._tell,
-                        self.lock.key,
-                        skipping,
-                    )
-                    while not steps.run():
-                        steps = replace(steps, script=self._fresh(connection, script))
-                with self.dialect.atomic(connection):
-                    expect(connection)
-                    finish(connection)
+                with self.lock.session(connection, meanwhile=expect):
+                    with self.dialect.atomic(connection):
+                        expect(connection)
+                        script = self._fresh(connection, script)
+                        first = script.done + 1
+                        started = LogEntry(
+                            Event.STARTED, script.path.name, script.without, statement_number=first
+                        )
+                        self.ledger.log(connection, started, checksum=script.checksum)
+                    with (
+                        self._listening(connection, script),
+                        self._same_session(connection, script) as state,
+                        self.patience.limited(self.dialect, connection, script, is_own=False),
+                    ):
+                        try:
+                            self._set_session_again(connection, script)
+                        except RefusedError as refused:
+                            raise half_way(script, refused, script.done, self.ledger) from refused.__cause__
+                        skipping = self._skipping(script) if completing else None
+                        steps = Stepwise(
+                            self.dialect,
+                            self.ledger,
+                            connection,
+                            script,
+                            state,
+                            self._tell,
+                            self.lock.key,
+                            skipping,
+                        )
+                        while not steps.run():
+                            steps = replace(steps, script=self._fresh(connection, script))
+                    with self.dialect.atomic(connection):
+                        expect(connection)
+                        finish(connection)
             except DBAPIError as error:
                 raise_if_lost(self.dialect, error, script)
                 raise
             finally:
-                self.lock.release_session(connection)
                 if self._is_spoilt(script, state):
                     connection.invalidate()
 

@@ -76,19 +76,29 @@ class Lock:
                 queue.look(connection, meanwhile)
             queue.pause()
 
-    def take_session(
+    @contextmanager
+    def session(
         self, connection: Connection, *, meanwhile: Callable[[Connection], None] | None = None
-    ) -> None:
-        """Takes the lock for a session, until `release_session`; waits and raises as `transaction` does."""
+    ) -> Iterator[None]:
+        """The lock of a session, for as long as this lasts; waits and raises as `transaction` does.
+
+        Args:
+            connection: In autocommit.
+            meanwhile: As that of `transaction`.
+        """
         queue = _Queue(self)
         while not self.dialect.claim_session(connection, self.key):
             queue.look(connection, meanwhile)
             queue.pause()
-
-    def release_session(self, connection: Connection) -> None:
-        """Gives it back; the server itself frees the lock of a session that is gone."""
-        with suppress(SQLAlchemyError):
-            self.dialect.release_session(connection, self.key)
+        try:
+            yield
+        except BaseException:
+            with suppress(
+                SQLAlchemyError
+            ):  # the first error counts; the server frees what a lost session had
+                self.dialect.release_session(connection, self.key)
+            raise
+        self.dialect.release_session(connection, self.key)
 
 
 class _Queue:

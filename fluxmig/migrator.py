@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 
 import fluxmig
 from fluxmig import bookkeeping, layouts, mend, planner, sql
@@ -812,6 +812,8 @@ class Migrator:
         """Turns what the database says outside a migration into the errors of this package."""
         try:
             yield
+        except PendingRollbackError as error:  # what a lost connection's next statement is told
+            raise DatabaseConnectionError("the connection was lost") from error
         except DBAPIError as error:
             server = self._dialect.explain(error)
             code = f" [{server.code}]" if server.code else ""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, literal, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig.errors import DatabaseConnectionError
 from fluxmig.model import Mode, Outcome, Report, StepResult, Wait, WaitReason
@@ -67,11 +68,10 @@ class Run:
                 if planned.name in recorded:
                     result = StepResult(planned.name, Outcome.SKIPPED, mode=planned.mode)
                 else:
-                    if planned.name in plan.restarts:
-                        executor.restart(planned.name)
-                    result = self._apply(executor, planned)
+                    result = self._apply(executor, planned, restarts=planned.name in plan.restarts)
                     if result.outcome is Outcome.SKIPPED:  # then others are ahead, and not of this one alone
-                        recorded = executor.recorded()
+                        with suppress(SQLAlchemyError):  # without this, each is looked up under the lock
+                            recorded = executor.recorded()
                 self.results.append(result)
                 if self.on_step:
                     self.on_step(result)
@@ -85,7 +85,7 @@ class Run:
         elapsed_ms = round((time.perf_counter() - self._started) * 1000)
         return Report(tuple(self.results), left, tuple(self.findings), elapsed_ms)
 
-    def _apply(self, executor: Executor, script: Script) -> StepResult:
+    def _apply(self, executor: Executor, script: Script, *, restarts: bool) -> StepResult:
         """Applies a script; again from where it stopped, where the connection was lost and comes back.
 
         What the ledger and the log say is read again under the lock, which the server's own end of the lost
@@ -94,6 +94,9 @@ class Run:
         losses, in_doubt = 0, False
         while True:
             try:
+                if restarts:
+                    executor.restart(script)
+                    restarts = False
                 result = executor.apply(script)
             except DatabaseConnectionError as error:
                 losses += 1

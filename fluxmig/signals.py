@@ -77,7 +77,9 @@ def _listen(reading: int, interrupt: Callable[[], None]) -> None:
         return
     with suppress(OSError, ValueError, AttributeError):
         name = signal.Signals(number).name
-        os.write(sys.stderr.fileno(), f"{name}: ended at once; what was under way is rolled back\n".encode())
+        os.write(
+            sys.stderr.fileno(), f"{name}: ended at once; `fluxmig status` tells what is applied\n".encode()
+        )
     os._exit(128 + number)
 
 
