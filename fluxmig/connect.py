@@ -101,7 +101,7 @@ _TRANSIENT = re.compile(
 )
 # libpq's words for an option of the URL that it cannot use, and psycopg's.
 _MISTAKES = re.compile(
-    r"invalid (?:connection option|port number|\w+ value|integer value)|bad value for|must be an integer"
+    r"invalid (?:connection option|port number|\w+ value)|bad value for|must be an integer"
     r"|servname not supported",
     re.IGNORECASE,
 )
@@ -339,6 +339,8 @@ def _knock(engine: Engine, wait_s: float) -> None:
             ) from None
         except (DBAPIError, OSError) as error:
             said = _said(error)
+            if "invalid integer value" in said:  # libpq quotes it, and it may be a password
+                raise _bad_options(engine.url) from None
             if _MISTAKES.search(said):
                 raise ConfigError(
                     f"the database URL is wrong: {_reason(said)}",

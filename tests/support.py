@@ -15,6 +15,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -78,7 +79,7 @@ class Database:
         return rows[0][0] if rows else None
 
     def rows(self, sql: str) -> list[tuple[object, ...]]:
-        with create_engine(self.url, poolclass=NullPool).begin() as connection:
+        with _asking(self.url).begin() as connection:
             result = connection.execute(text(sql.replace(":", "\\:")))
             return [tuple(row) for row in result] if result.returns_rows else []
 
@@ -97,6 +98,12 @@ class Database:
             engine.dispose()
 
 
+@lru_cache(maxsize=4)
+def _asking(url: str) -> Engine:
+    """An engine that keeps no connection; it asks a server what it is once only."""
+    return create_engine(url, poolclass=NullPool)
+
+
 @dataclass
 class Server:
     """Something that makes databases."""
@@ -107,17 +114,26 @@ class Server:
     @contextlib.contextmanager
     def database(self) -> Iterator[Database]:
         name = f"fluxmig_test_{os.getpid()}_{next(_numbers)}"
-        admin = create_engine(self.admin_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-        with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
+        # Where nothing is synced, two checkpoints cost less than a log of all that is copied.
+        strategy = "" if self.source == "postgresql-url" else "STRATEGY file_copy"
+        with self._admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name} {strategy}"))
         url = make_url(self.admin_url).set(database=name)
         database = Database(self.source, url.render_as_string(hide_password=False))
         try:
             yield database
         finally:
             database.dispose()
-            with admin.connect() as connection:
+            with self._admin.connect() as connection:
                 connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+    def dispose(self) -> None:
+        self._admin.dispose()
+
+    @cached_property
+    def _admin(self) -> Engine:
+        """Keeps its connection, which costs a server as much as a small test."""
+        return create_engine(self.admin_url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
 
 
 class Servers:
@@ -131,6 +147,8 @@ class Servers:
         """The server; skips the test, or fails it where it is required, if it cannot be had."""
         if source not in self._servers:
             self._servers[source] = self._start(source)
+            if isinstance(started := self._servers[source], Server):
+                self._open.callback(started.dispose)
         server = self._servers[source]
         if isinstance(server, Server):
             return server
