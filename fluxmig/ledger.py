@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import base64
 import zlib
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import (
-    TIMESTAMP,
     Column,
     Integer,
     MetaData,
     String,
     Table,
-    Text,
     and_,
     delete,
     false,
@@ -32,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
-from fluxmig.dialects.base import send_as_is
+from fluxmig.dialects.base import TableStyle, send_as_is
 from fluxmig.errors import LedgerError
 from fluxmig.layouts.numbered import migration_of
 from fluxmig.model import Event, LogEntry, Progress, Record
@@ -41,8 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Insert, Row, Select
-    from sqlalchemy.sql.functions import FunctionElement
+    from sqlalchemy import ColumnElement, Connection, Insert, Row, Select
 
 __all__ = ["KEPT_BYTES", "Ledger", "Snapshot"]
 
@@ -116,9 +114,10 @@ class Ledger:
         name: str,
         schema: str | None,
         *,
-        current_user: FunctionElement[str] | None,
+        current_user: ColumnElement[str] | None,
         client: str,
         version: str,
+        style: TableStyle | None = None,
     ) -> None:
         """Describes the tables; touches no database.
 
@@ -129,9 +128,12 @@ class Ledger:
                 `client` stands in its place.
             client: Who runs fluxmig, as `user@host`.
             version: fluxmig's version, for the log.
+            style: How the database wants them made.
         """
         self._client, self._version = client, version
         self._has_users = current_user is not None
+        self._style = style = style or TableStyle()
+        options: dict[str, Any] = {"schema": schema, **style.options}
         self.writes_log, self.is_brought, self.log_is_old = True, False, False
         self.reserved: str | None = None
         metadata = MetaData()
@@ -140,11 +142,11 @@ class Ledger:
             metadata,
             Column("id", Integer, primary_key=True, autoincrement=True),
             Column("migration_name", String(255), unique=True, nullable=False),
-            Column("applied_at", TIMESTAMP(timezone=True), server_default=func.now()),
+            Column("applied_at", style.time, server_default=style.now),
             Column("execution_time_ms", Integer),
             Column("checksum", String(64)),
             Column("applied_by", String(255), server_default=current_user),
-            schema=schema,
+            **options,
         )
         self.log_table = Table(
             f"{name}_log",
@@ -152,22 +154,22 @@ class Ledger:
             Column("id", Integer, primary_key=True, autoincrement=True),
             Column("event", String(32), nullable=False),
             Column("migration_name", String(255), nullable=False, index=True),
-            Column("logged_at", TIMESTAMP(timezone=True), server_default=func.now(), nullable=False),
+            Column("logged_at", style.time, server_default=style.now, nullable=False),
             Column("duration_ms", Integer),
             Column("checksum", String(64)),
             Column("database_user", String(255), server_default=current_user),
             Column("client", String(255)),
             Column("fluxmig_version", String(32)),
             Column("error_code", String(64)),
-            Column("message", Text),
+            Column("message", style.text),
             Column("statement_number", Integer),
             Column("line", Integer),
-            Column("reason", Text),
+            Column("reason", style.text),
             Column("statements", Integer),
             Column("lost", Integer),
             Column("unchecked", Integer),
-            Column("source", Text),
-            schema=schema,
+            Column("source", style.text),
+            **options,
         )
 
     @property
@@ -373,7 +375,7 @@ class Ledger:
         there = {column["name"] for column in inspect(connection).get_columns(log.name, log.schema)}
         quote = connection.dialect.identifier_preparer
         try:
-            with connection.begin_nested():
+            with connection.begin_nested() if self._style.savepoints else nullcontext():
                 for name in _LATER:
                     if name not in there:
                         kind = log.c[name].type.compile(connection.dialect)

@@ -192,8 +192,8 @@ class Preparation:
         return [self._script(migration.name, migration) for migration in migrations]
 
     def _script(self, name: str, file: Migration | DownScript) -> Script | FileProblem:
-        rules, reason = self.dialect.rules, self.dialect.no_transaction_reason
-        return script.prepare(name, file.path, file.checksum, file.source, rules, reason)
+        dialect, given = self.dialect, (name, file.path, file.checksum, file.source)
+        return script.prepare(*given, dialect.rules, dialect.no_transaction_reason, dialect.refusal)
 
     def _downs(self, chosen: Iterable[MigrationStatus]) -> list[Script]:
         """The down scripts of these, made ready, to go on behind what an earlier attempt has done."""

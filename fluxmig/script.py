@@ -85,6 +85,7 @@ def prepare(
     source: bytes,
     rules: sql.Rules,
     no_transaction_reason: Callable[[Sequence[str]], str | None],
+    refusal: Callable[[Sequence[str]], tuple[str, str] | None] = lambda _: None,
 ) -> Script | FileProblem:
     """Splits and classifies one file.
 
@@ -101,6 +102,7 @@ def prepare(
         source: The file's bytes, UTF-8.
         rules: The database's lexical rules.
         no_transaction_reason: Why a statement that begins with these words needs no transaction, or None.
+        refusal: Why one cannot be part of a migration, and the way out, or None.
     """
     try:
         statements = sql.split(source, rules)
@@ -123,6 +125,7 @@ def prepare(
     )
     try:
         _refuse_output(openings if rules.psql else ())
+        _refuse(openings, refusal)
         return _classified(script, directives.mode, openings, rules, no_transaction_reason)
     except _RefusedError as refused:
         return _problem(path, source, statements.start(refused.place), refused.message, refused.remedy)
@@ -263,6 +266,13 @@ def _transactions(
         message = "this transaction is never committed"
         raise _RefusedError(opened.place, message, f"add COMMIT, or remove the statement{by_hand}")
     return tuple(found)
+
+
+def _refuse(openings: Sequence[_Opening], refusal: Callable[[Sequence[str]], tuple[str, str] | None]) -> None:
+    """Refuses what the database could not go on behind."""
+    for place, words in openings:
+        if why := refusal(words):
+            raise _RefusedError(place, *why)
 
 
 def _refuse_output(openings: Sequence[_Opening]) -> None:

@@ -149,11 +149,11 @@ class _ByHand:
 
     def _one(self, script: Script, place: int) -> Iterator[str]:
         statement = script.statements[place]
-        yield statement.sql
         if statement.data:
+            yield statement.sql
             yield from self._rows(script, statement.data)
         else:
-            yield ";\n"
+            yield self._dialect.by_hand(statement.sql)
 
     def _rows(self, script: Script, rows: tuple[int, int]) -> Iterator[str]:
         yield ";\n"

@@ -43,8 +43,8 @@ class SQLite(Dialect):
     """SQLite: DDL is transactional, one writer at a time, no users."""
 
     name: ClassVar[str] = "sqlite"
-    product: ClassVar[str] = "SQLite"
-    rules: ClassVar[sql.Rules] = sql.SQLITE
+    product: str = "SQLite"
+    rules: sql.Rules = sql.SQLITE
     has_lock: ClassVar[bool] = True
     has_transactional_ddl: ClassVar[bool] = True
     begin_sql: ClassVar[str] = "BEGIN IMMEDIATE"
