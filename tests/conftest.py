@@ -42,7 +42,7 @@ def servers() -> Iterator[Servers]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The sources of `database` and `postgresql`: all of them, unless the module says `CONTAINERS = False`.
+    """The sources of `database`, `postgresql` and `mariadb`: all of them, unless the module says `CONTAINERS = False`.
 
     A server in a container is the same server; what only asks how versions differ needs no other of each.
     """
@@ -53,6 +53,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "postgresql" in metafunc.fixturenames:
         postgresql = [source for source in sources if source.startswith(("postgresql", "container"))]
         metafunc.parametrize("postgresql", postgresql, indirect=True)
+    if "mariadb" in metafunc.fixturenames:
+        metafunc.parametrize("mariadb", [source for source in sources if source in COMMITS_DDL], indirect=True)
 
 
 @pytest.fixture
@@ -69,6 +71,12 @@ def database(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -
 @pytest.fixture
 def postgresql(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Database]:
     """A fresh, empty PostgreSQL database, once on every source."""
+    yield from _fresh(request.param, servers, tmp_path)
+
+
+@pytest.fixture
+def mariadb(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Database]:
+    """A fresh, empty MariaDB database; a MySQL one, too, where there is a server."""
     yield from _fresh(request.param, servers, tmp_path)
 
 

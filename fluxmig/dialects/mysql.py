@@ -41,7 +41,7 @@ _IN_TRANSACTION = frozenset(
 )
 _CONTROL = frozenset({"BEGIN", "START", "COMMIT", "END"})
 """What a file's own transactions are made of; the rules of every database are about them."""
-_SETS_SERVER = frozenset({"PASSWORD", "DEFAULT", "RESOURCE", "AUTOCOMMIT", "STATEMENT"})
+_SETS_SERVER = (["PASSWORD"], ["DEFAULT"], ["RESOURCE"], ["STATEMENT"])
 _ATOMIC = frozenset(
     {"INSERT", "UPDATE", "DELETE", "REPLACE", "SELECT", "WITH", "VALUES", "TABLE", "DO", "LOAD", "CALL", "("}
 )
@@ -182,8 +182,8 @@ class MySQL(Dialect):
                 return None
             case ("BEGIN", "NOT", "ATOMIC", *_):
                 return "BEGIN NOT ATOMIC"
-            case ("SET", *rest) if not _SETS_SERVER.isdisjoint(rest[:4]):
-                return f"SET {' '.join(rest[:1])}"
+            case ("SET", *rest) if "AUTOCOMMIT" in rest or rest[:1] in _SETS_SERVER:
+                return "SET autocommit" if "AUTOCOMMIT" in rest else f"SET {rest[0]}"
             case (verb, *_) if verb in _IN_TRANSACTION or verb in _CONTROL:
                 return None
             case ("/", *_):
