@@ -56,6 +56,8 @@ _ENDS = frozenset(
 _AT_ONCE = 500
 """Names in one query: databases allow so many parameters and not many more."""
 
+_TRIAL = "(a trial of fluxmig's)"
+
 _LATER = ("reason", "statements", "lost", "unchecked", "source")
 """Columns that a log of an earlier version does not have."""
 
@@ -353,9 +355,18 @@ class Ledger:
     # --- writing ------------------------------------------------------------------------------------------
 
     def create(self, connection: Connection) -> None:
-        """Creates the ledger, if it is not there."""
+        """Creates the ledger, if it is not there.
+
+        Where what a script creates cannot be rolled back, one that is there is tried, and nothing left in it:
+        a login that may not write it is told before anything runs.
+        """
         if not self.exists(connection):
             self.table.create(connection)
+        elif not self._style.savepoints:
+            with connection.begin_nested() as trial:
+                connection.execute(self.record_statement(_TRIAL, "", None))
+                connection.execute(delete(self.table).where(self.table.c.migration_name == _TRIAL))
+                trial.rollback()
 
     def create_log(self, connection: Connection) -> None:
         """Creates the log; where there is one, tries it, and leaves nothing in it."""

@@ -516,7 +516,8 @@ def _create(text: str, tokens: Sequence[str], rules: sql.Rules) -> Effect:
     if kind in ROUTINES:
         is_made = not _is_temporary(name[1])
         perhaps = bool(found["replace"] or found["soft"])
-        return Effect((Created(kind, *name),), perhaps=perhaps) if is_made else _NOTHING
+        is_whole = not (rules.psql or found["replace"])  # MySQL's have no arguments in their names
+        return Effect((Created(kind, *name),), perhaps=perhaps, whole=is_whole) if is_made else _NOTHING
     if found["temporary"] or _is_temporary(name[1]):
         return Effect(hides=words(name[0]), changes_path=True)
     rest = text[found.end() :].upper()
@@ -608,7 +609,7 @@ def _added(table: re.Match[str], tokens: Sequence[str], rules: sql.Rules) -> Eff
 
 
 def _added_beside(text: str, on: tuple[str, str | None], rules: sql.Rules) -> tuple[Created, bool] | None:
-    """The index or constraint that a part of MySQL's ALTER TABLE adds, and whether only if it is not there."""
+    """The index or constraint that a part of MySQL's ALTER TABLE adds, and whether IF NOT EXISTS is said."""
     if index := _INDEX.match(text):
         written = index["name"] or index["constraint"]
         name = _folded(written, rules) if written else None

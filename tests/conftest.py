@@ -42,9 +42,10 @@ def servers() -> Iterator[Servers]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The sources of `database`, `postgresql` and `mariadb`: all of them, unless the module says `CONTAINERS = False`.
+    """The sources of `database`, `postgresql` and `mariadb`: all of the kind.
 
-    A server in a container is the same server; what only asks how versions differ needs no other of each.
+    Without containers where the module says `CONTAINERS = False`: a server in a container is the same server;
+    what only asks how versions differ needs no other of each.
     """
     containers = getattr(metafunc.module, "CONTAINERS", True)
     sources = [source for source in SOURCES if containers or not source.startswith("container")]
@@ -54,7 +55,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         postgresql = [source for source in sources if source.startswith(("postgresql", "container"))]
         metafunc.parametrize("postgresql", postgresql, indirect=True)
     if "mariadb" in metafunc.fixturenames:
-        metafunc.parametrize("mariadb", [source for source in sources if source in COMMITS_DDL], indirect=True)
+        metafunc.parametrize(
+            "mariadb", [source for source in sources if source in COMMITS_DDL], indirect=True
+        )
 
 
 @pytest.fixture

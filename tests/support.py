@@ -247,7 +247,8 @@ class Servers:
             return "there is no mariadbd; Debian's package is mariadb-server"
         folder = Path(tempfile.mkdtemp(prefix="fluxmig-", dir=_roomy()))
         self._open.callback(shutil.rmtree, folder, ignore_errors=True)
-        common = ["--no-defaults", f"--datadir={folder}/data", *MARIADB_FAST]
+        (folder / "tmp").mkdir()  # of its own: a server that starts takes away what others have in theirs
+        common = ["--no-defaults", f"--datadir={folder}/data", f"--tmpdir={folder}/tmp", *MARIADB_FAST]
         common += ["--user=root"] * (os.geteuid() == 0)
         output = folder / "log"
         with output.open("wb") as log:

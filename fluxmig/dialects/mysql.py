@@ -16,19 +16,19 @@ from sqlalchemy.dialects.mysql import DATETIME, LONGTEXT
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig import sql
-from fluxmig.dialects import mysql_errors, mysql_existing, mysql_privileges, mysql_session
+from fluxmig.dialects import mysql_errors, mysql_existing, mysql_limits, mysql_privileges, mysql_session
 from fluxmig.dialects.base import IN_AUTOCOMMIT, NO_AUTOCOMMIT, Dialect, TableStyle, send_as_is
 from fluxmig.errors import ConfigError
-from fluxmig.model import DatabaseInfo
+from fluxmig.model import DatabaseInfo, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Table
 
     from fluxmig.dialects.base import Refusal, ServerError
     from fluxmig.dialects.mysql_session import SessionState
-    from fluxmig.model import Script
+    from fluxmig.model import Limits, Script
     from fluxmig.objects import Created, Presence
 
 __all__ = ["MariaDB", "MySQL"]
@@ -50,14 +50,18 @@ row is committed by itself."""
 _ROUTINES = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE"})
 _LOOK = 64
 """Words of a statement that `refusal` may get."""
-_LOCKS = "fluxmig_locks"
+_BEHIND = "fluxmig: behind the transaction"
+"""Where a transaction leaves what is to be sent behind it, in `Connection.info`."""
 _SAVEPOINT = "fluxmig_script"
 _KEY_LENGTH = 40
 """Of the digest; a lock's name has at most 64 characters (12.14)."""
 
 _MODES = text("SELECT @@SESSION.sql_mode")
 _INFO = text("SELECT VERSION(), DATABASE(), CURRENT_USER(), CAST(UTC_TIMESTAMP() AS CHAR)")
-_HOLDER = text("SELECT id, user, host, time FROM information_schema.processlist WHERE id = :id")
+_HOLDER = text(
+    "SELECT user, NULL, host, DATE_FORMAT(UTC_TIMESTAMP() - INTERVAL time SECOND, '%Y-%m-%d %T+00'),"
+    " LOWER(command) FROM information_schema.processlist WHERE id = :id"
+)
 
 
 class MySQL(Dialect):
@@ -87,6 +91,7 @@ class MySQL(Dialect):
     begin_sql: ClassVar[str] = "START TRANSACTION"
     shell_head: ClassVar[str] = "SET NAMES utf8mb4;\n"  # the client ends at the first error by itself
     encoding_remedy: ClassVar[str] = "files are UTF-8: end the URL with ?charset=utf8mb4"
+    _statement_time: ClassVar[str] = "max_execution_time"
 
     def met(self, connection: Connection) -> Dialect:
         """By whether it is MariaDB, which a URL need not say, and by the session's sql_mode (5.1.11)."""
@@ -103,10 +108,10 @@ class MySQL(Dialect):
 
     @contextmanager
     def transaction(self, bind: Engine | Connection) -> Iterator[Connection]:
-        """As everywhere; the locks that `claim` takes are the session's, and are given back behind the end.
+        """As everywhere; the lock of `claim` and time-outs are the session's, and put back behind the end.
 
-        In a transaction of the caller's they are given back before it ends: where two runners meet there, the
-        ledger's unique name decides.
+        In a transaction of the caller's that is before it ends: where two runners meet there, the ledger's
+        unique name decides.
         """
         if isinstance(bind, Engine):
             with bind.connect() as connection, self.transaction(connection):
@@ -117,10 +122,10 @@ class MySQL(Dialect):
             with super().transaction(bind) as connection:
                 yield connection
         finally:
-            if not bind.closed and not bind.invalidated and (locks := bind.info.pop(_LOCKS, None)):
+            if not bind.closed and not bind.invalidated and (behind := bind.info.pop(_BEHIND, None)):
                 with suppress(SQLAlchemyError):
-                    for name in locks:
-                        bind.scalar(select(func.release_lock(name)))
+                    for statement in behind:
+                        send_as_is(bind, statement)
                     if not nested:
                         bind.rollback()
 
@@ -249,7 +254,7 @@ class MySQL(Dialect):
         """`claim_session`, given back behind the transaction; and a savepoint, for `has_ended`."""
         if not self.claim_session(connection, key):
             return False
-        connection.info.setdefault(_LOCKS, []).append(_lock_name(key))
+        _leave_behind(connection, f"DO RELEASE_LOCK('{_lock_name(key)}')")
         send_as_is(connection, f"SAVEPOINT {_SAVEPOINT}")
         return True
 
@@ -270,15 +275,48 @@ class MySQL(Dialect):
         """DO shows nothing."""
         return f"DO RELEASE_LOCK('{_lock_name(key)}');\n"
 
-    def lock_holder(self, connection: Connection, key: str) -> str | None:
-        """The holder's connection; user, host and what it does where the login may see that."""
+    def lock_holder(self, connection: Connection, key: str) -> Session | None:
+        """The holder's connection; user, host and what it does where the login may see that (PROCESS)."""
         number = connection.scalar(select(func.is_used_lock(_lock_name(key))))
         if number is None:
             return None
         row = connection.execute(_HOLDER, {"id": number}).first()
-        if row is None:
-            return f"connection {number}"
-        return f"connection {row[0]}, user {row[1]}, host {row[2]}, in its present state for {row[3]} s"
+        return Session(int(number), *(row or ()))
+
+    # --- time-outs ----------------------------------------------------------------------------------------
+
+    def limit(self, connection: Connection, limits: Limits) -> None:
+        """lock_wait_timeout and innodb_lock_wait_timeout; max_statement_time or max_execution_time."""
+        _leave_behind(connection, *mysql_limits.limit(connection, limits))
+
+    @contextmanager
+    def limited(self, connection: Connection, limits: Limits, *, session: bool) -> Iterator[None]:
+        """Likewise, and back again."""
+        with mysql_limits.limited(connection, limits):
+            yield
+
+    def limit_sql(self, limits: Limits, *, session: bool) -> str:
+        """Likewise, for the session in any case."""
+        return mysql_limits.by_hand(limits, self._statement_time)
+
+    def is_held_up(self, error: ServerError) -> bool:
+        """By the number: a lock not had in time, a deadlock, a row that has changed meanwhile."""
+        return error.code in mysql_errors.HELD_UP
+
+    def interrupter(self, connection: Connection) -> Callable[[], None] | None:
+        """KILL QUERY by a second connection; but PyMySQL, which waits in Python, hears of signals."""
+        if connection.dialect.driver == "pymysql":
+            return None
+        number, pool = connection.scalar(select(func.connection_id())), connection.engine.pool.recreate()
+
+        def interrupt() -> None:
+            second = pool.connect()
+            try:
+                second.cursor().execute(f"KILL QUERY {number}")
+            finally:
+                second.close()
+
+        return interrupt
 
     # --- errors -------------------------------------------------------------------------------------------
 
@@ -340,6 +378,12 @@ class MariaDB(MySQL):
 
     name: ClassVar[str] = "mariadb"
     product: str = "MariaDB"
+    _statement_time: ClassVar[str] = "max_statement_time"
+
+
+def _leave_behind(connection: Connection, *statements: str) -> None:
+    """Has `transaction` send these behind its end, when what they put back is the session's."""
+    connection.info.setdefault(_BEHIND, []).extend(statements)
 
 
 def _is_cut_off(words: Sequence[str]) -> bool:

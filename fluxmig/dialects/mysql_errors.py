@@ -10,14 +10,24 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from fluxmig import sql
-from fluxmig.dialects.base import ServerError, quoted
+from fluxmig.dialects.base import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sqlalchemy.exc import DBAPIError
 
-__all__ = ["DOUBTFUL", "DUPLICATES", "GONE", "NO_SAVEPOINT", "REMEDIES", "WAYS_OUT", "code_of", "explain"]
+__all__ = [
+    "DOUBTFUL",
+    "DUPLICATES",
+    "GONE",
+    "HELD_UP",
+    "NO_SAVEPOINT",
+    "REMEDIES",
+    "WAYS_OUT",
+    "code_of",
+    "explain",
+]
 __all__ += ["is_done", "is_duplicate"]
 
 DUPLICATES: Final[Mapping[str, str]] = {
@@ -51,6 +61,8 @@ GONE: Final = frozenset(
         "4092",  # ER_UNKNOWN_VIEW, MariaDB
     }
 )
+HELD_UP: Final = frozenset({"1020", "1205", "1213", "3572"})
+"""ER_CHECKREAD, ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK, ER_LOCK_NOWAIT."""
 NO_SAVEPOINT: Final = "1305"
 """ER_SP_DOES_NOT_EXIST, of savepoints, too."""
 
@@ -76,6 +88,7 @@ WAYS_OUT: Final[Mapping[str, str]] = {
 _NEAR: Final = re.compile(r" near '(?P<fragment>.*)' at line (?P<line>\d+)$", re.DOTALL)
 _AT_LINE: Final = re.compile(r" at line \d+$")
 _ROUTINE: Final = re.compile(r"(?:PROCEDURE|FUNCTION) (\S+) (?:already exists|does not exist)")
+_QUOTED: Final = re.compile(r"`([^`]+)`|(?<!\w)'([^']+)'")  # and not behind the apostrophe of "Can't"
 _CUT: Final = 80
 """Characters of the statement that a message holds (sql_yacc.yy, ER_PARSE_ERROR: %-.80s)."""
 
@@ -95,7 +108,8 @@ def explain(error: DBAPIError, script: str) -> ServerError:
     arguments = original.args if original else ()
     message = str(arguments[1] if len(arguments) > 1 else arguments[0] if arguments else original).strip()
     routine = _ROUTINE.search(message)
-    name = routine[1] if routine else quoted(message)
+    quoted = _QUOTED.search(message)
+    name = routine[1] if routine else (quoted[1] or quoted[2]) if quoted else None
     near = _NEAR.search(message)
     return ServerError(
         message=_AT_LINE.sub("", message) if near else message,
