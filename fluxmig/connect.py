@@ -40,9 +40,15 @@ _PACKAGES = {
     "mysql": "mysql-connector-python",
 }
 _PRODUCTS = {"postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
+_CONNECT_TIMEOUT_S = 10
+# Files are UTF-8; libmariadb's own default for mysqlclient is latin1.
+_MYSQL_ARGUMENTS: dict[str, dict[str, object]] = {
+    "pymysql": {"charset": "utf8mb4", "connect_timeout": _CONNECT_TIMEOUT_S, "program_name": "fluxmig"},
+    "mysqldb": {"charset": "utf8mb4", "connect_timeout": _CONNECT_TIMEOUT_S},
+    "mariadbconnector": {"connect_timeout": _CONNECT_TIMEOUT_S},
+}
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 _SQLITE = b"SQLite format 3\0"
-_CONNECT_TIMEOUT_S = 10
 _PAUSE_S = 0.25
 _SHAPE = (
     "the form is postgresql://USER:PASSWORD@HOST:5432/DATABASE,"
@@ -263,6 +269,9 @@ def _bad_options(url: URL) -> ConfigError:
 
 def _arguments(url: URL, environ: Mapping[str, str], *, production: bool) -> dict[str, object]:
     """What the driver is given beside the URL, and only where the URL does not say it."""
+    if url.get_backend_name() in {"mysql", "mariadb"}:
+        usual = _MYSQL_ARGUMENTS.get(url.get_driver_name(), {})
+        return {name: value for name, value in usual.items() if name not in url.query}
     if url.get_backend_name() != "postgresql":
         return {}
     libpq = url.get_driver_name() in {"psycopg", "psycopg2"}
@@ -369,6 +378,8 @@ def _address(url: URL, server: re.Match[str] | None) -> str:
     if server and server["socket"]:
         return f"the socket {server['socket']}"
     given = url.query.get("host") or ""
+    if socket := url.query.get("unix_socket"):  # of MySQL's drivers
+        return f"the socket {socket}"
     host = url.host or (server and server["host"]) or (given if isinstance(given, str) else ",".join(given))
     if not host or host.startswith("/"):
         return f"the socket in {host}" if host else "the local server"

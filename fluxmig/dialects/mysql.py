@@ -344,8 +344,15 @@ class MySQL(Dialect):
     # --- facts --------------------------------------------------------------------------------------------
 
     def ledger_schema(self, connection: Connection, table: str) -> str | None:
-        """The database of the connection."""
+        """The database of the connection.
+
+        Raises:
+            ConfigError: It has none.
+        """
         schema: str | None = connection.scalar(text("SELECT DATABASE()"))
+        if schema is None:
+            remedy = "end the URL with /DATABASE, or give --schema"
+            raise ConfigError("the connection has no database, and the ledger needs one", remedy=remedy)
         return schema
 
     def info(self, connection: Connection, schema: str | None) -> DatabaseInfo:

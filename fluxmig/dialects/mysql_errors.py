@@ -28,7 +28,7 @@ __all__ = [
     "code_of",
     "explain",
 ]
-__all__ += ["is_done", "is_duplicate"]
+__all__ += ["is_done", "is_duplicate", "place"]
 
 DUPLICATES: Final[Mapping[str, str]] = {
     "1007": "ER_DB_CREATE_EXISTS",
@@ -44,8 +44,8 @@ DUPLICATES: Final[Mapping[str, str]] = {
     "1826": "ER_FK_DUP_NAME",  # MariaDB: ER_DUP_CONSTRAINT_NAME, of checks
     "3822": "ER_CHECK_CONSTRAINT_DUP_NAME",
 }
-DOUBTFUL: Final = frozenset({"1068", "1396"})
-"""A second primary key, for one; and whatever else is wrong with a user or a role."""
+DOUBTFUL: Final = frozenset({"1060", "1068", "1396"})
+"""Of two columns of a query, too; of a second primary key, for one; of whatever is wrong with a user."""
 # MariaDB 10.11, measured: the name of a foreign key that another one has. HA_ERR_FOUND_DUPP_KEY.
 _FOREIGN_KEY: Final = ("1005", re.compile(r"\berrno: 121\b"))
 
@@ -114,12 +114,12 @@ def explain(error: DBAPIError, script: str) -> ServerError:
     return ServerError(
         message=_AT_LINE.sub("", message) if near else message,
         code=code or type(original).__name__,
-        offset=_place(near["fragment"], int(near["line"]), script) if near else None,
+        offset=place(near["fragment"], int(near["line"]), script) if near else None,
         object=name.rpartition(".")[2] if name else None,
     )
 
 
-def _place(fragment: str, line: int, script: str) -> int | None:
+def place(fragment: str, line: int, script: str) -> int | None:
     """Where the text begins that a message quotes: the statement from the error on, or the head of that."""
     if len(fragment) < _CUT and script.endswith(fragment):
         return len(script) - len(fragment)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Connection
 
-__all__ = ["Granted", "granted"]
+__all__ = ["Granted", "granted", "read"]
 
 _NAME: Final = r"(?:`(?:[^`]|``)*`|\"(?:[^\"]|\"\")*\"|[^.\s]+)"
 _GRANT: Final = re.compile(rf"GRANT (?P<what>.+?) ON (?P<database>{_NAME})\.(?P<table>{_NAME}) TO ")
@@ -57,8 +57,17 @@ class Granted:
 def granted(connection: Connection) -> Granted:
     """The login's own privileges; on MariaDB with those of its role."""
     lines = [str(row[0]) for row in connection.exec_driver_sql("SHOW GRANTS")]
+    return read(lines, tells_roles=bool(getattr(connection.dialect, "is_mariadb", False)))
+
+
+def read(lines: Sequence[str], *, tells_roles: bool) -> Granted:
+    """What the lines of SHOW GRANTS say.
+
+    Args:
+        lines: As the server gives them.
+        tells_roles: Whether what a role brings is among them.
+    """
     found = [match for line in lines if (match := _GRANT.match(line))]
-    is_mariadb = bool(getattr(connection.dialect, "is_mariadb", False))
     return Granted(
         tuple(
             (
@@ -68,7 +77,7 @@ def granted(connection: Connection) -> Granted:
             )
             for match in found
         ),
-        not is_mariadb and any(_ROLE.match(line) for line in lines),
+        not tells_roles and any(_ROLE.match(line) for line in lines),
     )
 
 
