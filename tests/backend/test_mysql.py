@@ -272,7 +272,9 @@ def by_driver(database: Database, driver: str) -> str:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_a_drivers_text_arrives_as_written(mariadb: Database, folder: Path, write: Write, driver: str) -> None:
+def test_a_drivers_text_arrives_as_written(
+    mariadb: Database, folder: Path, write: Write, driver: str
+) -> None:
     mariadb.url = by_driver(mariadb, driver)
     odd = r"100% %s %(a)s %% :a ::b ? ?? \:c \\ é😀 {x} $1 -- # /* */ ` "
     write({"001_t.sql": "CREATE TABLE t (a text) CHARSET utf8mb4"})
