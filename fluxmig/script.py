@@ -52,6 +52,9 @@ _CHARACTERISTICS = re.compile(
     r"(?:(?:^| , |(?<=[A-Z]) )(?:ISOLATION LEVEL (?:SERIALIZABLE|REPEATABLE READ|READ (?:UN)?COMMITTED)"
     r"|READ WRITE|(?:NOT )?DEFERRABLE))*"
 )
+FOREIGN_KEYS = "foreign_keys"
+"""SQLite's pragma that has no effect inside a transaction (pragma.html)."""
+_OFF = frozenset({"OFF", "NO", "FALSE", "0"})
 OWN_TRANSACTIONS = "it has transactions of its own"
 
 
@@ -181,6 +184,9 @@ def _classified(
     if needing or transactions or directive is Mode.NO_TRANSACTION:
         reason = needing[0][1] if needing else OWN_TRANSACTIONS if transactions else "the file says so"
         return replace(script, mode=Mode.NO_TRANSACTION, reason=reason, transactions=transactions)
+    if rules.pragmas:
+        asked, late = _foreign_keys(statements, rules)
+        return replace(script, characteristics=asked, warnings=(*script.warnings, *late))
     return replace(script, characteristics=_set_transaction(openings, 0, rules))
 
 
@@ -226,6 +232,32 @@ def _set_transaction(openings: Sequence[_Opening], first: int, rules: sql.Rules)
             modes = " ".join(words[2:])
             return modes if modes and _is_characteristics(modes, rules) else None
     return None
+
+
+def _foreign_keys(statements: Statements, rules: sql.Rules) -> tuple[str | None, tuple[str, ...]]:
+    """What PRAGMA foreign_keys says at the head of a file; and what to say of one that comes too late.
+
+    Behind the last other statement it puts back what is put back in any case.
+    """
+    source = statements.source
+    verbs = [sql.first_word(source, statements.start(place)) for place in range(len(statements))]
+    others = [place for place, verb in enumerate(verbs) if verb != b"PRAGMA"] or [len(statements)]
+    asked = None
+    late = []
+    for place, verb in enumerate(verbs):
+        tokens = sql.tokens(statements[place].sql, rules, 8) if verb == b"PRAGMA" else []
+        words = [token.strip("'\"").upper() for token in tokens]
+        if FOREIGN_KEYS.upper() not in words[1:4] or not {"=", "("} & set(words):
+            continue
+        if place < others[0]:
+            asked = f"{FOREIGN_KEYS} = {'OFF' if not _OFF.isdisjoint(words[2:]) else 'ON'}"
+        elif place < others[-1]:
+            line = statements[place].line
+            late.append(
+                f"PRAGMA {FOREIGN_KEYS} in line {line} has no effect inside the transaction: put it at the"
+                " head of the file, or begin the file with `-- fluxmig: no-transaction`"
+            )
+    return asked, tuple(late)
 
 
 def _transactions(

@@ -283,6 +283,11 @@ class Dialect:
         """Gives a transaction that has just begun the characteristics that its script asks for."""
         connection.exec_driver_sql(f"SET TRANSACTION {characteristics}")
 
+    def begin_by_hand(self, characteristics: str | None) -> str:
+        """What begins a transaction with these by hand."""
+        asked = f"SET TRANSACTION {characteristics};\n" if characteristics else ""
+        return f"{self.begin_sql};\n{asked}"
+
     def refuse_autocommit(self, connection: Connection) -> None:
         """Raises `ConfigError` where the driver commits by itself: nothing could be rolled back."""
         if getattr(connection.connection.dbapi_connection, "autocommit", False) is True:
