@@ -83,7 +83,7 @@ def would_be_lost(
         if each.exists or (
             each.exists is None
             and verb == "CREATE"
-            and dialect.has_transactional_ddl
+            and dialect.table_style.ddl_in_savepoints
             and makes_one(each.statement.sql, dialect.rules)
             and _is_refused(dialect, connection, script, each.statement)
         ):
@@ -133,7 +133,7 @@ class Skipping:
     def send(self, connection: Connection, statement: Statement) -> None:
         """Runs a statement under a savepoint, or passes over it; raises as `send_statement` does."""
         bare = sql.first_word(self.script.source, statement.start) in _BARE
-        plain = bare or not self.dialect.has_transactional_ddl
+        plain = bare or not self.dialect.table_style.ddl_in_savepoints
         try:
             with nullcontext() if plain else connection.begin_nested():
                 send_statement(self.dialect, connection, self.script, statement)

@@ -214,6 +214,9 @@ class Executor:
                 if not self._is_duplicate(refused):
                     raise
                 if policy is OnDuplicate.COMPLETE and script.mode is Mode.TRANSACTION:
+                    if not self.dialect.table_style.has_savepoints:
+                        why_not = f"{self.dialect.product} has no savepoints, so a file cannot be completed."
+                        raise with_remedy(refused, why_not) from refused.__cause__
                     self._try(script, finish, present=present, completing=True)
                 elif policy in {OnDuplicate.MARK, OnDuplicate.VERIFY} and self._has_not_begun(
                     script, refused

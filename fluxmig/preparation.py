@@ -123,7 +123,11 @@ class Preparation:
         (up,) = _sound(self.scripts([chosen.migration] if chosen.migration else []))
         dialect = self.dialect
         apart = planner.apart(
-            down, up, product=dialect.product, has_transactional_ddl=dialect.has_transactional_ddl
+            down,
+            up,
+            product=dialect.product,
+            has_transactional_ddl=dialect.has_transactional_ddl,
+            has_savepoints=dialect.table_style.has_savepoints,
         )
         later = planner.applied_after(self.statuses, chosen.name)
         odd = [finding for finding in planner.of_reversal((), (chosen,)) if finding.kind == "marked"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import COMMITS_DDL, SOURCES, Database, Servers, Write
+from tests.support import COMMITS_DDL, FILES, SOURCES, Database, Servers, Write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -90,14 +91,22 @@ def sqlite(servers: Servers, tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
+def duckdb(servers: Servers, tmp_path: Path) -> Iterator[Database]:
+    """A fresh DuckDB file."""
+    yield from _fresh("duckdb", servers, tmp_path)
+
+
+@pytest.fixture
 def one_postgresql(servers: Servers, tmp_path: Path) -> Iterator[Database]:
     """A fresh, empty database on the embedded PostgreSQL alone, where one server says as much as five."""
     yield from _fresh("postgresql-18", servers, tmp_path)
 
 
 def _fresh(source: str, servers: Servers, tmp_path: Path) -> Iterator[Database]:
-    if source == "sqlite":
-        database = Database(source, f"sqlite:///{tmp_path}/test.db")
+    if source in FILES:
+        if source == "duckdb" and find_spec("duckdb_engine") is None:
+            pytest.skip("duckdb: duckdb-engine is not installed")
+        database = Database(source, FILES[source].format(tmp_path))
         yield database
         database.dispose()
     else:

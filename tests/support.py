@@ -85,6 +85,10 @@ class Database:
         return self.url.startswith("postgresql")
 
     @property
+    def is_duckdb(self) -> bool:
+        return self.url.startswith("duckdb")
+
+    @property
     def is_mysql(self) -> bool:
         """Whether it is MySQL or MariaDB."""
         return self.url.startswith(("mysql", "mariadb"))
@@ -92,7 +96,13 @@ class Database:
     @property
     def product(self) -> str:
         """As messages name it."""
-        names = {"postgresql": "PostgreSQL", "sqlite": "SQLite", "mysql": "MySQL", "mariadb": "MariaDB"}
+        names = {
+            "duckdb": "DuckDB",
+            "postgresql": "PostgreSQL",
+            "sqlite": "SQLite",
+            "mysql": "MySQL",
+            "mariadb": "MariaDB",
+        }
         return names[make_url(self.url).get_backend_name()]
 
     def quoted(self, name: str) -> str:
@@ -126,7 +136,9 @@ class Database:
 
     def tables(self) -> set[str]:
         """The names of all tables."""
-        if self.is_postgresql:
+        if self.is_duckdb:
+            sql = "SELECT table_name FROM duckdb_tables()"
+        elif self.is_postgresql:
             sql = (
                 "SELECT tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
             )
@@ -290,6 +302,8 @@ class Servers:
 
 
 COMMITS_DDL = {"mariadb", "mysql-url"}
+FILES = {"sqlite": "sqlite:///{}/test.db", "duckdb": "duckdb:///{}/test.duckdb"}
+"""The URLs of sources without a server."""
 SOURCES = {"sqlite": 0, "postgresql-18": 0, "postgresql-15": 0, "container-18": 0, "container-15": 1}
 SOURCES["mariadb"] = 0
 if "FLUXMIG_TEST_POSTGRES_URL" in os.environ:

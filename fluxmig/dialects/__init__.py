@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fluxmig.dialects.base import Dialect
+from fluxmig.dialects.duckdb import DuckDB
 from fluxmig.dialects.mysql import MariaDB, MySQL
 from fluxmig.dialects.postgresql import PostgreSQL
 from fluxmig.dialects.sqlite import SQLite
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["DIALECTS", "Dialect", "dialect_named", "dialect_of"]
 
 DIALECTS: dict[str, Dialect] = {
-    dialect.name: dialect for dialect in (PostgreSQL(), SQLite(), MySQL(), MariaDB())
+    dialect.name: dialect for dialect in (PostgreSQL(), SQLite(), MySQL(), MariaDB(), DuckDB())
 }
 
 

@@ -130,14 +130,18 @@ class TableStyle:
         now: The expression for the present one.
         text: The type of a text of any length.
         options: What SQLAlchemy's `Table` takes beside.
-        savepoints: Whether a savepoint can hold what creates and alters.
+        has_savepoints: Whether a part of a transaction can be rolled back;
+        ddl_in_savepoints: and whether what creates and alters is, too.
+        counts: Whether the number of a row has to be counted, since no column does that by itself.
     """
 
     time: TypeEngine[datetime] = field(default_factory=lambda: TIMESTAMP(timezone=True))
     now: ColumnElement[datetime] = field(default_factory=func.now)
     text: TypeEngine[str] = field(default_factory=Text)
     options: Mapping[str, str] = field(default_factory=dict)
-    savepoints: bool = True
+    has_savepoints: bool = True
+    ddl_in_savepoints: bool = True
+    counts: bool = False
 
 
 def escape(script: str) -> str:

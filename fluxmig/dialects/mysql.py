@@ -84,7 +84,7 @@ class MySQL(Dialect):
             for name in ("mysql", "mariadb")
             for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
         },
-        savepoints=False,
+        ddl_in_savepoints=False,
     )
     has_lock: ClassVar[bool] = True
     has_session_lock: ClassVar[bool] = True
