@@ -47,6 +47,7 @@ MARIADB_FAST = [
     "--key-buffer-size=64K",
     "--aria-pagecache-buffer-size=8M",
     "--skip-log-bin",
+    "--character-set-server=utf8mb4",
 ]
 # Whoever waits for a table that nobody gives back is a failure, and not a day's wait.
 MARIADB_OPTIONS = ["--skip-networking", "--lock-wait-timeout=30", "--max-connections=200"]
