@@ -55,6 +55,9 @@ _SHAPE = (
     " with @ : / ? # % in the password as %40 %3A %2F %3F %23 %25"
 )
 
+_OTHER_SERVER = re.compile(r"Could not determine version from string '(\w+)")
+_OTHER_DIALECT = "for CockroachDB: pip install sqlalchemy-cockroachdb, and write cockroachdb+psycopg://"
+
 # What a driver says -> what to check. The words are libpq's, PostgreSQL's, PgBouncer's, MySQL's and SQLite's
 # own, in English; in another language the message stands alone.
 _CHECKS = (
@@ -342,6 +345,14 @@ def _knock(engine: Engine, wait_s: float) -> None:
                 return
         except TypeError:  # a driver's own function got a word that it does not know
             raise _bad_options(engine.url) from None
+        except AssertionError as error:  # SQLAlchemy's, of a server whose version is not PostgreSQL's
+            found = _OTHER_SERVER.search(str(error))
+            if found is None:
+                raise
+            raise ConfigError(
+                f"the server is {found[1]}, which SQLAlchemy does not take for PostgreSQL",
+                remedy=_OTHER_DIALECT,
+            ) from None
         except UnicodeError:  # may hold what could not be encoded
             raise ConfigError(
                 "the database URL holds a character or a host name that cannot be sent", remedy=_SHAPE

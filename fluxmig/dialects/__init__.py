@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fluxmig.dialects.base import Dialect
 from fluxmig.dialects.duckdb import DuckDB
 from fluxmig.dialects.mysql import MariaDB, MySQL
-from fluxmig.dialects.postgresql import PostgreSQL
+from fluxmig.dialects.postgresql_kin import AnyPostgreSQL, CockroachDB
 from fluxmig.dialects.sqlite import SQLite
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["DIALECTS", "Dialect", "dialect_named", "dialect_of"]
 
 DIALECTS: dict[str, Dialect] = {
-    dialect.name: dialect for dialect in (PostgreSQL(), SQLite(), MySQL(), MariaDB(), DuckDB())
+    dialect.name: dialect
+    for dialect in (AnyPostgreSQL(), SQLite(), MySQL(), MariaDB(), DuckDB(), CockroachDB())
 }
 
 

@@ -36,6 +36,7 @@ LAYERS = (
     "dialects.psycopg_driver  dialects.sqlite_session",
     "dialects.postgresql_pooler",
     "dialects.duckdb  dialects.mysql  dialects.postgresql  dialects.sqlite",
+    "dialects.postgresql_kin",
     "dialects",
     "ledger  lock  lookout  preparation  sending",
     "duplicates  patience",
