@@ -289,6 +289,7 @@ class Migrator:
             pending=len(todo),
             findings=tuple(findings),
             warnings=tuple(warnings),
+            capabilities=self._dialect.capabilities,
         )
 
     def adopt_plan(self) -> tuple[Adoption, ...]:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from fluxmig import sql
 from fluxmig.dialects import existing
 from fluxmig.errors import ConfigError
-from fluxmig.model import DatabaseInfo
+from fluxmig.model import Capabilities, DatabaseInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -172,6 +172,12 @@ class Dialect:
         owner_sql: What goes on as the user who connected, until the transaction's end, likewise.
         shell_head: What has the database's own shell stop at the first error.
         encoding_remedy: The way out where the driver cannot encode a character of a file.
+        lock_kind: What keeps other runners out, for people.
+        duplicates_by: By what a duplicate is recognised, for people.
+        places_by: Where the place of an error comes from, for people.
+        has_concurrent_index: Whether an index can be built beside writers, outside of transactions.
+        scratch: What throwaway databases there are, for people.
+        tested: The versions that the tests run on.
     """
 
     name: ClassVar[str] = "generic"
@@ -189,6 +195,26 @@ class Dialect:
     owner_sql: ClassVar[str] = ""
     shell_head: ClassVar[str] = ""
     encoding_remedy: ClassVar[str] = "files are UTF-8: have the connection use it, too"
+    lock_kind: ClassVar[str] = "the ledger's unique row"
+    duplicates_by: ClassVar[str] = ""
+    places_by: ClassVar[str] = ""
+    has_concurrent_index: ClassVar[bool] = False
+    scratch: ClassVar[str] = ""
+    tested: ClassVar[str] = "by what SQLAlchemy promises"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What fluxmig can promise there."""
+        return Capabilities(
+            self.has_transactional_ddl,
+            self.lock_kind,
+            self.duplicates_by,
+            self.places_by,
+            self.has_concurrent_index,
+            self.rules.psql,
+            self.scratch,
+            self.tested,
+        )
 
     def met(self, connection: Connection) -> Dialect:
         """The one that knows this very server, and how its session reads SQL; itself by default."""

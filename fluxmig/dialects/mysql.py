@@ -91,6 +91,10 @@ class MySQL(Dialect):
     begin_sql: ClassVar[str] = "START TRANSACTION"
     shell_head: ClassVar[str] = "SET NAMES utf8mb4;\n"  # the client ends at the first error by itself
     encoding_remedy: ClassVar[str] = "files are UTF-8: end the URL with ?charset=utf8mb4"
+    lock_kind: ClassVar[str] = "GET_LOCK"
+    duplicates_by: ClassVar[str] = "error number"
+    places_by: ClassVar[str] = "the text that the message quotes"
+    tested: ClassVar[str] = "not yet"
     _statement_time: ClassVar[str] = "max_execution_time"
 
     def met(self, connection: Connection) -> Dialect:
@@ -385,6 +389,7 @@ class MariaDB(MySQL):
 
     name: ClassVar[str] = "mariadb"
     product: str = "MariaDB"
+    tested: ClassVar[str] = "10.11"
     _statement_time: ClassVar[str] = "max_statement_time"
 
 

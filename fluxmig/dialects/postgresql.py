@@ -140,6 +140,12 @@ class PostgreSQL(Dialect):
     )
     owner_sql: ClassVar[str] = "SET LOCAL SESSION AUTHORIZATION DEFAULT;\nSET LOCAL ROLE NONE;\n"
     shell_head: ClassVar[str] = "\\set ON_ERROR_STOP on\nSET client_encoding = 'UTF8';\n"
+    lock_kind: ClassVar[str] = "advisory"
+    duplicates_by: ClassVar[str] = "SQLSTATE"
+    places_by: ClassVar[str] = "the server"
+    has_concurrent_index: ClassVar[bool] = True
+    scratch: ClassVar[str] = "embedded server, container"
+    tested: ClassVar[str] = "15, 18"
     encoding_remedy: ClassVar[str] = (
         "files are UTF-8: take out what sets client_encoding, or end the URL with ?client_encoding=utf8"
     )

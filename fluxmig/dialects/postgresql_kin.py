@@ -1,9 +1,9 @@
 """What speaks PostgreSQL's protocol and is distributed: CockroachDB and YugabyteDB.
 
-By their manuals and issue trackers; neither was at hand. CockroachDB's advisory locks are stubs that always say
-yes, or are not there (cockroach#13546), and YugabyteDB had none for long (yugabyte-db#3642): the ledger's unique
-row decides between runners. DDL is not rolled back with certainty (CockroachDB, "Online Schema Changes"): a file
-with any of it runs statement by statement.
+By their manuals and issue trackers; neither was at hand. CockroachDB's advisory locks are stubs that always
+say yes, or are not there (cockroach#13546), and YugabyteDB had none for long (yugabyte-db#3642): the ledger's
+unique row decides between runners. DDL is not rolled back with certainty (CockroachDB, "Online Schema
+Changes"): a file with any of it runs statement by statement.
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ class _Distributed(PostgreSQL):
     has_lock: ClassVar[bool] = False
     has_session_lock: ClassVar[bool] = False
     has_transactional_ddl: ClassVar[bool] = False
+    lock_kind: ClassVar[str] = "the ledger's unique row"
+    has_concurrent_index: ClassVar[bool] = False
+    scratch: ClassVar[str] = ""
+    tested: ClassVar[str] = "not on a live cluster"
 
     def met(self, connection: Connection) -> Dialect:
         """Itself: it has been."""

@@ -70,6 +70,10 @@ class SQLite(Dialect):
     has_transactional_ddl: ClassVar[bool] = True
     begin_sql: ClassVar[str] = "BEGIN IMMEDIATE"
     shell_head: ClassVar[str] = ".bail on\n"
+    lock_kind: ClassVar[str] = "of the file, by BEGIN IMMEDIATE"
+    duplicates_by: ClassVar[str] = "message"
+    places_by: ClassVar[str] = "the token that the message quotes"
+    tested: ClassVar[str] = "3.40 and Python's own"
 
     # --- connections and transactions ---------------------------------------------------------------------
 
