@@ -175,7 +175,7 @@ class Stepwise:
             server = ServerError("a pooler has given us another session, and the lock is in the one before")
             first = self.script.statements[unit.first]
             why = failure(self.dialect, self.script, server, first, remedy=PAST_THE_POOLER)
-            raise half_way(self.script, RefusedError(why, server), unit.first, self.ledger)
+            raise half_way(self.dialect, self.script, RefusedError(why, server), unit.first, self.ledger)
 
     def _refuse_if_overtaken(self, done: int) -> None:
         """Where no session lock keeps other runners out, the log tells of them, under the lock of a write.

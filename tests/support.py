@@ -258,7 +258,7 @@ class Servers:
         install, program = (shutil.which(name, path=_SBIN) for name in ("mariadb-install-db", "mariadbd"))
         if not (install and program):
             return "there is no mariadbd; Debian's package is mariadb-server"
-        folder = Path(tempfile.mkdtemp(prefix="fluxmig-", dir=_roomy()))
+        folder = Path(tempfile.mkdtemp(prefix="fluxmig-", dir=roomy()))
         self._open.callback(shutil.rmtree, folder, ignore_errors=True)
         (folder / "tmp").mkdir()  # of its own: a server that starts takes away what others have in theirs
         common = ["--no-defaults", f"--datadir={folder}/data", f"--tmpdir={folder}/tmp", *MARIADB_FAST]
