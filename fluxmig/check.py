@@ -126,6 +126,7 @@ def examine(
     rules: Rules,
     no_transaction_reason: Callable[[Sequence[str]], str | None],
     *,
+    refusal: Callable[[Sequence[str]], tuple[str, str] | None] = lambda _: None,
     base: Base | None = None,
     strict: bool = False,
 ) -> FolderReport:
@@ -138,12 +139,14 @@ def examine(
         dialect: The name of the database whose rules are the next two.
         rules: As for `script.prepare`.
         no_transaction_reason: As for `script.prepare`.
+        refusal: As for `script.prepare`.
         base: The branch to compare with, if there is one.
         strict: Whether warnings count.
     """
 
     def prepare(path: Path, source: bytes, checksum: str = "") -> Script | FileProblem:
-        return script.prepare(migration_of(path.name), path, checksum, source, rules, no_transaction_reason)
+        name = migration_of(path.name)
+        return script.prepare(name, path, checksum, source, rules, no_transaction_reason, refusal)
 
     findings = [_problem("unreadable", problem) for problem in folder.problems]
     findings += _orphans(folder)

@@ -56,6 +56,7 @@ def check(session: Session, *, base: str | None, form: str, dialect: str | None)
         known.name,
         known.rules,
         known.no_transaction_reason,
+        refusal=known.refusal,
         base=None if base is None else _base(session, base),
         strict=settings.strict,
     )

@@ -40,14 +40,23 @@ _PACKAGES = {
     "mysql": "mysql-connector-python",
 }
 _PRODUCTS = {"postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
+_CONNECT_TIMEOUT_S = 10
+# Files are UTF-8; libmariadb's own default for mysqlclient is latin1.
+_MYSQL_ARGUMENTS: dict[str, dict[str, object]] = {
+    "pymysql": {"charset": "utf8mb4", "connect_timeout": _CONNECT_TIMEOUT_S, "program_name": "fluxmig"},
+    "mysqldb": {"charset": "utf8mb4", "connect_timeout": _CONNECT_TIMEOUT_S},
+    "mariadbconnector": {"connect_timeout": _CONNECT_TIMEOUT_S},
+}
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 _SQLITE = b"SQLite format 3\0"
-_CONNECT_TIMEOUT_S = 10
 _PAUSE_S = 0.25
 _SHAPE = (
     "the form is postgresql://USER:PASSWORD@HOST:5432/DATABASE,"
     " with @ : / ? # % in the password as %40 %3A %2F %3F %23 %25"
 )
+
+_OTHER_SERVER = re.compile(r"Could not determine version from string '(\w+)")
+_OTHER_DIALECT = "for CockroachDB: pip install sqlalchemy-cockroachdb, and write cockroachdb+psycopg://"
 
 # What a driver says -> what to check. The words are libpq's, PostgreSQL's, PgBouncer's, MySQL's and SQLite's
 # own, in English; in another language the message stands alone.
@@ -263,6 +272,9 @@ def _bad_options(url: URL) -> ConfigError:
 
 def _arguments(url: URL, environ: Mapping[str, str], *, production: bool) -> dict[str, object]:
     """What the driver is given beside the URL, and only where the URL does not say it."""
+    if url.get_backend_name() in {"mysql", "mariadb"}:
+        usual = _MYSQL_ARGUMENTS.get(url.get_driver_name(), {})
+        return {name: value for name, value in usual.items() if name not in url.query}
     if url.get_backend_name() != "postgresql":
         return {}
     libpq = url.get_driver_name() in {"psycopg", "psycopg2"}
@@ -333,6 +345,14 @@ def _knock(engine: Engine, wait_s: float) -> None:
                 return
         except TypeError:  # a driver's own function got a word that it does not know
             raise _bad_options(engine.url) from None
+        except AssertionError as error:  # SQLAlchemy's, of a server whose version is not PostgreSQL's
+            found = _OTHER_SERVER.search(str(error))
+            if found is None:
+                raise
+            raise ConfigError(
+                f"the server is {found[1]}, which SQLAlchemy does not take for PostgreSQL",
+                remedy=_OTHER_DIALECT,
+            ) from None
         except UnicodeError:  # may hold what could not be encoded
             raise ConfigError(
                 "the database URL holds a character or a host name that cannot be sent", remedy=_SHAPE
@@ -371,6 +391,8 @@ def _address(url: URL, server: re.Match[str] | None) -> str:
     if server and server["socket"]:
         return f"the socket {server['socket']}"
     given = url.query.get("host") or ""
+    if socket := url.query.get("unix_socket"):  # of MySQL's drivers
+        return f"the socket {socket}"
     host = url.host or (server and server["host"]) or (given if isinstance(given, str) else ",".join(given))
     if not host or host.startswith("/"):
         return f"the socket in {host}" if host else "the local server"

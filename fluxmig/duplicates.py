@@ -76,13 +76,14 @@ def would_be_lost(
 ) -> Iterator[Lost]:
     """Of the statements that a mark loses, those that are no duplicates, in order.
 
-    Of what the catalog cannot tell, CREATE is tried, and what it makes is rolled back.
+    Of what the catalog cannot tell, CREATE is tried, where what it makes can be rolled back.
     """
     for each in lost:
         verb = sql.words(each.statement.sql, dialect.rules, 1)[0]
         if each.exists or (
             each.exists is None
             and verb == "CREATE"
+            and dialect.table_style.ddl_in_savepoints
             and makes_one(each.statement.sql, dialect.rules)
             and _is_refused(dialect, connection, script, each.statement)
         ):
@@ -132,14 +133,19 @@ class Skipping:
     def send(self, connection: Connection, statement: Statement) -> None:
         """Runs a statement under a savepoint, or passes over it; raises as `send_statement` does."""
         bare = sql.first_word(self.script.source, statement.start) in _BARE
-        plain = bare or not self.dialect.has_transactional_ddl
+        plain = bare or not self.dialect.table_style.ddl_in_savepoints
         try:
             with nullcontext() if plain else connection.begin_nested():
                 send_statement(self.dialect, connection, self.script, statement)
         except RefusedError as refused:
             self.skip(connection, statement, refused)
         else:
-            self._made.update(() if bare else created(statement.sql, self.dialect.rules))
+            self.note(statement)
+
+    def note(self, statement: Statement) -> None:
+        """Keeps what a statement that has run has made: the file must not make it again."""
+        if sql.first_word(self.script.source, statement.start) not in _BARE:
+            self._made.update(created(statement.sql, self.dialect.rules))
 
     def skip(self, connection: Connection, statement: Statement, refused: RefusedError) -> None:
         """Passes over a statement that was refused, or raises why it cannot be passed over."""

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from fluxmig import presence
 from fluxmig.dialects.base import Dialect, ServerError
 from fluxmig.duplicates import Skipping, makes_again, refuted, there_already, with_remedy, would_be_lost
+from fluxmig.errors import ConfigError
 from fluxmig.model import (
     Event,
     Failure,
@@ -151,6 +152,7 @@ class Executor:
         """
         if self.ledger.is_brought:
             return None
+        self._refuse_to_commit()
         self._create(self.ledger.create)
         try:
             self._create(self.ledger.create_log)
@@ -174,6 +176,19 @@ class Executor:
                 raise
             with self.lock.transaction() as connection:
                 create(connection)
+
+    def _refuse_to_commit(self) -> None:
+        """Raises `ConfigError` where making the tables would commit a transaction of the caller's."""
+        bind, ledger = self.bind, self.ledger
+        if self.dialect.has_transactional_ddl or isinstance(bind, Engine) or not bind.in_transaction():
+            return
+        if ledger.exists(bind) and ledger.log_exists(bind):
+            return
+        raise ConfigError(
+            f"{ledger.table.fullname} or its log is not there yet, and making it would commit the transaction"
+            " that the given connection is inside",
+            remedy="run fluxmig once with an Engine, or a Connection that is not in a transaction",
+        )
 
     # --- one step -----------------------------------------------------------------------------------------
 
@@ -203,6 +218,9 @@ class Executor:
                 if not self._is_duplicate(refused):
                     raise
                 if policy is OnDuplicate.COMPLETE and script.mode is Mode.TRANSACTION:
+                    if not self.dialect.table_style.has_savepoints:
+                        why_not = f"{self.dialect.product} has no savepoints, so a file cannot be completed."
+                        raise with_remedy(refused, why_not) from refused.__cause__
                     self._try(script, finish, present=present, completing=True)
                 elif policy in {OnDuplicate.MARK, OnDuplicate.VERIFY} and self._has_not_begun(
                     script, refused
@@ -294,7 +312,7 @@ class Executor:
             if state is not None and not isinstance(self.bind, Engine):  # what a rollback does not undo
                 with suppress(SQLAlchemyError), self.dialect.transaction(self.bind) as connection:
                     self.dialect.restore_session(connection, state)
-            raise half_way(script, refused, script.done, self.ledger) from refused.__cause__
+            raise half_way(self.dialect, script, refused, script.done, self.ledger) from refused.__cause__
         except DBAPIError as error:
             raise_if_lost(self.dialect, error, script, at_commit=phase == "at the commit")
             if phase.startswith("when") and self._has(script.name) is not present:
@@ -335,7 +353,8 @@ class Executor:
                         try:
                             self._set_session_again(connection, script)
                         except RefusedError as refused:
-                            raise half_way(script, refused, script.done, self.ledger) from refused.__cause__
+                            found = half_way(self.dialect, script, refused, script.done, self.ledger)
+                            raise found from refused.__cause__
                         skipping = self._skipping(script) if completing else None
                         steps = Stepwise(
                             self.dialect,
@@ -416,7 +435,7 @@ class Executor:
 
     def _check(self, connection: Connection, script: Script) -> None:
         """Refuses what a script has left that its ledger row must not stand for."""
-        if self.dialect.is_in_transaction(connection) is False:
+        if self.dialect.has_ended(connection):
             server = ServerError("the script ended the transaction it ran in")
             remedy = (
                 "What it had done until then is committed, and not recorded. Undo it, take out what ends the"

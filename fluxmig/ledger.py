@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import base64
 import zlib
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import (
-    TIMESTAMP,
     Column,
     Integer,
     MetaData,
     String,
     Table,
-    Text,
     and_,
     delete,
     false,
@@ -28,11 +27,12 @@ from sqlalchemy import (
     inspect,
     or_,
     select,
+    text,
     update,
 )
 from sqlalchemy.exc import DBAPIError
 
-from fluxmig.dialects.base import send_as_is
+from fluxmig.dialects.base import TableStyle, send_as_is
 from fluxmig.errors import LedgerError
 from fluxmig.layouts.numbered import migration_of
 from fluxmig.model import Event, LogEntry, Progress, Record
@@ -41,8 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Insert, Row, Select
-    from sqlalchemy.sql.functions import FunctionElement
+    from sqlalchemy import ColumnElement, Connection, Insert, Row, ScalarSelect, Select
 
 __all__ = ["KEPT_BYTES", "Ledger", "Snapshot"]
 
@@ -57,6 +56,8 @@ _ENDS = frozenset(
 
 _AT_ONCE = 500
 """Names in one query: databases allow so many parameters and not many more."""
+
+_TRIAL = "(a trial of fluxmig's)"
 
 _LATER = ("reason", "statements", "lost", "unchecked", "source")
 """Columns that a log of an earlier version does not have."""
@@ -116,9 +117,10 @@ class Ledger:
         name: str,
         schema: str | None,
         *,
-        current_user: FunctionElement[str] | None,
+        current_user: ColumnElement[str] | None,
         client: str,
         version: str,
+        style: TableStyle | None = None,
     ) -> None:
         """Describes the tables; touches no database.
 
@@ -129,45 +131,48 @@ class Ledger:
                 `client` stands in its place.
             client: Who runs fluxmig, as `user@host`.
             version: fluxmig's version, for the log.
+            style: How the database wants them made.
         """
         self._client, self._version = client, version
         self._has_users = current_user is not None
+        self._style = style = style or TableStyle()
+        options: dict[str, Any] = {"schema": schema, **style.options}
         self.writes_log, self.is_brought, self.log_is_old = True, False, False
         self.reserved: str | None = None
         metadata = MetaData()
         self.table = Table(
             name,
             metadata,
-            Column("id", Integer, primary_key=True, autoincrement=True),
+            Column("id", Integer, primary_key=True, autoincrement=not style.counts),
             Column("migration_name", String(255), unique=True, nullable=False),
-            Column("applied_at", TIMESTAMP(timezone=True), server_default=func.now()),
+            Column("applied_at", style.time, server_default=style.now),
             Column("execution_time_ms", Integer),
             Column("checksum", String(64)),
             Column("applied_by", String(255), server_default=current_user),
-            schema=schema,
+            **options,
         )
         self.log_table = Table(
             f"{name}_log",
             metadata,
-            Column("id", Integer, primary_key=True, autoincrement=True),
+            Column("id", Integer, primary_key=True, autoincrement=not style.counts),
             Column("event", String(32), nullable=False),
             Column("migration_name", String(255), nullable=False, index=True),
-            Column("logged_at", TIMESTAMP(timezone=True), server_default=func.now(), nullable=False),
+            Column("logged_at", style.time, server_default=style.now, nullable=False),
             Column("duration_ms", Integer),
             Column("checksum", String(64)),
             Column("database_user", String(255), server_default=current_user),
             Column("client", String(255)),
             Column("fluxmig_version", String(32)),
             Column("error_code", String(64)),
-            Column("message", Text),
+            Column("message", style.text),
             Column("statement_number", Integer),
             Column("line", Integer),
-            Column("reason", Text),
+            Column("reason", style.text),
             Column("statements", Integer),
             Column("lost", Integer),
             Column("unchecked", Integer),
-            Column("source", Text),
-            schema=schema,
+            Column("source", style.text),
+            **options,
         )
 
     @property
@@ -338,22 +343,42 @@ class Ledger:
 
     def _from_log(self, connection: Connection, read: Callable[[], _Read]) -> _Read:
         """What `read` gives; again, where the log turns out to be that of an earlier version."""
+        if not self._style.has_savepoints:  # what fails would be the end of the transaction
+            self.log_is_old = not self._columns_of_log(connection).issuperset(_LATER)
         try:
-            with connection.begin_nested():
+            with self._part(connection):
                 return read()
         except DBAPIError as error:
-            if error.connection_invalidated or self.log_is_old:
+            if error.connection_invalidated or self.log_is_old or not self._style.has_savepoints:
                 raise
         self.log_is_old = True
         with connection.begin_nested():
             return read()
 
+    def _columns_of_log(self, connection: Connection) -> set[str]:
+        """As a query tells them: not every dialect can read its catalog."""
+        rows = connection.execute(select(text("*")).select_from(self.log_table).where(false()))
+        return set(rows.keys())
+
+    def _part(self, connection: Connection) -> AbstractContextManager[object]:
+        """A part of the transaction that may fail alone, where there is such a thing."""
+        return connection.begin_nested() if self._style.has_savepoints else nullcontext()
+
     # --- writing ------------------------------------------------------------------------------------------
 
     def create(self, connection: Connection) -> None:
-        """Creates the ledger, if it is not there."""
+        """Creates the ledger, if it is not there.
+
+        Where what a script creates cannot be rolled back, one that is there is tried, and nothing left in it:
+        a login that may not write it is told before anything runs.
+        """
         if not self.exists(connection):
             self.table.create(connection)
+        elif self._style.has_savepoints and not self._style.ddl_in_savepoints:
+            with connection.begin_nested() as trial:
+                connection.execute(self.record_statement(_TRIAL, "", None))
+                connection.execute(delete(self.table).where(self.table.c.migration_name == _TRIAL))
+                trial.rollback()
 
     def create_log(self, connection: Connection) -> None:
         """Creates the log; where there is one, tries it, and leaves nothing in it."""
@@ -362,18 +387,20 @@ class Ledger:
             return
         if self.log_is_old:
             self._add_columns(connection)
+        connection.execute(self._select_entries().where(false()))
+        if not self._style.has_savepoints:
+            return
         with connection.begin_nested() as trial:
-            connection.execute(self._select_entries().where(false()))
             connection.execute(self.log_statement(LogEntry(Event.STARTED, self.log_table.name)))
             trial.rollback()
 
     def _add_columns(self, connection: Connection) -> None:
         """Gives a log of an earlier version the columns that came later; without the right to, it stays."""
         log = self.log_table
-        there = {column["name"] for column in inspect(connection).get_columns(log.name, log.schema)}
+        there = self._columns_of_log(connection)
         quote = connection.dialect.identifier_preparer
         try:
-            with connection.begin_nested():
+            with self._part(connection) if self._style.ddl_in_savepoints else nullcontext():
                 for name in _LATER:
                     if name not in there:
                         kind = log.c[name].type.compile(connection.dialect)
@@ -431,9 +458,12 @@ class Ledger:
 
     def record_statement(self, name: str, checksum: str, duration_ms: int | None) -> Insert:
         """What adds a row to the ledger."""
-        values = {"migration_name": name, "checksum": checksum, "execution_time_ms": duration_ms}
+        values: dict[str, object] = {"migration_name": name, "checksum": checksum}
+        values["execution_time_ms"] = duration_ms
         if not self._has_users:
             values["applied_by"] = self._client
+        if self._style.counts:
+            values["id"] = _next_number(self.table)
         return insert(self.table).values(values).inline()
 
     def remove(self, connection: Connection, entry: LogEntry, *, duration_ms: int | None = None) -> None:
@@ -495,7 +525,14 @@ class Ledger:
             values |= {name: value for name, value in later.items() if value is not None}
         if not self._has_users:
             values["database_user"] = self._client
+        if self._style.counts:
+            values["id"] = _next_number(self.log_table)
         return insert(self.log_table).values(values).inline()
+
+
+def _next_number(table: Table) -> ScalarSelect[int]:
+    """The number of the next row; where two ask at once, one of them is refused."""
+    return select(func.coalesce(func.max(table.c.id), 0) + 1).scalar_subquery()
 
 
 def _expect_one(count: int, table: Table, name: str) -> None:

@@ -289,6 +289,7 @@ class Migrator:
             pending=len(todo),
             findings=tuple(findings),
             warnings=tuple(warnings),
+            capabilities=self._dialect.capabilities,
         )
 
     def adopt_plan(self) -> tuple[Adoption, ...]:
@@ -665,13 +666,18 @@ class Migrator:
         return ledger.read(connection, may_read=self._dialect.may_read, in_question=in_question)
 
     def _ledger(self, connection: Connection) -> Ledger:
-        """The ledger with its schema spelled out, so that no search path that a file sets can hide it."""
+        """The ledger with its schema spelled out, so that no search path that a file sets can hide it.
+
+        What the dialect can do is known from here on: it has met the server.
+        """
+        self._dialect = self._dialect.met(connection)
         return Ledger(
             self._table,
             self._schema or self._dialect.ledger_schema(connection, self._table),
             current_user=self._dialect.current_user,
             client=_client(),
             version=fluxmig.__version__,
+            style=self._dialect.table_style,
         )
 
     def _preparation(self, folder: Folder, snapshot: Snapshot) -> Preparation:

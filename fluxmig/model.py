@@ -22,6 +22,7 @@ __all__ = [
     "Adoption",
     "AdoptionKind",
     "AdoptionReport",
+    "Capabilities",
     "Change",
     "Condition",
     "DatabaseInfo",
@@ -926,6 +927,31 @@ class DatabaseInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What fluxmig can promise on a database; a text is empty where there is no such thing.
+
+    Attributes:
+        transactional_ddl: Whether what creates and alters is rolled back with a failed file.
+        lock: What keeps other runners out.
+        duplicates: By what "this object already exists" is recognised.
+        positions: Where the place of an error comes from.
+        concurrent_index: Whether an index can be built beside writers, outside of transactions.
+        copy: Whether COPY ... FROM stdin with its rows is streamed.
+        scratch: What throwaway databases there are.
+        tested: The versions that the tests run on.
+    """
+
+    transactional_ddl: bool
+    lock: str
+    duplicates: str
+    positions: str
+    concurrent_index: bool
+    copy: bool
+    scratch: str
+    tested: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """What `verify` found, without changing anything.
 
@@ -940,6 +966,7 @@ class Verification:
         pending: How many are pending.
         findings: The problems; empty where all is well.
         warnings: What to know beside, and no problem.
+        capabilities: What fluxmig can promise there.
     """
 
     info: DatabaseInfo
@@ -952,6 +979,7 @@ class Verification:
     pending: int
     findings: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
+    capabilities: Capabilities | None = None
 
     @property
     def ok(self) -> bool:

@@ -43,7 +43,7 @@ class Created:
     Attributes:
         kind: "table", "partition", "foreign table", "view", "materialized view", "index", "sequence", "type",
             "enum value", "schema", "extension", "role", "function", "procedure", "aggregate", "trigger",
-            "policy", "column", "constraint" or "primary key".
+            "event", "policy", "column", "constraint" or "primary key".
         name: Its name; of a primary key, its columns in parentheses.
         schema: Its schema, where written.
         table: Of an index, trigger, policy, column, constraint or primary key: its table. Of an enum value:
@@ -316,9 +316,11 @@ def _items(tokens: Sequence[str]) -> Iterator[Sequence[str]]:
 
 _DROP: Final = _compiled(
     r"DROP (?P<kind>(?:FOREIGN )?TABLE|(?:MATERIALIZED )?VIEW|SEQUENCE|TYPE|DOMAIN"
-    r"|INDEX|TRIGGER|POLICY|RULE|FUNCTION|PROCEDURE|ROLE|USER) "
+    r"|INDEX|TRIGGER|EVENT(?! TRIGGER)|POLICY|RULE|FUNCTION|PROCEDURE|ROLE|USER) "
 )
-_ALONE: Final = frozenset({"INDEX", "TRIGGER", "POLICY", "RULE", "FUNCTION", "PROCEDURE", "ROLE", "USER"})
+_ALONE: Final = frozenset(
+    {"INDEX", "TRIGGER", "EVENT", "POLICY", "RULE", "FUNCTION", "PROCEDURE", "ROLE", "USER"}
+)
 # What depends on others of these can be anything at all: columns, tables of a type, triggers.
 _WIDE: Final = frozenset({"TYPE", "DOMAIN", "FUNCTION", "PROCEDURE", "ROLE", "USER"})
 _SETTINGS: Final = _compiled(r"ALTER (?:SCHEMA|EXTENSION|ROLE|USER|DATABASE|SYSTEM) ")
@@ -452,11 +454,17 @@ def _literal(token: str) -> str | None:
 
 # --- statements that create -------------------------------------------------------------------------------
 
+# 13.1.23 of MySQL's manual, and whoever a routine or view runs as.
+_WHO: Final = r"(?:'[^']*'|\"[^\"]*\"|`[^`]*`|[\w.%-]+)"
+_OF_MYSQL: Final = (
+    r"FULLTEXT|SPATIAL|ALGORITHM = \w+|SQL SECURITY \w+"
+    rf"|DEFINER = (?:CURRENT_USER(?: \( \))?|{_WHO}(?: @ {_WHO})?)"
+)
 _CREATE: Final = _compiled(
     r"CREATE (?P<replace>OR REPLACE )?+(?P<temporary>(?:GLOBAL |LOCAL )?+TEMP(?:ORARY)? )?+"
-    r"(?:(?:UNLOGGED|RECURSIVE|VIRTUAL|UNIQUE|CONSTRAINT) )*+"
-    r"(?P<kind>(?:FOREIGN )?TABLE|(?:MATERIALIZED )?VIEW|SEQUENCE|TYPE|DOMAIN|SCHEMA|EXTENSION|INDEX|TRIGGER"
-    r"|POLICY|FUNCTION|PROCEDURE|AGGREGATE|ROLE|USER(?! MAPPING )|GROUP)"
+    rf"(?:(?:UNLOGGED|RECURSIVE|VIRTUAL|UNIQUE|CONSTRAINT|{_OF_MYSQL}) )*+"
+    r"(?P<kind>(?:FOREIGN )?TABLE|(?:MATERIALIZED )?VIEW|SEQUENCE|TYPE|DOMAIN|SCHEMA|DATABASE|EXTENSION"
+    r"|INDEX|TRIGGER|EVENT(?! TRIGGER )|POLICY|FUNCTION|PROCEDURE|AGGREGATE|ROLE|USER(?! MAPPING )|GROUP)"
     rf" (?:CONCURRENTLY )?+(?P<soft>IF NOT EXISTS )?(?:{_qualified('name')})?"
 )
 _ON: Final = _compiled(rf"(?: (?!ON )\S+)*? ON (?:ONLY )?+{_qualified('table')}")
@@ -473,6 +481,16 @@ _VALUE: Final = _compiled(
     rf"ALTER TYPE {_qualified('table')} ADD VALUE (?P<soft>IF NOT EXISTS )?"
     r"(?P<label>'(?:[^'\\]|'')*+')(?: |$)"
 )
+# MySQL, "ALTER TABLE Statement": an index, of a constraint without a name or with one, and other constraints.
+_INDEX: Final = _compiled(
+    rf"(?:{_ALTER})?+ADD (?:CONSTRAINT (?P<constraint>{_NAME}) )?"
+    r"(?:(?:UNIQUE|FULLTEXT|SPATIAL)(?: (?:INDEX|KEY))?|INDEX|KEY)"
+    rf" (?P<soft>IF NOT EXISTS )?+(?:(?P<name>{_NAME}) )?(?:USING \w+ )?\("
+)
+_CONSTRAINT: Final = _compiled(
+    rf"(?:{_ALTER})?+ADD CONSTRAINT (?P<name>{_NAME}) (?P<kind>FOREIGN|CHECK|PRIMARY) (?P<key>KEY )?"
+)
+_KINDS: Final = {"domain": "type", "user": "role", "group": "role", "database": "schema"}
 # Reserved words (Appendix C) that begin no column. Only MySQL has all of the second line.
 _NO_COLUMN: Final = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "LIKE", "NOT"})
 _NO_COLUMN_ELSEWHERE: Final = frozenset({"INDEX", "KEY", "FULLTEXT", "SPATIAL", "PERIOD"})
@@ -482,9 +500,9 @@ def _create(text: str, tokens: Sequence[str], rules: sql.Rules) -> Effect:
     found = _CREATE.match(text)
     if not found:
         return _NOTHING
-    kind = {"domain": "type", "user": "role", "group": "role"}.get(
-        found["kind"].lower(), found["kind"].lower()
-    )
+    kind = _KINDS.get(found["kind"].lower(), found["kind"].lower())
+    if found["kind"].upper() in {"DATABASE", "EVENT"} and not rules.executable_comments:
+        return _NOTHING
     name = _named(found, "name", rules)
     on: tuple[str, str | None] | tuple[()] | None = ()
     if kind in {"index", "trigger", "policy"}:
@@ -498,7 +516,8 @@ def _create(text: str, tokens: Sequence[str], rules: sql.Rules) -> Effect:
     if kind in ROUTINES:
         is_made = not _is_temporary(name[1])
         perhaps = bool(found["replace"] or found["soft"])
-        return Effect((Created(kind, *name),), perhaps=perhaps) if is_made else _NOTHING
+        is_whole = not (rules.psql or found["replace"])  # MySQL's have no arguments in their names
+        return Effect((Created(kind, *name),), perhaps=perhaps, whole=is_whole) if is_made else _NOTHING
     if found["temporary"] or _is_temporary(name[1]):
         return Effect(hides=words(name[0]), changes_path=True)
     rest = text[found.end() :].upper()
@@ -577,6 +596,8 @@ def _added(table: re.Match[str], tokens: Sequence[str], rules: sql.Rules) -> Eff
             known = tuple(column for column in columns if column)
             if len(known) == len(columns):
                 creates.append(Created("primary key", f"({', '.join(known)})", None, *on, known))
+        elif on and rules.executable_comments and (extra := _added_beside(text, on, rules)):
+            (parts if extra[1] else creates).append(extra[0])
         elif on and added and (rules.psql or not added["constraint"]):
             name = _folded(added["name"], rules)
             made = Created("constraint" if added["constraint"] else "column", name or "", None, *on)
@@ -585,6 +606,19 @@ def _added(table: re.Match[str], tokens: Sequence[str], rules: sql.Rules) -> Eff
                 types.append(text[added.end() :].split(" "))
     whole = bool(items) and len(creates) + len(parts) == len(items)
     return Effect(tuple(creates), parts=tuple(parts), types=_types(types), whole=whole)
+
+
+def _added_beside(text: str, on: tuple[str, str | None], rules: sql.Rules) -> tuple[Created, bool] | None:
+    """The index or constraint that a part of MySQL's ALTER TABLE adds, and whether IF NOT EXISTS is said."""
+    if index := _INDEX.match(text):
+        written = index["name"] or index["constraint"]
+        name = _folded(written, rules) if written else None
+        return (Created("index", name, None, *on), bool(index["soft"])) if name else None
+    constraint = _CONSTRAINT.match(text)
+    if not constraint or constraint["kind"].upper() == "PRIMARY":
+        return None
+    name = _folded(constraint["name"], rules)
+    return (Created("constraint", name, None, *on), False) if name else None
 
 
 def _enum_value(found: re.Match[str], rules: sql.Rules) -> Effect:

@@ -385,13 +385,17 @@ def applied_after(all_statuses: Iterable[MigrationStatus], name: str) -> tuple[s
     return tuple(applied[applied.index(name) + 1 :])
 
 
-def apart(down: Script, up: Script, *, product: str, has_transactional_ddl: bool) -> str | None:
+def apart(
+    down: Script, up: Script, *, product: str, has_transactional_ddl: bool, has_savepoints: bool = True
+) -> str | None:
     """Why two scripts cannot share one transaction, in words; None where they can."""
     for script in (down, up):
         if script.mode is Mode.NO_TRANSACTION:
             return f"{script.path.name} runs without a transaction: {script.reason}"
     if not has_transactional_ddl:
         return f"{product} does not roll back what creates and drops"
+    if not has_savepoints:
+        return f"{product} has no savepoints"
     if down.characteristics and up.characteristics and down.characteristics != up.characteristics:
         return "they ask for different isolation levels"
     return None

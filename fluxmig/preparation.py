@@ -123,7 +123,11 @@ class Preparation:
         (up,) = _sound(self.scripts([chosen.migration] if chosen.migration else []))
         dialect = self.dialect
         apart = planner.apart(
-            down, up, product=dialect.product, has_transactional_ddl=dialect.has_transactional_ddl
+            down,
+            up,
+            product=dialect.product,
+            has_transactional_ddl=dialect.has_transactional_ddl,
+            has_savepoints=dialect.table_style.has_savepoints,
         )
         later = planner.applied_after(self.statuses, chosen.name)
         odd = [finding for finding in planner.of_reversal((), (chosen,)) if finding.kind == "marked"]
@@ -192,8 +196,8 @@ class Preparation:
         return [self._script(migration.name, migration) for migration in migrations]
 
     def _script(self, name: str, file: Migration | DownScript) -> Script | FileProblem:
-        rules, reason = self.dialect.rules, self.dialect.no_transaction_reason
-        return script.prepare(name, file.path, file.checksum, file.source, rules, reason)
+        dialect, given = self.dialect, (name, file.path, file.checksum, file.source)
+        return script.prepare(*given, dialect.rules, dialect.no_transaction_reason, dialect.refusal)
 
     def _downs(self, chosen: Iterable[MigrationStatus]) -> list[Script]:
         """The down scripts of these, made ready, to go on behind what an earlier attempt has done."""

@@ -42,7 +42,7 @@ _UNKNOWN: Final = Effect(removes=frozenset((ALL,)))
 # What depends on no table, but for its type, and so does not go with one (5.15).
 _INDEPENDENT: Final = frozenset(
     {"table", "partition", "foreign table", "column", "type", "enum value", "sequence", "schema", "extension"}
-    | {"role"}
+    | {"role", "event"}
 )
 # Where there are any, what is done to a table is done to others that it does not name (5.11, 5.12).
 _CHILDREN: Final = re.compile(rb"\b(?:PARTITION\s+OF|INHERITS?|ATTACH)\b", re.IGNORECASE)

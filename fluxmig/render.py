@@ -7,6 +7,7 @@ docs/json.md and change only with the number.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from fluxmig.errors import RollbackError
@@ -726,6 +727,7 @@ def verify_json(verification: Verification) -> dict[str, Any]:
         pending=verification.pending,
         findings=findings_json(verification.findings),
         warnings=findings_json(verification.warnings),
+        capabilities=asdict(verification.capabilities) if verification.capabilities else None,
     )
 
 

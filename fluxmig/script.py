@@ -52,6 +52,9 @@ _CHARACTERISTICS = re.compile(
     r"(?:(?:^| , |(?<=[A-Z]) )(?:ISOLATION LEVEL (?:SERIALIZABLE|REPEATABLE READ|READ (?:UN)?COMMITTED)"
     r"|READ WRITE|(?:NOT )?DEFERRABLE))*"
 )
+FOREIGN_KEYS = "foreign_keys"
+"""SQLite's pragma that has no effect inside a transaction (pragma.html)."""
+_OFF = frozenset({"OFF", "NO", "FALSE", "0"})
 OWN_TRANSACTIONS = "it has transactions of its own"
 
 
@@ -85,6 +88,7 @@ def prepare(
     source: bytes,
     rules: sql.Rules,
     no_transaction_reason: Callable[[Sequence[str]], str | None],
+    refusal: Callable[[Sequence[str]], tuple[str, str] | None] = lambda _: None,
 ) -> Script | FileProblem:
     """Splits and classifies one file.
 
@@ -101,6 +105,7 @@ def prepare(
         source: The file's bytes, UTF-8.
         rules: The database's lexical rules.
         no_transaction_reason: Why a statement that begins with these words needs no transaction, or None.
+        refusal: Why one cannot be part of a migration, and the way out, or None.
     """
     try:
         statements = sql.split(source, rules)
@@ -123,6 +128,7 @@ def prepare(
     )
     try:
         _refuse_output(openings if rules.psql else ())
+        _refuse(openings, refusal)
         return _classified(script, directives.mode, openings, rules, no_transaction_reason)
     except _RefusedError as refused:
         return _problem(path, source, statements.start(refused.place), refused.message, refused.remedy)
@@ -178,6 +184,9 @@ def _classified(
     if needing or transactions or directive is Mode.NO_TRANSACTION:
         reason = needing[0][1] if needing else OWN_TRANSACTIONS if transactions else "the file says so"
         return replace(script, mode=Mode.NO_TRANSACTION, reason=reason, transactions=transactions)
+    if rules.pragmas:
+        asked, late = _foreign_keys(statements, rules)
+        return replace(script, characteristics=asked, warnings=(*script.warnings, *late))
     return replace(script, characteristics=_set_transaction(openings, 0, rules))
 
 
@@ -225,6 +234,32 @@ def _set_transaction(openings: Sequence[_Opening], first: int, rules: sql.Rules)
     return None
 
 
+def _foreign_keys(statements: Statements, rules: sql.Rules) -> tuple[str | None, tuple[str, ...]]:
+    """What PRAGMA foreign_keys says at the head of a file; and what to say of one that comes too late.
+
+    Behind the last other statement it puts back what is put back in any case.
+    """
+    source = statements.source
+    verbs = [sql.first_word(source, statements.start(place)) for place in range(len(statements))]
+    others = [place for place, verb in enumerate(verbs) if verb != b"PRAGMA"] or [len(statements)]
+    asked = None
+    late = []
+    for place, verb in enumerate(verbs):
+        tokens = sql.tokens(statements[place].sql, rules, 8) if verb == b"PRAGMA" else []
+        words = [token.strip("'\"").upper() for token in tokens]
+        if FOREIGN_KEYS.upper() not in words[1:4] or not {"=", "("} & set(words):
+            continue
+        if place < others[0]:
+            asked = f"{FOREIGN_KEYS} = {'OFF' if not _OFF.isdisjoint(words[2:]) else 'ON'}"
+        elif place < others[-1]:
+            line = statements[place].line
+            late.append(
+                f"PRAGMA {FOREIGN_KEYS} in line {line} has no effect inside the transaction: put it at the"
+                " head of the file, or begin the file with `-- fluxmig: no-transaction`"
+            )
+    return asked, tuple(late)
+
+
 def _transactions(
     statements: Statements, openings: Sequence[_Opening], directive: Mode | None
 ) -> tuple[tuple[int, int], ...]:
@@ -263,6 +298,13 @@ def _transactions(
         message = "this transaction is never committed"
         raise _RefusedError(opened.place, message, f"add COMMIT, or remove the statement{by_hand}")
     return tuple(found)
+
+
+def _refuse(openings: Sequence[_Opening], refusal: Callable[[Sequence[str]], tuple[str, str] | None]) -> None:
+    """Refuses what the database could not go on behind."""
+    for place, words in openings:
+        if why := refusal(words):
+            raise _RefusedError(place, *why)
 
 
 def _refuse_output(openings: Sequence[_Opening]) -> None:

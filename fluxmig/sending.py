@@ -171,13 +171,13 @@ def failure(
 
 
 def _not_encodable(dialect: Dialect, script: Script, error: UnicodeEncodeError, start: int) -> RefusedError:
-    """What the driver says of a character behind an offset, where the script has set client_encoding."""
+    """What the driver says of a character behind an offset, where the client's encoding does not have it."""
     character = error.object[error.start]
     server = ServerError(f"the character {character!r} is not in the client's encoding, {error.encoding}")
     offset = script.source.index(character.encode(), start)
     statement = script.statements[script.statements.index_at(offset) or 0]
-    remedy = "files are UTF-8: take out what sets client_encoding, or end the URL with ?client_encoding=utf8"
-    return RefusedError(failure(dialect, script, server, statement, offset, remedy=remedy), server)
+    refusal = failure(dialect, script, server, statement, offset, remedy=dialect.encoding_remedy)
+    return RefusedError(refusal, server)
 
 
 def _only_mention(statement: Statement, name: str) -> int | None:

@@ -97,6 +97,7 @@ class Rules:
         psql: Files are written for psql: rows stand behind COPY ... FROM stdin, and a backslash outside of
             everything quoted begins a command of psql's own. What SET says of standard_conforming_strings
             holds for the statements after it.
+        pragmas: PRAGMA sets the session, foreign_keys only outside of transactions.
         block: The statements whose bodies hold semicolons, if there are any.
     """
 
@@ -112,6 +113,7 @@ class Rules:
     parentheses: bool = False
     delimiter_command: bool = False
     psql: bool = False
+    pragmas: bool = False
     block: Block | None = None
 
 
@@ -150,6 +152,7 @@ SQLITE: Final = Rules(
     nested_comments=False,
     open_comments=True,  # tokenize.c: CC_SLASH
     more_quotes="`[",
+    pragmas=True,
     block=Block(re.compile(r"(EXPLAIN (QUERY PLAN )?)?CREATE (TEMP |TEMPORARY )?TRIGGER\b"), _trigger_body),
 )
 

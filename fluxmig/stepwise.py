@@ -103,9 +103,9 @@ class Stepwise:
             raise_if_lost(self.dialect, error, self.script)
             server = self.dialect.explain(error)
             refused = RefusedError(failure(self.dialect, self.script, server, last), server)
-            raise half_way(self.script, refused, unit.first, self.ledger) from error
+            raise half_way(self.dialect, self.script, refused, unit.first, self.ledger) from error
         except RefusedError as refused:
-            raise half_way(self.script, refused, unit.first, self.ledger) from refused.__cause__
+            raise half_way(self.dialect, self.script, refused, unit.first, self.ledger) from refused.__cause__
 
     def _passed_over(self, unit: Unit) -> str | None:
         """What of a unit was there already, for the log: an attempt that goes on behind it cannot tell."""
@@ -161,6 +161,9 @@ class Stepwise:
                 self.skipping.skip(self.connection, statement, refused)
             else:
                 raise
+        else:
+            if self.skipping:
+                self.skipping.note(statement)
         if self.dialect.is_in_transaction(self.connection):
             self.dialect.abandon(self.connection)
             server = ServerError("the statement left a transaction open, which is rolled back")
@@ -172,7 +175,7 @@ class Stepwise:
             server = ServerError("a pooler has given us another session, and the lock is in the one before")
             first = self.script.statements[unit.first]
             why = failure(self.dialect, self.script, server, first, remedy=PAST_THE_POOLER)
-            raise half_way(self.script, RefusedError(why, server), unit.first, self.ledger)
+            raise half_way(self.dialect, self.script, RefusedError(why, server), unit.first, self.ledger)
 
     def _refuse_if_overtaken(self, done: int) -> None:
         """Where no session lock keeps other runners out, the log tells of them, under the lock of a write.
@@ -203,7 +206,9 @@ class Stepwise:
         self.tell(self.script.name, text)
 
 
-def half_way(script: Script, refused: RefusedError, done: int, ledger: Ledger) -> RefusedError:
+def half_way(
+    dialect: Dialect, script: Script, refused: RefusedError, done: int, ledger: Ledger
+) -> RefusedError:
     """The refusal, with how many of the script's statements stay done, and what the next run makes of it."""
     why = replace(refused.failure, done=done)
     if done:
@@ -215,8 +220,19 @@ def half_way(script: Script, refused: RefusedError, done: int, ledger: Ledger) -
             if is_down:
                 restart = f"; `fluxmig resolve {quote(script.name)} --retry` has it begin with statement 1"
             following = f"The next {again} goes on with statement {done + 1}{restart}."
-        kept = "are done, and stay so" if done > 1 else "is done, and stays so"
-        since = f"no transaction, since {script.reason}" if script.reason else "by an earlier attempt"
-        remedy = f"{done} of {len(script.statements)} statements {kept}: {since}. {following}"
+        remedy = f"{_kept(dialect, script, done, why.statement)} {following}"
         why = replace(why, remedy=f"{why.remedy}\n{remedy}" if why.remedy else remedy)
     return RefusedError(why, refused.server)
+
+
+def _kept(dialect: Dialect, script: Script, done: int, failed: Statement | None) -> str:
+    """That the first statements of a script stay done, and why."""
+    count = len(script.statements)
+    if dialect.has_transactional_ddl:
+        kept = "are done, and stay so" if done > 1 else "is done, and stays so"
+        since = f"no transaction, since {script.reason}" if script.reason else "by an earlier attempt"
+        return f"{done} of {count} statements {kept}: {since}."
+    number = failed.number if failed else done + 1
+    first = {1: "statement 1 is", 2: "statements 1 and 2 are"}.get(done, f"statements 1 to {done} are")
+    failing = f"Statement {number} of {count} failed"
+    return f"{failing}; {first} done and cannot be rolled back on {dialect.product}."

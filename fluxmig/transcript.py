@@ -86,9 +86,7 @@ class _ByHand:
         if restarts:
             yield self._log(LogEntry(Event.RESTARTED, script.name))
         if script.mode is Mode.TRANSACTION:
-            yield f"{self._dialect.begin_sql};\n"
-            if script.characteristics:
-                yield f"SET TRANSACTION {script.characteristics};\n"
+            yield self._dialect.begin_by_hand(script.characteristics)
             yield self._dialect.claim_sql(self._key, session=False)
             yield self._dialect.limit_sql(limits_of(script, self._limits), session=False)
             yield from self._session_again(script)
@@ -149,11 +147,11 @@ class _ByHand:
 
     def _one(self, script: Script, place: int) -> Iterator[str]:
         statement = script.statements[place]
-        yield statement.sql
         if statement.data:
+            yield statement.sql
             yield from self._rows(script, statement.data)
         else:
-            yield ";\n"
+            yield self._dialect.by_hand(statement.sql)
 
     def _rows(self, script: Script, rows: tuple[int, int]) -> Iterator[str]:
         yield ";\n"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import SOURCES, Database, Servers, Write
+from tests.support import COMMITS_DDL, FILES, SOURCES, Database, Servers, Write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,22 +43,32 @@ def servers() -> Iterator[Servers]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The sources of `database` and `postgresql`: all of them, unless the module says `CONTAINERS = False`.
+    """The sources of `database`, `postgresql` and `mariadb`: all of the kind.
 
-    A server in a container is the same server; what only asks how versions differ needs no other of each.
+    Without containers where the module says `CONTAINERS = False`: a server in a container is the same server;
+    what only asks how versions differ needs no other of each.
     """
     containers = getattr(metafunc.module, "CONTAINERS", True)
     sources = [source for source in SOURCES if containers or not source.startswith("container")]
     if "database" in metafunc.fixturenames:
         metafunc.parametrize("database", sources, indirect=True)
     if "postgresql" in metafunc.fixturenames:
-        servers_only = [source for source in sources if source != "sqlite"]
-        metafunc.parametrize("postgresql", servers_only, indirect=True)
+        postgresql = [source for source in sources if source.startswith(("postgresql", "container"))]
+        metafunc.parametrize("postgresql", postgresql, indirect=True)
+    if "mariadb" in metafunc.fixturenames:
+        metafunc.parametrize(
+            "mariadb", [source for source in sources if source in COMMITS_DDL], indirect=True
+        )
 
 
 @pytest.fixture
 def database(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Database]:
-    """A fresh, empty database, once on every source."""
+    """A fresh, empty database, once on every source.
+
+    A test marked `transactional_ddl` is about what a rollback takes back, and is skipped where it cannot.
+    """
+    if request.node.get_closest_marker("transactional_ddl") and request.param in COMMITS_DDL:
+        pytest.skip(f"{request.param} does not roll back what creates and drops")
     yield from _fresh(request.param, servers, tmp_path)
 
 
@@ -68,9 +79,21 @@ def postgresql(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path)
 
 
 @pytest.fixture
+def mariadb(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Database]:
+    """A fresh, empty MariaDB database; a MySQL one, too, where there is a server."""
+    yield from _fresh(request.param, servers, tmp_path)
+
+
+@pytest.fixture
 def sqlite(servers: Servers, tmp_path: Path) -> Iterator[Database]:
     """A fresh SQLite file."""
     yield from _fresh("sqlite", servers, tmp_path)
+
+
+@pytest.fixture
+def duckdb(servers: Servers, tmp_path: Path) -> Iterator[Database]:
+    """A fresh DuckDB file."""
+    yield from _fresh("duckdb", servers, tmp_path)
 
 
 @pytest.fixture
@@ -80,8 +103,10 @@ def one_postgresql(servers: Servers, tmp_path: Path) -> Iterator[Database]:
 
 
 def _fresh(source: str, servers: Servers, tmp_path: Path) -> Iterator[Database]:
-    if source == "sqlite":
-        database = Database(source, f"sqlite:///{tmp_path}/test.db")
+    if source in FILES:
+        if source == "duckdb" and find_spec("duckdb_engine") is None:
+            pytest.skip("duckdb: duckdb-engine is not installed")
+        database = Database(source, FILES[source].format(tmp_path))
         yield database
         database.dispose()
     else:

@@ -1,7 +1,7 @@
 """The databases that tests run on: where they come from, and a fresh one for each test.
 
 `SOURCES` names them all. One that cannot be had on this machine is skipped with its reason; with
-`FLUXMIG_TEST_REQUIRE=postgresql,sqlite,containers,pgbouncer` a skip of that kind is a failure.
+`FLUXMIG_TEST_REQUIRE=postgresql,sqlite,mariadb,containers,pgbouncer` a skip of that kind is a failure.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import gc
 import itertools
 import os
 import shutil
+import socket
+import subprocess
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +24,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from fluxmig import scratch
@@ -35,10 +39,24 @@ Write = Callable[[Mapping[str, str | bytes]], None]
 """What the fixture `write` is: file names and contents."""
 
 FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+MARIADB_FAST = [
+    "--innodb-flush-log-at-trx-commit=0",
+    "--innodb-log-file-size=8M",
+    "--innodb-buffer-pool-size=32M",
+    "--innodb-doublewrite=0",
+    "--key-buffer-size=64K",
+    "--aria-pagecache-buffer-size=8M",
+    "--skip-log-bin",
+    "--character-set-server=utf8mb4",
+]
+# Whoever waits for a table that nobody gives back is a failure, and not a day's wait.
+MARIADB_OPTIONS = ["--skip-networking", "--lock-wait-timeout=30", "--max-connections=200"]
 POSTGRESQL_15 = Path("/usr/lib/postgresql/15/bin")
 IMAGES = os.environ.get("FLUXMIG_TEST_POSTGRES_IMAGES", "postgres:18,postgres:15").split(",")
 EXAMPLES = Path(__file__).parent.parent / "migrations"
 
+_KINDS = {"container": "containers", "postgresql": "postgresql", "mariadb": "mariadb", "mysql": "mysql"}
+_SBIN = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
 _REQUIRED = frozenset(filter(None, os.environ.get("FLUXMIG_TEST_REQUIRE", "").split(",")))
 _numbers = itertools.count()
 
@@ -67,6 +85,31 @@ class Database:
     def is_postgresql(self) -> bool:
         return self.url.startswith("postgresql")
 
+    @property
+    def is_duckdb(self) -> bool:
+        return self.url.startswith("duckdb")
+
+    @property
+    def is_mysql(self) -> bool:
+        """Whether it is MySQL or MariaDB."""
+        return self.url.startswith(("mysql", "mariadb"))
+
+    @property
+    def product(self) -> str:
+        """As messages name it."""
+        names = {
+            "duckdb": "DuckDB",
+            "postgresql": "PostgreSQL",
+            "sqlite": "SQLite",
+            "mysql": "MySQL",
+            "mariadb": "MariaDB",
+        }
+        return names[make_url(self.url).get_backend_name()]
+
+    def quoted(self, name: str) -> str:
+        """A name as its SQL quotes it."""
+        return f"`{name}`" if self.is_mysql else f'"{name}"'
+
     def engine(self, **options: object) -> Engine:
         """A new engine, disposed of when the test ends."""
         engine = create_engine(self.url, **options)
@@ -83,12 +126,26 @@ class Database:
             result = connection.execute(text(sql.replace(":", "\\:")))
             return [tuple(row) for row in result] if result.returns_rows else []
 
+    def log(self, columns: str = "event, migration_name") -> list[tuple[object, ...]]:
+        """The rows of fluxmig's log.
+
+        Where what creates cannot be rolled back, nearly every file runs statement by statement, and its steps
+        stand in the log; they are left out here.
+        """
+        steps = " WHERE event NOT IN ('started', 'progress')" if self.is_mysql else ""
+        return self.rows(f"SELECT {columns} FROM schema_migrations_log{steps} ORDER BY id")
+
     def tables(self) -> set[str]:
         """The names of all tables."""
-        if self.is_postgresql:
+        if self.is_duckdb:
+            sql = "SELECT table_name FROM duckdb_tables()"
+        elif self.is_postgresql:
             sql = (
                 "SELECT tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
             )
+        elif self.is_mysql:
+            sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
+            sql += " AND table_type = 'BASE TABLE'"
         else:
             sql = "SELECT name FROM sqlite_master WHERE type = 'table'"
         return {str(row[0]) for row in self.rows(sql)}
@@ -136,6 +193,29 @@ class Server:
         return create_engine(self.admin_url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
 
 
+class MariaDBServer(Server):
+    """The same of MariaDB or MySQL, whose DROP DATABASE waits for whoever has a table open."""
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[Database]:
+        name = f"fluxmig_test_{os.getpid()}_{next(_numbers)}"
+        admin = _asking(self.admin_url)
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        url = make_url(self.admin_url).set(database=name)
+        database = Database(self.source, url.render_as_string(hide_password=False))
+        try:
+            yield database
+        finally:
+            database.dispose()
+            with admin.connect() as connection:
+                sessions = text("SELECT id FROM information_schema.processlist WHERE db = :name")
+                for number in connection.scalars(sessions, {"name": name}).all():
+                    with contextlib.suppress(DBAPIError):  # it has ended by itself
+                        connection.execute(text(f"KILL {number}"))
+                connection.execute(text(f"DROP DATABASE {name}"))
+
+
 class Servers:
     """The servers of this session, each started when first asked for."""
 
@@ -152,7 +232,7 @@ class Servers:
         server = self._servers[source]
         if isinstance(server, Server):
             return server
-        kind = "containers" if source.startswith("container") else "postgresql"
+        kind = next(kind for start, kind in _KINDS.items() if source.startswith(start))
         cannot_be_had(kind, f"{source}: {server}")
 
     def close(self) -> None:
@@ -165,6 +245,8 @@ class Servers:
             "postgresql-18": lambda: self._start_embedded(source, None),
             "postgresql-15": lambda: self._start_embedded(source, POSTGRESQL_15),
             "postgresql-url": lambda: Server(source, os.environ["FLUXMIG_TEST_POSTGRES_URL"]),
+            "mariadb": lambda: self._start_mariadb(source),
+            "mysql-url": lambda: MariaDBServer(source, os.environ["FLUXMIG_TEST_MYSQL_URL"]),
         }[source]
         return starter()
 
@@ -180,6 +262,32 @@ class Servers:
             return str(error)
         self._open.enter_context(server)
         return Server(source, server.url)
+
+    def _start_mariadb(self, source: str) -> Server | str:
+        if url := os.environ.get("FLUXMIG_TEST_MARIADB_URL"):
+            return MariaDBServer(source, url)
+        install, program = (shutil.which(name, path=_SBIN) for name in ("mariadb-install-db", "mariadbd"))
+        if not (install and program):
+            return "there is no mariadbd; Debian's package is mariadb-server"
+        folder = Path(tempfile.mkdtemp(prefix="fluxmig-", dir=roomy()))
+        self._open.callback(shutil.rmtree, folder, ignore_errors=True)
+        (folder / "tmp").mkdir()  # of its own: a server that starts takes away what others have in theirs
+        common = ["--no-defaults", f"--datadir={folder}/data", f"--tmpdir={folder}/tmp", *MARIADB_FAST]
+        common += ["--user=root"] * (os.geteuid() == 0)
+        output = folder / "log"
+        with output.open("wb") as log:
+            command = [install, *common, "--auth-root-authentication-method=normal", "--skip-test-db"]
+            if subprocess.run(command, stdout=log, stderr=log, check=False, timeout=120).returncode:
+                return f"mariadb-install-db failed: {output.read_text(errors='replace')[-2000:]}"
+            command = [program, *common, f"--socket={folder}/socket", f"--pid-file={folder}/pid"]
+            process = subprocess.Popen([*command, *MARIADB_OPTIONS], stdout=log, stderr=log)
+        self._open.callback(_stop, process)
+        deadline = time.monotonic() + 60
+        while not _listens(folder / "socket"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                return f"mariadbd did not start: {output.read_text(errors='replace')[-2000:]}"
+            time.sleep(0.02)
+        return MariaDBServer(source, f"mariadb+pymysql://root@localhost?unix_socket={folder}/socket")
 
     def _start_container(self, source: str) -> Server | str:
         from testcontainers.community.postgres import PostgresContainer
@@ -205,10 +313,30 @@ class Servers:
         return server
 
 
+COMMITS_DDL = {"mariadb", "mysql-url"}
+FILES = {"sqlite": "sqlite:///{}/test.db", "duckdb": "duckdb:///{}/test.duckdb"}
+"""The URLs of sources without a server."""
 SOURCES = {"sqlite": 0, "postgresql-18": 0, "postgresql-15": 0, "container-18": 0, "container-15": 1}
+SOURCES["mariadb"] = 0
 if "FLUXMIG_TEST_POSTGRES_URL" in os.environ:
     SOURCES["postgresql-url"] = 0
+if "FLUXMIG_TEST_MYSQL_URL" in os.environ:
+    SOURCES["mysql-url"] = 0
 """The names of the sources; for containers, the place of their image in `IMAGES`."""
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _close_what_is_left_open() -> None:

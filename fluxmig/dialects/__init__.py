@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fluxmig.dialects.base import Dialect
-from fluxmig.dialects.postgresql import PostgreSQL
+from fluxmig.dialects.duckdb import DuckDB
+from fluxmig.dialects.mysql import MariaDB, MySQL
+from fluxmig.dialects.postgresql_kin import AnyPostgreSQL, CockroachDB
 from fluxmig.dialects.sqlite import SQLite
 
 if TYPE_CHECKING:
@@ -13,7 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DIALECTS", "Dialect", "dialect_named", "dialect_of"]
 
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (PostgreSQL(), SQLite())}
+DIALECTS: dict[str, Dialect] = {
+    dialect.name: dialect
+    for dialect in (AnyPostgreSQL(), SQLite(), MySQL(), MariaDB(), DuckDB(), CockroachDB())
+}
 
 
 def dialect_of(bind: Engine | Connection) -> Dialect:

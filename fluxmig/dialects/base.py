@@ -8,40 +8,42 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
-from sqlalchemy import Engine, text
+from sqlalchemy import TIMESTAMP, Engine, Text, func, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig import sql
 from fluxmig.dialects import existing
 from fluxmig.errors import ConfigError
-from fluxmig.model import DatabaseInfo
+from fluxmig.model import Capabilities, DatabaseInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import ColumnElement, Connection, Table
     from sqlalchemy.exc import DBAPIError
-    from sqlalchemy.sql.functions import FunctionElement
+    from sqlalchemy.types import TypeEngine
 
     from fluxmig.model import Limits, Script, Session, Statement
     from fluxmig.objects import Created, Presence
 
 __all__ = [
+    "IN_AUTOCOMMIT",
     "LOCK_TIMEOUT_S",
+    "NO_AUTOCOMMIT",
     "PAST_THE_POOLER",
     "Dialect",
     "Heard",
     "Onlooker",
+    "Refusal",
     "ServerError",
+    "TableStyle",
     "UnsoundError",
-    "escape",
-    "identifier",
-    "quoted",
-    "send_as_is",
 ]
+__all__ += ["escape", "identifier", "quoted", "send_as_is"]
 
 LOCK_TIMEOUT_S = 5.0
 """How long a statement waits for a table's lock where nobody says otherwise."""
@@ -52,6 +54,16 @@ PAST_THE_POOLER = "--direct-url URL or FLUXMIG_DIRECT_URL: the server's own addr
 Heard = dict[str, Any]
 """What the server says beside its results: severity, message, code, detail and hint."""
 
+
+Refusal = tuple[str, str]
+"""Why a statement cannot be part of a migration, and the way out."""
+
+
+IN_AUTOCOMMIT: Final = "the engine is in AUTOCOMMIT: a failed migration could not be rolled back"
+NO_AUTOCOMMIT: Final = (
+    "take autocommit out of the URL, or give fluxmig"
+    ' engine.execution_options(isolation_level="READ COMMITTED")'
+)
 
 # What text() cannot carry. Percent signs: SQLAlchemy doubles them where the driver halves them, which psycopg
 # does in time quadratic to their number (10 MB with 115,000 of them: 86 s), and before 2.0.58 it took
@@ -109,6 +121,29 @@ class Onlooker(Protocol):
         """Ends the second session, if it was needed."""
 
 
+@dataclass(frozen=True, slots=True)
+class TableStyle:
+    """How a database wants the ledger and the log made.
+
+    Attributes:
+        time: The type of a point in time.
+        now: The expression for the present one.
+        text: The type of a text of any length.
+        options: What SQLAlchemy's `Table` takes beside.
+        has_savepoints: Whether a part of a transaction can be rolled back;
+        ddl_in_savepoints: and whether what creates and alters is, too.
+        counts: Whether the number of a row has to be counted, since no column does that by itself.
+    """
+
+    time: TypeEngine[datetime] = field(default_factory=lambda: TIMESTAMP(timezone=True))
+    now: ColumnElement[datetime] = field(default_factory=func.now)
+    text: TypeEngine[str] = field(default_factory=Text)
+    options: Mapping[str, str] = field(default_factory=dict)
+    has_savepoints: bool = True
+    ddl_in_savepoints: bool = True
+    counts: bool = False
+
+
 def escape(script: str) -> str:
     r"""The text to give to `text()` so that the database gets the script as written.
 
@@ -128,6 +163,7 @@ class Dialect:
         doubtful_duplicates: Those of these codes that mean other things, too: only the catalog can tell.
         current_user: The expression for the database user, or None where there are no users.
         has_lock: Whether `claim` keeps other runners out; where not so, the ledger's unique row does.
+        table_style: How the ledger and the log are made.
         has_session_lock: Whether `claim_session` keeps other runners out.
         has_transactional_ddl: Whether what creates and alters can be rolled back.
         begin_sql: What begins a transaction.
@@ -135,14 +171,22 @@ class Dialect:
             hand.
         owner_sql: What goes on as the user who connected, until the transaction's end, likewise.
         shell_head: What has the database's own shell stop at the first error.
+        encoding_remedy: The way out where the driver cannot encode a character of a file.
+        lock_kind: What keeps other runners out, for people.
+        duplicates_by: By what a duplicate is recognised, for people.
+        places_by: Where the place of an error comes from, for people.
+        has_concurrent_index: Whether an index can be built beside writers, outside of transactions.
+        scratch: What throwaway databases there are, for people.
+        tested: The versions that the tests run on.
     """
 
     name: ClassVar[str] = "generic"
-    product: ClassVar[str] = "database"
-    rules: ClassVar[sql.Rules] = sql.GENERIC
+    product: str = "database"
+    rules: sql.Rules = sql.GENERIC
     duplicates: ClassVar[Mapping[str, str]] = {}
     doubtful_duplicates: ClassVar[frozenset[str]] = frozenset()
-    current_user: ClassVar[FunctionElement[str] | None] = None
+    current_user: ClassVar[ColumnElement[str] | None] = None
+    table_style: ClassVar[TableStyle] = TableStyle()
     has_lock: ClassVar[bool] = False
     has_session_lock: ClassVar[bool] = False
     has_transactional_ddl: ClassVar[bool] = False
@@ -150,6 +194,31 @@ class Dialect:
     reset_sql: ClassVar[str] = ""
     owner_sql: ClassVar[str] = ""
     shell_head: ClassVar[str] = ""
+    encoding_remedy: ClassVar[str] = "files are UTF-8: have the connection use it, too"
+    lock_kind: ClassVar[str] = "the ledger's unique row"
+    duplicates_by: ClassVar[str] = ""
+    places_by: ClassVar[str] = ""
+    has_concurrent_index: ClassVar[bool] = False
+    scratch: ClassVar[str] = ""
+    tested: ClassVar[str] = "by what SQLAlchemy promises"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What fluxmig can promise there."""
+        return Capabilities(
+            self.has_transactional_ddl,
+            self.lock_kind,
+            self.duplicates_by,
+            self.places_by,
+            self.has_concurrent_index,
+            self.rules.psql,
+            self.scratch,
+            self.tested,
+        )
+
+    def met(self, connection: Connection) -> Dialect:
+        """The one that knows this very server, and how its session reads SQL; itself by default."""
+        return self
 
     # --- connections and transactions ---------------------------------------------------------------------
 
@@ -205,6 +274,12 @@ class Dialect:
         if not self.has_transactional_ddl:
             yield
             return
+        with self.begun(connection):
+            yield
+
+    @contextmanager
+    def begun(self, connection: Connection) -> Iterator[None]:
+        """On a connection in autocommit, one transaction, by SQL."""
         connection.exec_driver_sql(self.begin_sql)
         try:
             yield
@@ -230,18 +305,23 @@ class Dialect:
         database cannot do this, or has no pooler; and inside a savepoint, which goes with the transaction.
         """
 
+    def has_ended(self, connection: Connection) -> bool:
+        """Whether a script has ended the transaction that `claim` was called in."""
+        return self.is_in_transaction(connection) is False
+
     def characterize(self, connection: Connection, characteristics: str) -> None:
         """Gives a transaction that has just begun the characteristics that its script asks for."""
         connection.exec_driver_sql(f"SET TRANSACTION {characteristics}")
 
+    def begin_by_hand(self, characteristics: str | None) -> str:
+        """What begins a transaction with these by hand."""
+        asked = f"SET TRANSACTION {characteristics};\n" if characteristics else ""
+        return f"{self.begin_sql};\n{asked}"
+
     def refuse_autocommit(self, connection: Connection) -> None:
         """Raises `ConfigError` where the driver commits by itself: nothing could be rolled back."""
         if getattr(connection.connection.dbapi_connection, "autocommit", False) is True:
-            raise ConfigError(
-                "the engine is in AUTOCOMMIT: a failed migration could not be rolled back",
-                remedy="take autocommit out of the URL, or give fluxmig"
-                ' engine.execution_options(isolation_level="READ COMMITTED")',
-            )
+            raise ConfigError(IN_AUTOCOMMIT, remedy=NO_AUTOCOMMIT)
 
     # --- running ------------------------------------------------------------------------------------------
 
@@ -295,6 +375,10 @@ class Dialect:
         """Why a statement that begins with these words cannot run in a transaction, or None."""
         return None
 
+    def refusal(self, words: Sequence[str]) -> Refusal | None:
+        """Why a statement that begins with these words cannot be part of a migration at all, or None."""
+        return None
+
     def may_change_session(self, script: Script) -> bool:
         """Whether the script may set something that the ledger's row or the next script would see."""
         return False
@@ -321,6 +405,10 @@ class Dialect:
     def leaves_traces(self, script: Script) -> bool:
         """Whether one that may change the session does so in a way that outlives its transaction."""
         return False
+
+    def by_hand(self, statement: str) -> str:
+        """The statement as the database's own shell takes it."""
+        return f"{statement};\n"
 
     # --- locks --------------------------------------------------------------------------------------------
 

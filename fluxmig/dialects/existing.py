@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from fluxmig.objects import Created
 
-__all__ = ["generic", "postgresql", "sqlite"]
+__all__ = ["generic", "known", "postgresql", "sqlite"]
 
 # Each row of `found` is an object of the wanted name:
 #   here     it is where the statement would make it. What belongs to a table is looked for on the table that
@@ -175,7 +175,7 @@ def sqlite(connection: Connection, wanted: Sequence[Created]) -> dict[Created, P
         is_there = (name, table) in there[each.kind]
         return Presence(is_there=is_there, is_taken=taken, is_lasting=lasting)
 
-    return _known(wanted, presence)
+    return known(wanted, presence)
 
 
 def generic(connection: Connection, wanted: Sequence[Created]) -> dict[Created, Presence]:
@@ -205,10 +205,10 @@ def generic(connection: Connection, wanted: Sequence[Created]) -> dict[Created, 
         return frozenset(each if isinstance(each, str) else each["name"] for each in found)
 
     def is_there(kind: str, each: Created) -> bool | None:
-        known = names(kind, *((each.table, each.table_schema) if each.table else (each.schema,)))
-        if known is None or each.name in known:
-            return known is not None or None
-        return None if each.name.lower() in {name.lower() for name in known} else False
+        there = names(kind, *((each.table, each.table_schema) if each.table else (each.schema,)))
+        if there is None or each.name in there:
+            return there is not None or None
+        return None if each.name.lower() in {name.lower() for name in there} else False
 
     def presence(each: Created) -> Presence | None:
         if each.kind not in asks:
@@ -220,11 +220,12 @@ def generic(connection: Connection, wanted: Sequence[Created]) -> dict[Created, 
             return None
         return Presence(is_there=found, is_taken=taken, is_lasting=taken)
 
-    return _known(wanted, presence)
+    return known(wanted, presence)
 
 
-def _known(
+def known(
     wanted: Sequence[Created], presence: Callable[[Created], Presence | None]
 ) -> dict[Created, Presence]:
+    """What a function tells of each, without those of which it tells nothing."""
     found = ((each, presence(each)) for each in wanted)
-    return {each: known for each, known in found if known is not None}
+    return {each: there for each, there in found if there is not None}

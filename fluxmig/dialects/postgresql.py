@@ -25,9 +25,8 @@ from fluxmig.script import session_statements
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Table, TextClause
+    from sqlalchemy import ColumnElement, Connection, Table, TextClause
     from sqlalchemy.exc import DBAPIError
-    from sqlalchemy.sql.functions import FunctionElement
 
     from fluxmig.dialects.base import Heard, Onlooker
     from fluxmig.dialects.postgresql_session import SessionState
@@ -117,8 +116,8 @@ class PostgreSQL(Dialect):
     """PostgreSQL through psycopg 3; other drivers work, with less exact places in errors."""
 
     name: ClassVar[str] = "postgresql"
-    product: ClassVar[str] = "PostgreSQL"
-    rules: ClassVar[sql.Rules] = sql.POSTGRESQL
+    product: str = "PostgreSQL"
+    rules: sql.Rules = sql.POSTGRESQL
     duplicates: ClassVar[Mapping[str, str]] = {  # Appendix A, class 42
         "42P07": "duplicate_table",
         "42710": "duplicate_object",
@@ -129,7 +128,7 @@ class PostgreSQL(Dialect):
     }
     # Of a second primary key, for one (index.c, index_check_primary_key).
     doubtful_duplicates: ClassVar[frozenset[str]] = frozenset({"42P16"})
-    current_user: ClassVar[FunctionElement[str] | None] = func.current_user()
+    current_user: ClassVar[ColumnElement[str] | None] = func.current_user()
     has_lock: ClassVar[bool] = True
     has_transactional_ddl: ClassVar[bool] = True
     has_session_lock: ClassVar[bool] = True
@@ -141,6 +140,15 @@ class PostgreSQL(Dialect):
     )
     owner_sql: ClassVar[str] = "SET LOCAL SESSION AUTHORIZATION DEFAULT;\nSET LOCAL ROLE NONE;\n"
     shell_head: ClassVar[str] = "\\set ON_ERROR_STOP on\nSET client_encoding = 'UTF8';\n"
+    lock_kind: ClassVar[str] = "advisory"
+    duplicates_by: ClassVar[str] = "SQLSTATE"
+    places_by: ClassVar[str] = "the server"
+    has_concurrent_index: ClassVar[bool] = True
+    scratch: ClassVar[str] = "embedded server, container"
+    tested: ClassVar[str] = "15, 18"
+    encoding_remedy: ClassVar[str] = (
+        "files are UTF-8: take out what sets client_encoding, or end the URL with ?client_encoding=utf8"
+    )
 
     # --- connections and transactions ---------------------------------------------------------------------
 

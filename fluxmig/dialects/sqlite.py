@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from sqlalchemy import Engine, func, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from fluxmig import sql
-from fluxmig.dialects import existing
-from fluxmig.dialects.base import Dialect, ServerError
+from fluxmig.dialects import existing, sqlite_session
+from fluxmig.dialects.base import Dialect, ServerError, UnsoundError
+from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
     from sqlalchemy.exc import DBAPIError
 
+    from fluxmig.dialects.sqlite_session import SessionState, Violation
+    from fluxmig.model import Script, Statement
     from fluxmig.objects import Created, Presence
 
 __all__ = ["SQLite"]
@@ -36,6 +39,24 @@ _ATOMIC = frozenset(
     {"ALTER", "ANALYZE", "CREATE", "DELETE", "DROP", "INSERT"}
     | {"REINDEX", "REPLACE", "SELECT", "UPDATE", "VALUES", "WITH"}
 )
+# Of these the value, and not the question; and what copies pages.
+_CHECKPOINT = "WAL_CHECKPOINT"
+_OUTSIDE = frozenset({"JOURNAL_MODE", "SYNCHRONOUS", _CHECKPOINT})
+_CODES = {
+    "SQLITE_BUSY": "database is locked",
+    "SQLITE_LOCKED": "database table is locked",
+    "SQLITE_READONLY": "attempt to write a readonly database",
+    "SQLITE_CANTOPEN": "unable to open database file",
+    "SQLITE_NOTADB": "file is not a database",
+}
+_WAYS_OUT = {
+    "SQLITE_READONLY": "make the file and its folder writable",
+    "SQLITE_NOTADB": "is it another file, or encrypted with another passphrase?",
+    "SQLITE_BUSY": "another process is writing: try again when it has ended",
+    "SQLITE_LOCKED": "another connection is writing: try again when it has ended",
+}
+_KEYS, _BEFORE, _VIOLATIONS = "fluxmig: foreign_keys", "fluxmig: the session before", "fluxmig: violations"
+"""Where a transaction leaves what its end puts back, in `Connection.info`; and what violated keys before."""
 _NEAR = re.compile(r'near "(?P<token>.+?)": syntax error')
 
 
@@ -43,12 +64,16 @@ class SQLite(Dialect):
     """SQLite: DDL is transactional, one writer at a time, no users."""
 
     name: ClassVar[str] = "sqlite"
-    product: ClassVar[str] = "SQLite"
-    rules: ClassVar[sql.Rules] = sql.SQLITE
+    product: str = "SQLite"
+    rules: sql.Rules = sql.SQLITE
     has_lock: ClassVar[bool] = True
     has_transactional_ddl: ClassVar[bool] = True
     begin_sql: ClassVar[str] = "BEGIN IMMEDIATE"
     shell_head: ClassVar[str] = ".bail on\n"
+    lock_kind: ClassVar[str] = "of the file, by BEGIN IMMEDIATE"
+    duplicates_by: ClassVar[str] = "message"
+    places_by: ClassVar[str] = "the token that the message quotes"
+    tested: ClassVar[str] = "3.40 and Python's own"
 
     # --- connections and transactions ---------------------------------------------------------------------
 
@@ -59,10 +84,18 @@ class SQLite(Dialect):
         Where SQLAlchemy is in a transaction and SQLite is not yet, a savepoint would be the outermost
         transaction, and releasing it would commit behind the caller's back; so it is opened first.
         """
-        if not isinstance(bind, Engine) and bind.in_transaction() and not _is_open(bind):
+        if isinstance(bind, Engine):
+            with bind.connect() as connection, self.transaction(connection):
+                yield connection
+            return
+        nested = bind.in_transaction()
+        if nested and not _is_open(bind):
             bind.exec_driver_sql(self.begin_sql)
-        with super().transaction(bind) as connection:
-            yield connection
+        try:
+            with super().transaction(bind) as connection:
+                yield connection
+        finally:
+            _put_back(bind, nested=nested)
 
     @contextmanager
     def reading(self, bind: Engine | Connection) -> Iterator[Connection]:
@@ -80,13 +113,90 @@ class SQLite(Dialect):
         """sqlite3_get_autocommit, as the driver tells."""
         return _is_open(connection)
 
+    def characterize(self, connection: Connection, characteristics: str) -> None:
+        """PRAGMA foreign_keys, which has no effect inside a transaction (pragma.html): `claim` begins that.
+
+        Raises:
+            ConfigError: The caller's connection is inside a transaction.
+        """
+        if connection.in_nested_transaction():
+            raise ConfigError(
+                "a migration begins with PRAGMA foreign_keys, which has no effect inside a transaction, and"
+                " the given connection is inside one",
+                remedy="give fluxmig an Engine, or a Connection that is not in a transaction",
+            )
+        if _is_open(connection):  # by the engine's own "begin" listener, and still empty
+            connection.exec_driver_sql("ROLLBACK")
+        connection.info[_KEYS] = connection.exec_driver_sql("PRAGMA foreign_keys").scalar()
+        connection.exec_driver_sql(f"PRAGMA {characteristics}")
+
+    def begin_by_hand(self, characteristics: str | None) -> str:
+        """Likewise."""
+        before = f"PRAGMA {characteristics};\n" if characteristics else ""
+        return f"{before}{self.begin_sql};\n"
+
+    def send(self, connection: Connection, script: str) -> None:
+        """As everywhere; but a PRAGMA foreign_key_check that finds something is an error.
+
+        Raises:
+            UnsoundError: It does.
+        """
+        if not sqlite_session.foreign_key(sql.words(script, self.rules, 4)):
+            super().send(connection, script)
+        elif found := sqlite_session.violations(connection, script):
+            raise _unsound(found)
+
+    def check(self, connection: Connection, script: Script) -> tuple[Statement, UnsoundError] | None:
+        """What references nothing behind a script that begins with PRAGMA foreign_keys, and did before it."""
+        before = connection.info.get(_VIOLATIONS)
+        if before is None:
+            return None
+        found = [each for each in sqlite_session.violations(connection) if each not in before]
+        return (script.statements[-1], _unsound(found)) if found else None
+
+    def may_change_session(self, script: Script) -> bool:
+        """By the words that such SQL cannot do without."""
+        return sqlite_session.may_change(script.source)
+
+    def session_state(self, connection: Connection, script: Script) -> SessionState:
+        """Pragmas, what is attached, and what is temporary."""
+        before = connection.info[_BEFORE] = sqlite_session.state(connection)
+        return before
+
+    def restore_session(self, connection: Connection, state: SessionState) -> None:
+        """Each by its own statement; inside a transaction, what it does not let happen comes behind it."""
+        sqlite_session.restore(connection, state)
+        if not _is_open(connection):
+            connection.info.pop(_BEFORE, None)
+
+    def repeatable(self, statement: str) -> bool | None:
+        """PRAGMA and ATTACH; None for what is temporary."""
+        match sql.words(statement, self.rules, 2):
+            case ("PRAGMA" | "ATTACH", *_):
+                return True
+            case ("CREATE", "TEMP" | "TEMPORARY"):
+                return None
+            case _:
+                return False
+
     def may_be_atomic(self, statement: str) -> bool:
         """By the verb: everything but VACUUM, ATTACH, DETACH, PRAGMA and transaction control."""
         return sql.words(statement, self.rules, 1)[0] in _ATOMIC
 
     def no_transaction_reason(self, words: Sequence[str]) -> str | None:
-        """VACUUM: "cannot VACUUM from within a transaction" (lang_vacuum.html)."""
-        return "VACUUM" if words[:1] == ("VACUUM",) else None
+        """What SQLite says of itself: "... from within a transaction", "... inside a transaction".
+
+        ATTACH and DETACH, too (lang_attach.html): what has been written to cannot be detached inside.
+        """
+        match words:
+            case ("VACUUM" | "ATTACH" | "DETACH" as verb, *_):
+                return verb
+            case ("PRAGMA", *rest):
+                name = next((word for word in rest[:3] if word in _OUTSIDE), None)
+                is_asked = name != _CHECKPOINT and rest[-1:] == [name]
+                return f"PRAGMA {name.lower()}" if name and not is_asked else None
+            case _:
+                return None
 
     # --- locks --------------------------------------------------------------------------------------------
 
@@ -110,6 +220,8 @@ class SQLite(Dialect):
             raise
         finally:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {patience_ms}")
+        if _KEYS in connection.info:
+            connection.info[_VIOLATIONS] = frozenset(sqlite_session.violations(connection))
         return True
 
     def interrupter(self, connection: Connection) -> Callable[[], None] | None:
@@ -128,7 +240,7 @@ class SQLite(Dialect):
         name = next((group for group in duplicate.groups() if group), None) if duplicate else None
         return ServerError(
             message=message,
-            code=getattr(error.orig, "sqlite_errorname", None) or type(error.orig).__name__,
+            code=getattr(error.orig, "sqlite_errorname", None) or _code(error.orig, message),
             offset=_only_place(near["token"], script) if near else None,
             object=name.strip('"') if name else None,
         )
@@ -137,10 +249,14 @@ class SQLite(Dialect):
         """By the message, for want of a code."""
         return error.code == "SQLITE_ERROR" and _DUPLICATE.search(error.message) is not None
 
+    def remedy(self, error: ServerError) -> str | None:
+        """Where nothing can be written."""
+        return self.way_out(error) if (error.code or "").startswith("SQLITE_READONLY") else None
+
     def way_out(self, error: ServerError) -> str | None:
-        """For SQLITE_READONLY and its extended codes."""
-        read_only = (error.code or "").startswith("SQLITE_READONLY")
-        return "make the file and its folder writable" if read_only else None
+        """By the result code, extended or not."""
+        ways = (way for code, way in _WAYS_OUT.items() if (error.code or "").startswith(code))
+        return next(ways, None)
 
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By sqlite_master."""
@@ -167,6 +283,47 @@ class SQLite(Dialect):
     def may_write(self, connection: Connection, table: Table) -> bool | None:
         """As `may_create`: a file has one permission for all."""
         return self.may_create(connection, table.schema)
+
+
+def _put_back(connection: Connection, *, nested: bool) -> None:
+    """Behind a transaction: what could not be put back inside it."""
+    if connection.closed or connection.invalidated:
+        return
+    before = connection.info.pop(_BEFORE, None)
+    keys = None
+    if not nested:
+        keys = connection.info.pop(_KEYS, None)
+        connection.info.pop(_VIOLATIONS, None)
+    with suppress(SQLAlchemyError):
+        if before is not None:
+            sqlite_session.restore(connection, before)
+        if keys is not None:
+            connection.exec_driver_sql(f"PRAGMA foreign_keys = {keys}")
+        if not nested and (before or keys) is not None:
+            connection.rollback()
+
+
+def _unsound(found: Sequence[Violation]) -> UnsoundError:
+    table, row, parent, _ = found[0]
+    which = f"row {row} of {table}" if row is not None else f"a row of {table}"
+    count = len(found)
+    what = (
+        "1 row violates a foreign key:" if count == 1 else f"{count} rows violate foreign keys; the first is"
+    )
+    return UnsoundError(
+        f"{what} {which}, which references {parent}",
+        "mend these rows before, or what the file does to them; PRAGMA foreign_key_check lists them all",
+    )
+
+
+def _code(error: BaseException | None, message: str) -> str:
+    """The result code's name, for drivers that do not tell it: those of SQLCipher."""
+    for code, said in _CODES.items():
+        if said in message:
+            return code
+    return {"OperationalError": "SQLITE_ERROR", "IntegrityError": "SQLITE_CONSTRAINT"}.get(
+        type(error).__name__, type(error).__name__
+    )
 
 
 def _is_open(connection: Connection) -> bool:

@@ -40,6 +40,7 @@ def test_a_connection_outside_a_transaction_commits_each_migration(
     assert database.tables() == {"a", "b", "schema_migrations", "schema_migrations_log"}
 
 
+@pytest.mark.transactional_ddl
 def test_inside_a_transaction_the_caller_decides(database: Database, folder: Path, write: Write) -> None:
     write(TWO)
     with database.engine().connect() as connection:
@@ -52,6 +53,7 @@ def test_inside_a_transaction_the_caller_decides(database: Database, folder: Pat
     assert database.tables() == set()
 
 
+@pytest.mark.transactional_ddl
 def test_inside_a_transaction_that_commits(database: Database, folder: Path, write: Write) -> None:
     write(TWO)
     with database.engine().begin() as connection:
@@ -60,6 +62,7 @@ def test_inside_a_transaction_that_commits(database: Database, folder: Path, wri
     assert database.scalar(LEDGER) == 2
 
 
+@pytest.mark.transactional_ddl
 def test_a_failure_inside_a_transaction_leaves_it_usable(
     database: Database, folder: Path, write: Write
 ) -> None:

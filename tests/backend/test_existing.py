@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
 from fluxmig import sql
-from fluxmig.dialects import existing
+from fluxmig.dialects import dialect_named, existing
 from fluxmig.foresight import foreseen
 from fluxmig.model import Script
 from fluxmig.objects import Created, Presence, created
@@ -108,7 +109,7 @@ def prepare(database: Database, statements: str, rules: sql.Rules = sql.POSTGRES
 def refusal(database: Database, statement: str) -> str | None:
     """What the server says of a statement, which leaves nothing behind."""
     with database.engine().connect() as connection:
-        if not database.is_postgresql:
+        if database.source == "sqlite":
             connection.exec_driver_sql("BEGIN")  # the driver opens none before DDL
         try:
             connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
@@ -122,7 +123,8 @@ def refusal(database: Database, statement: str) -> str | None:
 def asked(database: Database, ask: Existing, wanted: Sequence[Created]) -> dict[Created, Presence]:
     """The answer, in a transaction that may only read."""
     with database.engine().connect() as connection:
-        read_only = "SET TRANSACTION READ ONLY" if database.is_postgresql else "PRAGMA query_only = ON"
+        is_sqlite = database.source == "sqlite"
+        read_only = "PRAGMA query_only = ON" if is_sqlite else "SET TRANSACTION READ ONLY"
         connection.exec_driver_sql(read_only)
         return ask(connection, wanted)
 
@@ -375,8 +377,8 @@ def test_what_is_there_by_its_kind(postgresql: Database) -> None:
 
 
 def test_the_columns_that_a_table_is_written_with(database: Database) -> None:
-    rules = sql.POSTGRESQL if database.is_postgresql else sql.SQLITE
-    ask = existing.postgresql if database.is_postgresql else existing.sqlite
+    dialect = dialect_named(make_url(database.url).get_backend_name())
+    rules, ask = dialect.rules, dialect.existing
     prepare(database, "CREATE TABLE t (a int, b int)", rules)
     statement = script("CREATE TABLE IF NOT EXISTS t (a int, b text, c int)", rules=rules)
     with database.engine().connect() as connection:

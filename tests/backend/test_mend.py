@@ -63,7 +63,9 @@ def ledger(database: Database) -> list[object]:
 
 def everything(database: Database) -> dict[str, list[tuple[object, ...]]]:
     """All rows of all tables there are."""
-    return {name: database.rows(f'SELECT * FROM "{name}"') for name in sorted(database.tables())}
+    return {
+        name: database.rows(f"SELECT * FROM {database.quoted(name)}") for name in sorted(database.tables())
+    }
 
 
 def text_of(database: Database, name: str) -> str | None:
@@ -594,6 +596,7 @@ def test_on_a_connection_outside_a_transaction(database: Database, folder: Path,
     assert ledger(database) == ["001_a.sql", "002_z.sql"]
 
 
+@pytest.mark.transactional_ddl
 @pytest.mark.parametrize("commits", [True, False])
 def test_inside_a_transaction_the_caller_decides(
     database: Database,

@@ -44,10 +44,17 @@ CONTAINERS = False
 HEAD = "-- fluxmig: no-transaction\n"
 LOG = "SELECT event, statement_number FROM schema_migrations_log WHERE migration_name = '{}' ORDER BY id"
 ROWS = "SELECT id FROM t ORDER BY id"
-DONE_3_OF_7 = (
-    "3 of 7 statements are done, and stay so: no transaction, since the file says so. The next run goes on"
-    " with statement 4; `fluxmig run --restart 001_a.sql` begins with statement 1."
+NEXT_IS_4 = (
+    "The next run goes on with statement 4; `fluxmig run --restart 001_a.sql` begins with statement 1."
 )
+
+
+def three_of_seven(database: Database, why: str = "no transaction, since the file says so") -> str:
+    """That three statements stay done, without what follows from that."""
+    if database.is_mysql:
+        stays = "statements 1 to 3 are done and cannot be rolled back on"
+        return f"Statement 4 of 7 failed; {stays} {database.product}."
+    return f"3 of 7 statements are done, and stay so: {why}."
 
 
 def seven(fourth: str) -> str:
@@ -99,8 +106,8 @@ def test_what_is_done_stays_done(database: Database, folder: Path, write: Write)
     migrator = Migrator(database.engine(), folder)
     failure = failure_of(migrator)
     assert (failure.done, failure.statements, failure.line) == (3, 7, 5)
-    assert failure.remedy == DONE_3_OF_7
-    assert str(failure).endswith(f"\n{DONE_3_OF_7}")
+    assert failure.remedy == f"{three_of_seven(database)} {NEXT_IS_4}"
+    assert str(failure).endswith(f"\n{failure.remedy}")
     assert log_of(database) == [
         ("started", 1),
         ("progress", 1),
@@ -172,7 +179,10 @@ def test_a_second_failure_keeps_what_both_have_done(
     write({"001_a.sql": seven(GOOD).replace("t VALUES (6)", "nowhere VALUES (6)")})
     failure = failure_of(half_way)
     assert failure.done == 6
-    assert (failure.remedy or "").startswith("6 of 7 statements are done, and stay so: ")
+    kept = "6 of 7 statements are done, and stay so: "
+    if database.is_mysql:
+        kept = "Statement 7 of 7 failed; statements 1 to 6 are done and cannot be rolled back on "
+    assert (failure.remedy or "").startswith(kept)
     write({"001_a.sql": seven(GOOD)})
     assert half_way.run().results[0].resumed_at == 7
     assert database.rows(ROWS) == [(1,), (2,), (3,), (4,), (5,), (6,)]
@@ -241,18 +251,20 @@ def test_a_script_that_fails_at_once_is_not_half_way(database: Database, folder:
 
 def test_one_statement_is_done(database: Database, folder: Path, write: Write) -> None:
     write({"001_a.sql": f"{HEAD}SELECT 1;\n{BAD};"})
-    assert (failure_of(Migrator(database.engine(), folder)).remedy or "").startswith(
-        "1 of 2 statements is done, and stays so: "
-    )
+    said = "1 of 2 statements is done, and stays so: "
+    if database.is_mysql:
+        said = (
+            f"Statement 2 of 2 failed; statement 1 is done and cannot be rolled back on {database.product}. "
+        )
+    assert (failure_of(Migrator(database.engine(), folder)).remedy or "").startswith(said)
 
 
+@pytest.mark.transactional_ddl
 def test_going_on_in_one_transaction(database: Database, half_way: Migrator, write: Write) -> None:
     write({"001_a.sql": seven(GOOD).replace(HEAD, "").replace("t VALUES (6)", "nowhere VALUES (6)")})
     failure = failure_of(half_way)
     assert failure.done == 3
-    assert failure.remedy == DONE_3_OF_7.replace(
-        "no transaction, since the file says so", "by an earlier attempt"
-    )
+    assert failure.remedy == f"{three_of_seven(database, 'by an earlier attempt')} {NEXT_IS_4}"
     assert database.rows(ROWS) == [(1,), (2,)]
     write({"001_a.sql": seven(GOOD).replace(HEAD, "")})
     (step,) = half_way.run().results
@@ -260,6 +272,7 @@ def test_going_on_in_one_transaction(database: Database, half_way: Migrator, wri
     assert database.rows(ROWS) == [(1,), (2,), (3,), (4,), (5,), (6,)]
 
 
+@pytest.mark.transactional_ddl
 def test_going_on_between_begin_and_commit(database: Database, half_way: Migrator, write: Write) -> None:
     write({"001_a.sql": f"BEGIN;\n{seven(GOOD).replace(HEAD, '')}COMMIT;"})
     (step,) = half_way.run().results
@@ -291,35 +304,30 @@ def test_the_columns_of_the_log(database: Database, half_way: Migrator, write: W
     assert [entry.id for entry in entries] == sorted({entry.id for entry in entries})
     client = f"{getpass.getuser()}@{socket.gethostname()}"
     user = make_url(database.url).username if database.is_postgresql else client
+    if database.is_mysql:
+        user = str(database.scalar("SELECT CURRENT_USER()"))
     assert {(entry.client, entry.database_user, entry.fluxmig_version) for entry in entries} == {
         (client, user, fluxmig.__version__)
     }
     assert all(entry.logged_at is not None and entry.logged_at.tzinfo is not None for entry in entries)
     first, _, _, third, broken, again = entries[:6]
     last = entries[-1]
-    assert (first.event, first.message, first.checksum) == (
-        "started",
-        "no transaction: the file says so",
-        failed,
-    )
+    without = "no transaction: " + ("CREATE TABLE" if database.is_mysql else "the file says so")
+    assert (first.event, first.message, first.checksum) == ("started", without, failed)
     assert third.checksum == digest(
         "CREATE TABLE t (id integer)", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)"
     )
     assert (third.event, third.message, third.duration_ms, third.line) == ("progress", None, None, None)
     assert (broken.event, broken.statement_number, broken.line, broken.checksum) == ("failed", 4, 5, failed)
-    code, message = (
-        ("42P01", 'relation "nowhere" does not exist')
-        if database.is_postgresql
-        else ("SQLITE_ERROR", "no such table: nowhere")
-    )
+    code, message = "SQLITE_ERROR", "no such table: nowhere"
+    if database.is_postgresql:
+        code, message = "42P01", 'relation "nowhere" does not exist'
+    elif database.is_mysql:
+        code, message = "1146", f"Table '{make_url(database.url).database}.nowhere' doesn't exist"
     assert (broken.error_code, broken.message) == (code, message)
     assert broken.duration_ms is not None
     assert (again.event, again.statement_number, again.checksum) == ("started", 4, applied)
-    assert (last.event, last.message, last.checksum) == (
-        "applied",
-        "no transaction: the file says so",
-        applied,
-    )
+    assert (last.event, last.message, last.checksum) == ("applied", without, applied)
     assert last.duration_ms is not None
 
 
@@ -333,10 +341,7 @@ def test_a_failure_in_a_transaction_is_in_the_log(database: Database, folder: Pa
     assert entry.checksum == hashlib.sha256(f"SELECT 1;\n  {BAD};".encode()).hexdigest()
 
 
-NO_RESUME = (
-    "3 of 7 statements are done, and stay so: no transaction, since the file says so. There is no log to keep"
-    " this, so the next run begins with statement 1."
-)
+NO_RESUME = "There is no log to keep this, so the next run begins with statement 1."
 
 
 @pytest.mark.parametrize(
@@ -356,7 +361,7 @@ def test_where_there_can_be_no_log(database: Database, folder: Path, write: Writ
         migrator.run()
     failure = caught.value.failures[0].failure
     assert failure is not None
-    assert (failure.done, failure.remedy) == (3, NO_RESUME)
+    assert (failure.done, failure.remedy) == (3, f"{three_of_seven(database)} {NO_RESUME}")
     (finding,) = caught.value.report.findings
     assert finding.kind == "log"
     assert finding.message.partition("schema_migrations_log cannot be made, so no events are kept: ")[2]
@@ -427,12 +432,16 @@ def test_a_failure_in_a_transaction_of_its_own(database: Database, folder: Path,
     write({"001_a.sql": OWN.format(BAD)})
     migrator = Migrator(database.engine(), folder)
     assert [(script.mode.value, script.reason) for script in migrator.plan().scripts] == [
-        ("no-transaction", "it has transactions of its own")
+        ("no-transaction", "CREATE TABLE" if database.is_mysql else "it has transactions of its own")
     ]
     failure = failure_of(migrator)
     assert (failure.done, failure.statement and failure.statement.number) == (4, 7)
+    kept = "4 of 9 statements are done, and stay so: no transaction, since it has transactions of its own."
+    if database.is_mysql:
+        stays = "statements 1 to 4 are done and cannot be rolled back on"
+        kept = f"Statement 7 of 9 failed; {stays} {database.product}."
     assert failure.remedy == (
-        "4 of 9 statements are done, and stay so: no transaction, since it has transactions of its own. The"
+        f"{kept} The"
         " next run goes on with statement 5; `fluxmig run --restart 001_a.sql` begins with statement 1."
     )
     assert database.rows(ROWS) == [(1,)]
@@ -807,15 +816,20 @@ def half_down(database: Database, folder: Path, write: Write) -> Migrator:
     with pytest.raises(RollbackError) as caught:
         migrator.rollback()
     assert str(caught.value).startswith("the down script of 001_a.sql failed\n")
+    kept = "1 of 4 statements is done, and stays so: no transaction, since the file says so."
+    if database.is_mysql:
+        kept = (
+            f"Statement 2 of 4 failed; statement 1 is done and cannot be rolled back on {database.product}."
+        )
     assert str(caught.value).endswith(
-        "\n1 of 4 statements is done, and stays so: no transaction, since the file says so. The next rollback"
+        f"\n{kept} The next rollback"
         " goes on with statement 2; `fluxmig resolve 001_a.sql --retry` has it begin with statement 1."
     )
     return migrator
 
 
 def test_a_down_script_goes_on(database: Database, half_down: Migrator, write: Write) -> None:
-    assert database.rows(REST)[1:] == [
+    assert [row for row in database.rows(REST) if row[1] == "001_a.down.sql"] == [
         ("started", "001_a.down.sql", 1),
         ("progress", "001_a.down.sql", 1),
         ("failed", "001_a.down.sql", 2),

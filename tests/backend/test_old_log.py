@@ -33,7 +33,8 @@ def old(database: Database, folder: Path, write: Write) -> Database:
 
 def test_it_is_read_as_it_is(old: Database, folder: Path) -> None:
     migrator = Migrator(old.engine(), folder)
-    assert [entry.event for entry in migrator.log()] == ["applied"]
+    steps = {"started", "progress"}  # of a file that runs without a transaction
+    assert [entry.event for entry in migrator.log() if entry.event not in steps] == ["applied"]
     (first, _) = migrator.status()
     assert first.last_event is not None
     assert (first.last_event.name, first.last_event.statements) == ("001_a.sql", None)
@@ -46,7 +47,7 @@ def test_it_is_read_as_it_is(old: Database, folder: Path) -> None:
 def test_a_run_gives_it_the_columns(old: Database, folder: Path) -> None:
     report = Migrator(old.engine(), folder).run()
     assert report.findings == ()
-    assert old.rows("SELECT event, lost, source IS NULL FROM schema_migrations_log ORDER BY id") == [
+    assert old.log("event, lost, source IS NULL") == [
         ("applied", None, 1),
         ("marked", 1, 0),
     ]

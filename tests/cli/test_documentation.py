@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fluxmig import config, errors
+from fluxmig import config, dialects, errors
+from fluxmig.dialects.postgresql_kin import YugabyteDB
 from tests.support import EXAMPLES
 
 if TYPE_CHECKING:
@@ -66,6 +67,25 @@ def test_the_environment_table_is_that_of_the_settings() -> None:
     found = re.search(r"<!-- environment -->\n(.*?)\n<!-- /environment -->", README, re.DOTALL)
     assert found is not None
     assert found[1].strip() == environment_table()
+
+
+def capability_table() -> str:
+    heads = ["", "rolls DDL back", "lock", "duplicates by", "places of errors by", "concurrent index", "COPY"]
+    heads += ["scratch", "tested"]
+    lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+    for dialect in (*dialects.DIALECTS.values(), YugabyteDB(), dialects.Dialect()):
+        can = dialect.capabilities
+        cells = [dialect.product if dialect.name != "generic" else "any other"]
+        cells += ["yes" if can.transactional_ddl else "no", can.lock, can.duplicates, can.positions]
+        cells += ["yes" if can.concurrent_index else "", "yes" if can.copy else "", can.scratch, can.tested]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def test_the_table_of_databases_is_that_of_their_classes() -> None:
+    found = re.search(r"<!-- databases -->\n(.*?)\n<!-- /databases -->", README, re.DOTALL)
+    assert found is not None
+    assert found[1].strip() == capability_table()
 
 
 def test_the_exit_codes_are_those_of_the_errors() -> None:

@@ -269,6 +269,16 @@ def test_verify(cli: Cli, write: Callable[..., None], tmp_path: Path) -> None:
         "pending": 0,
         "findings": [],
         "warnings": [],
+        "capabilities": {
+            "transactional_ddl": True,
+            "lock": "of the file, by BEGIN IMMEDIATE",
+            "duplicates": "message",
+            "positions": "the token that the message quotes",
+            "concurrent_index": False,
+            "copy": False,
+            "scratch": "",
+            "tested": "3.40 and Python's own",
+        },
     }
     assert (result.code, result.err) == (0, "")
 

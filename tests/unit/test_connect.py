@@ -297,7 +297,21 @@ def test_what_psycopg_is_always_given() -> None:
     assert arguments("postgresql://h/d", production=False) == ALWAYS
 
 
-@pytest.mark.parametrize("raw", ["mysql://h/d", "sqlite:///a.db"])
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("mysql://h/d", {"charset": "utf8mb4", "connect_timeout": 10, "program_name": "fluxmig"}),
+        ("mariadb://h/d?charset=latin1&program_name=x", {"connect_timeout": 10}),
+        ("mysql+mysqldb://h/d", {"charset": "utf8mb4", "connect_timeout": 10}),
+        ("mariadb+mariadbconnector://h/d", {"connect_timeout": 10}),
+    ],
+)
+def test_what_drivers_of_mysql_are_given(raw: str, expected: dict[str, object]) -> None:
+    """Not latin1, which libmariadb takes for mysqlclient."""
+    assert arguments(raw) == expected
+
+
+@pytest.mark.parametrize("raw", ["sqlite:///a.db"])
 @pytest.mark.parametrize("production", [True, False])
 def test_what_others_are_given(raw: str, production: bool) -> None:  # noqa: FBT001
     assert arguments(raw, {"PGSSLROOTCERT": "r"}, production=production) == {}

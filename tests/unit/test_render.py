@@ -1207,6 +1207,7 @@ def test_verify_json() -> None:
             },
         ],
         "warnings": [],
+        "capabilities": None,
     }
 
 

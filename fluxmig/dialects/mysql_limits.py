@@ -1,0 +1,78 @@
+"""How long a statement may wait for a lock, and take, on MySQL and MariaDB.
+
+There are variables of the session alone, in whole seconds (MySQL 8.0, 5.1.8 and 15.14): the end of no
+transaction puts them back.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from fluxmig.dialects.base import LOCK_TIMEOUT_S, send_as_is
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+    from fluxmig.model import Limits
+
+__all__ = ["by_hand", "limit", "limited"]
+
+_LOCKS: Final = ("lock_wait_timeout", "innodb_lock_wait_timeout")
+"""That of metadata, which DDL waits for; and that of rows."""
+_FOR_EVER_S: Final = 31_536_000
+"""The longest that the first one takes; the server cuts what is more than it takes."""
+
+
+def limit(connection: Connection, limits: Limits) -> list[str]:
+    """Sets the time-outs of the session, and gives what puts them back."""
+    names = [*_LOCKS, *([_statement_variable(connection)] if limits.statement_timeout_s is not None else [])]
+    columns = ", ".join(f"@@SESSION.{name}" for name in names)
+    before = connection.execute(text(f"SELECT {columns}")).one()
+    send_as_is(connection, _setting(limits, names))
+    return [f"SET SESSION {name} = {value}" for name, value in zip(names, before, strict=True)]
+
+
+@contextmanager
+def limited(connection: Connection, limits: Limits) -> Iterator[None]:
+    """Sets the time-outs as `limit` does, and back again, also where what was done meanwhile has failed."""
+    back = limit(connection, limits)
+    try:
+        yield
+    finally:
+        with suppress(SQLAlchemyError):  # the connection may be lost
+            for statement in back:
+                send_as_is(connection, statement)
+
+
+def by_hand(limits: Limits, statement_variable: str) -> str:
+    """What sets the time-outs, for people who run SQL by hand."""
+    names = [*_LOCKS, *([statement_variable] if limits.statement_timeout_s is not None else [])]
+    return f"{_setting(limits, names)};\n"
+
+
+def _setting(limits: Limits, names: list[str]) -> str:
+    values = {}
+    for name in names:
+        if name not in _LOCKS:
+            seconds = limits.statement_timeout_s or 0
+            values[name] = (
+                f"{math.ceil(seconds * 1000)}" if name == "max_execution_time" else f"{seconds:.3f}"
+            )
+        elif limits.lock_timeout_s is None:
+            values[name] = f"LEAST(@@SESSION.{name}, {LOCK_TIMEOUT_S:.0f})"
+        else:
+            values[name] = str(math.ceil(limits.lock_timeout_s) or _FOR_EVER_S)
+    return "SET " + ", ".join(f"SESSION {name} = {value}" for name, value in values.items())
+
+
+def _statement_variable(connection: Connection) -> str:
+    """MariaDB has one for every statement; MySQL's is in milliseconds, and for SELECT alone."""
+    is_mariadb = getattr(connection.dialect, "is_mariadb", False)
+    return "max_statement_time" if is_mariadb else "max_execution_time"
