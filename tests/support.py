@@ -10,6 +10,7 @@ import contextlib
 import gc
 import itertools
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -38,7 +39,12 @@ if TYPE_CHECKING:
 Write = Callable[[Mapping[str, str | bytes]], None]
 """What the fixture `write` is: file names and contents."""
 
-FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+FAST = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "log_line_prefix": "%m [%p] %q%d %e ",  # whose test it is, and the SQLSTATE
+}
 MARIADB_FAST = [
     "--innodb-flush-log-at-trx-commit=0",
     "--innodb-log-file-size=8M",
@@ -163,10 +169,26 @@ def _asking(url: str) -> Engine:
 
 @dataclass
 class Server:
-    """Something that makes databases."""
+    """Something that makes databases.
+
+    Attributes:
+        source: Where it comes from, one of `SOURCES`.
+        admin_url: A database of its superuser.
+        binaries: The folder of its programs, and
+        log: The file with what it says; None where it runs elsewhere.
+    """
 
     source: str
     admin_url: str
+    binaries: Path | None = None
+    log: Path | None = None
+
+    def complaints(self, database: Database) -> list[str]:
+        """The lines of the log about what went wrong in the database, for whomever."""
+        assert self.log
+        name = re.escape(make_url(database.url).database or "")
+        bad = re.compile(rf" \[\d+\] {name} \w{{5}} (?:WARNING|ERROR|FATAL|PANIC): .*")
+        return [found[0] for found in bad.finditer(self.log.read_text(errors="replace"))]
 
     @contextlib.contextmanager
     def database(self) -> Iterator[Database]:
@@ -261,7 +283,7 @@ class Servers:
         except ConfigError as error:
             return str(error)
         self._open.enter_context(server)
-        return Server(source, server.url)
+        return Server(source, server.url, server.binaries, server.folder / "server.log")
 
     def _start_mariadb(self, source: str) -> Server | str:
         if url := os.environ.get("FLUXMIG_TEST_MARIADB_URL"):

@@ -1,0 +1,141 @@
+"""Migrations that show how often each of their parts was run, and what a database that ran them all holds."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import make_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tests.support import Database
+
+FIRST = """
+CREATE TABLE done (file integer NOT NULL, part integer NOT NULL);
+CREATE TABLE t (id integer PRIMARY KEY, word text NOT NULL);
+INSERT INTO t SELECT n, md5(n::text) FROM generate_series(1, 500) AS n;
+INSERT INTO done VALUES (1, 1);
+"""
+TRANSACTIONAL = """
+CREATE TABLE t_{0} (id integer PRIMARY KEY, t integer REFERENCES t (id));
+INSERT INTO done VALUES ({0}, 1);
+CREATE INDEX i_{0} ON t_{0} (t);
+ALTER TABLE t ADD COLUMN c_{0} integer;
+CREATE FUNCTION f_{0}() RETURNS integer LANGUAGE sql AS 'SELECT {0}; SELECT {0}';
+INSERT INTO done VALUES ({0}, 2);
+"""
+CONCURRENT = "CREATE INDEX CONCURRENTLY i_{0} ON t (word, id);\n"
+MIXED = """
+INSERT INTO done VALUES ({0}, 1);
+CREATE UNIQUE INDEX CONCURRENTLY i_{0} ON t (word, id);
+BEGIN;
+CREATE TABLE t_{0} (id integer PRIMARY KEY);
+INSERT INTO done VALUES ({0}, 2);
+COMMIT;
+INSERT INTO done VALUES ({0}, 3);
+VACUUM done;
+INSERT INTO done VALUES ({0}, 4);
+"""
+SQLITE_FIRST = """
+CREATE TABLE done (file integer NOT NULL, part integer NOT NULL);
+CREATE TABLE t (id integer PRIMARY KEY, word text NOT NULL);
+INSERT INTO done VALUES (1, 1);
+"""
+SQLITE_TRANSACTIONAL = TRANSACTIONAL.replace("CREATE FUNCTION", "-- CREATE FUNCTION")
+SQLITE_MIXED = MIXED.replace("VACUUM done", "VACUUM").replace(" CONCURRENTLY", "")
+
+_INVALID = (
+    "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT (indisvalid AND indisready AND indislive)"
+)
+_TOKEN = re.compile(r"^\\(?:un)?restrict .*\n", re.MULTILINE)
+
+
+def postgresql_files(count: int, *, concurrent: bool = True) -> dict[str, str]:
+    """So many migrations; every fifth one without a transaction, if `concurrent`."""
+    files = {"001_first.sql": FIRST}
+    for number in range(2, count + 1):
+        kind = {0: MIXED, 5: CONCURRENT}.get(number % 10, TRANSACTIONAL) if concurrent else TRANSACTIONAL
+        files[f"{number:03}_file.sql"] = kind.format(number)
+    return files
+
+
+def sqlite_files(count: int) -> dict[str, str]:
+    """The same; every tenth one without a transaction."""
+    files = {"001_first.sql": SQLITE_FIRST}
+    for number in range(2, count + 1):
+        kind = SQLITE_MIXED if number % 10 == 0 else SQLITE_TRANSACTIONAL
+        files[f"{number:03}_file.sql"] = kind.format(number)
+    return files
+
+
+def put(folder: Path, files: Mapping[str, str]) -> Path:
+    """Writes the files into the folder, which is made."""
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a database holds. Two that are equal went through the same migrations, each of them once.
+
+    Attributes:
+        schema: What pg_dump writes, or SQLite's own list.
+        rows: Of all tables but the ledger and the log, in an order of their own.
+        ledger: The names in the ledger, in the order of application.
+        progress: By script that ran without a transaction, the statements after which its progress was kept.
+    """
+
+    schema: str
+    rows: Mapping[str, list[tuple[object, ...]]]
+    ledger: list[object]
+    progress: Mapping[object, list[object]]
+
+
+def picture(database: Database, binaries: Path | None = None) -> Picture:
+    """What the database holds; checks that its log tells the same as its ledger, and that indexes are valid.
+
+    Args:
+        database: Which.
+        binaries: Those of the server, where it is one.
+    """
+    if binaries:
+        url = make_url(database.url).set(drivername="postgresql").render_as_string(hide_password=False)
+        command = [str(binaries / "pg_dump"), "--schema-only", f"--dbname={url}"]
+        schema = _TOKEN.sub("", subprocess.check_output(command, text=True, timeout=120))
+        assert database.rows(_INVALID) == []
+    else:
+        schema = "\n".join(
+            str(row[0]) for row in database.rows("SELECT sql FROM sqlite_master ORDER BY name")
+        )
+        assert database.rows("PRAGMA integrity_check") == [("ok",)]
+    tables = sorted(database.tables() - {"schema_migrations", "schema_migrations_log", "sqlite_sequence"})
+    rows = {table: sorted(database.rows(f'SELECT * FROM "{table}"'), key=repr) for table in tables}
+    ledger = [row[0] for row in database.rows("SELECT migration_name FROM schema_migrations ORDER BY id")]
+    return Picture(schema, rows, ledger, _progress(database, ledger))
+
+
+def _progress(database: Database, ledger: list[object]) -> dict[object, list[object]]:
+    """Of scripts without a transaction; checks that each one was applied once, and went no further then."""
+    log = database.rows(
+        "SELECT migration_name, event, statement_number FROM schema_migrations_log ORDER BY id"
+    )
+    progress: dict[object, list[object]] = {}
+    applied = [name for name, event, _ in log if event == "applied"]
+    assert applied == ledger
+    assert len(set(applied)) == len(applied)
+    ended: set[object] = set()
+    for name, event, number in log:
+        assert event in {"started", "progress", "applied"}, (name, event, number)
+        assert name not in ended, f"{name} went on after its end"
+        if event == "applied":
+            ended.add(name)
+        elif event == "progress":
+            progress.setdefault(name, []).append(number)
+    return progress
