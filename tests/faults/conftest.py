@@ -1,4 +1,4 @@
-"""Fixtures: processes of fluxmig that are cheap to start."""
+"""Fixtures: processes of fluxmig that are cheap to start, and what a database holds after an undisturbed run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.faults.scripts import Picture, picture
 from tests.faults.support import Processes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from tests.support import Server
+
+    Undisturbed = Callable[[Server, Path], Picture]
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +27,19 @@ def processes() -> Iterator[Processes]:
     with Processes(folder) as started:
         yield started
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(processes: Processes) -> Undisturbed:
+    """What a database of a server holds that ran the migrations of a folder without a fault."""
+    known: dict[tuple[str, tuple[bytes, ...]], Picture] = {}
+
+    def make(server: Server, folder: Path) -> Picture:
+        key = (server.source, tuple(path.read_bytes() for path in sorted(folder.iterdir())))
+        if key not in known:
+            with server.database() as database:
+                processes.run("run", "--database-url", database.url, "--migrations", folder)
+                known[key] = picture(database, server.binaries)
+        return known[key]
+
+    return make

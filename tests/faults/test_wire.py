@@ -1,0 +1,163 @@
+"""The connection fails at every single round trip: the next run finishes, and nothing is lost or done twice.
+
+By kill -9 of the client, by a reset, by an end that only the client hears of, and by a black hole. Both ends of
+this hole are well, and TCP goes on, so that only a signal ends the run.
+"""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests.faults.proxy import At, Fault, Moment, Proxy
+from tests.faults.scripts import CONCURRENT, FIRST, MIXED, TRANSACTIONAL, Picture, picture, put
+from tests.faults.support import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from random import Random
+
+    from tests.chance import Figures
+    from tests.faults.conftest import Undisturbed
+    from tests.faults.support import Process, Processes
+    from tests.support import Database, Server, Servers
+
+KILL = "kill"
+MOMENTS: dict[str, tuple[Moment, ...]] = {
+    KILL: tuple(Moment),
+    Fault.RESET: (Moment.BEFORE, Moment.SENT, Moment.ANSWERED),
+    Fault.CUT: (Moment.BEFORE, Moment.SENT, Moment.ANSWERED),
+    Fault.HOLE: (Moment.BEFORE, Moment.ANSWERED),
+}
+CODES = {KILL: -signal.SIGKILL, Fault.RESET: 6, Fault.CUT: 6, Fault.HOLE: -signal.SIGKILL}
+SETS = {
+    "transactional": {
+        "001_first.sql": FIRST,
+        "002_file.sql": TRANSACTIONAL.format(2),
+        "003_file.sql": TRANSACTIONAL.format(3),
+    },
+    "mixed": {
+        "001_first.sql": FIRST,
+        "002_file.sql": CONCURRENT.format(2),
+        "003_file.sql": MIXED.format(3),
+    },
+}
+SHARDS = 8
+
+
+class Case(NamedTuple):
+    """What happens where."""
+
+    round_trip: int
+    fault: str
+    moment: Moment
+
+
+@dataclass(frozen=True)
+class Wire:
+    """Runs of one folder, each on a database of its own, and what comes of them.
+
+    Attributes:
+        queries: What each round trip of a run begins with.
+        expected: What the database holds after an undisturbed run.
+    """
+
+    server: Server
+    processes: Processes
+    folder: Path
+    queries: Sequence[str]
+    expected: Picture
+
+    @property
+    def cases(self) -> Iterator[Case]:
+        """All there are."""
+        for round_trip in range(1, len(self.queries) + 1):
+            for fault, moments in MOMENTS.items():
+                yield from (Case(round_trip, fault, moment) for moment in moments)
+
+    def check(self, case: Case) -> None:
+        """Lets one run fail so, and holds what it and the next ones come to."""
+        where = f"{case}: {self.queries[case.round_trip - 1]}"
+        with self.server.database() as database:
+            with self.failed(database, case) as process:
+                code = process.wait()
+                assert code in {0, CODES[case.fault]}, (where, process.said)
+                assert code != 0 or self.is_done(database), (where, process.said)
+                if case.fault in {Fault.CUT, Fault.HOLE}:  # the server still waits for that client
+                    other = self.run(database.url, "--wait-lock", 0)
+                    held = "error: another runner holds the lock: process " in other.errors.read_text()
+                    assert other.wait() == (5 if held else 0), (where, other.said)
+            last = self.run(database.url)
+            assert last.wait() == 0, (where, last.said)
+            assert picture(database, self.server.binaries) == self.expected, where
+
+    @contextmanager
+    def failed(self, database: Database, case: Case) -> Iterator[Process]:
+        """A run that the fault has happened to; the server hears of its end at the end of this, at the latest."""
+        started: SimpleQueue[Process] = SimpleQueue()
+        fault = (lambda: started.get().kill()) if case.fault == KILL else Fault(case.fault)
+        with Proxy(database.url, At(case.round_trip, case.moment, fault)) as proxy:
+            process = self.start(proxy.url)
+            started.put(process)
+            until(lambda: proxy.happened.is_set() or process.has_ended(), "nothing happened")
+            if case.fault == Fault.HOLE:
+                process.kill()
+            process.wait()
+            assert proxy.happened.is_set(), (case, process.said)
+            yield process
+
+    def is_done(self, database: Database) -> bool:
+        ledger = database.rows("SELECT migration_name FROM schema_migrations ORDER BY id")
+        return [row[0] for row in ledger] == self.expected.ledger
+
+    def start(self, url: str, *options: object) -> Process:
+        return self.processes.start("run", "--database-url", url, "--migrations", self.folder, *options)
+
+    def run(self, url: str, *options: object) -> Process:
+        process = self.start(url, *options)
+        process.wait()
+        return process
+
+
+@pytest.fixture(params=SETS)
+def wire(
+    request: pytest.FixtureRequest,
+    servers: Servers,
+    processes: Processes,
+    undisturbed: Undisturbed,
+    tmp_path: Path,
+) -> Wire:
+    server = servers.get("postgresql-18")
+    folder = put(tmp_path / "migrations", SETS[request.param])
+    with server.database() as database, Proxy(database.url) as proxy:
+        done = processes.run("run", "--database-url", proxy.url, "--migrations", folder)
+        assert done.wait() == 0, done.said
+    return Wire(server, processes, folder, proxy.queries, undisturbed(server, folder))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_every_round_trip(wire: Wire, figures: Figures, shard: int) -> None:
+    for case in list(wire.cases)[shard::SHARDS]:
+        wire.check(case)
+        figures[f"{case.fault}s at a round trip"] += 1
+
+
+def test_some_round_trips(wire: Wire, figures: Figures, chance: Random) -> None:
+    """The last commit, whatever runs outside of a transaction, and others by chance."""
+    commit = max(number for number, query in enumerate(wire.queries, 1) if query == "COMMIT")
+    alone = [
+        number for number, query in enumerate(wire.queries, 1) if query.startswith(("CREATE U", "VACUUM"))
+    ]
+    cases = [Case(commit, fault, Moment.ANSWERED) for fault in MOMENTS]
+    cases += [Case(number, fault, Moment.SENT) for number in alone for fault in (KILL, Fault.CUT)]
+    cases += chance.sample(list(wire.cases), 6)
+    for case in cases:
+        wire.check(case)
+        figures[f"{case.fault}s at a round trip"] += 1
