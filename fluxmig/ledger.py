@@ -54,6 +54,9 @@ _ENDS = frozenset(
 )
 """Behind one of these, earlier progress says nothing."""
 
+_ATTEMPT = (Event.STARTED.value, Event.PROGRESS.value, Event.FAILED.value)
+"""What an attempt without a transaction writes on its way."""
+
 _AT_ONCE = 500
 """Names in one query: databases allow so many parameters and not many more."""
 
@@ -277,13 +280,13 @@ class Ledger:
             started, done = events.get(Event.STARTED, 0), events.get(Event.PROGRESS, 0)
             if started < end or not started:
                 continue
-            row = None
-            if done > end:
-                row = connection.execute(
-                    select(log.statement_number, log.checksum).where(log.id == done)
-                ).one()
-            interrupted = events.get(Event.FAILED, 0) < max(started, done)
-            found[script] = Progress(row[0], row[1], interrupted) if row else Progress(0, "", interrupted)
+            rows = connection.execute(
+                select(log.event, log.statement_number, log.checksum)
+                .where(log.migration_name == script, log.id >= max(done, end), log.event.in_(_ATTEMPT))
+                .order_by(log.id)
+            ).all()
+            first = rows[0] if done > end else (None, 0, "")
+            found[script] = Progress(first[1], first[2], _cut_off([row[0] for row in rows]))
         return found
 
     def exists(self, connection: Connection) -> bool:
@@ -533,6 +536,12 @@ class Ledger:
 def _next_number(table: Table) -> ScalarSelect[int]:
     """The number of the next row; where two ask at once, one of them is refused."""
     return select(func.coalesce(func.max(table.c.id), 0) + 1).scalar_subquery()
+
+
+def _cut_off(events: Sequence[str]) -> bool:
+    """Whether one of the attempts since the last progress, from that on, has ended without a word."""
+    following = (*events[1:], None)
+    return any(Event.FAILED not in pair for pair in zip(events, following, strict=True))
 
 
 def _expect_one(count: int, table: Table, name: str) -> None:

@@ -96,7 +96,8 @@ def send_statement(
         tell: For a statement outside of transactions: who hears what is mended before and behind it.
     """
     offset = None
-    guard = dialect.guarded(connection, statement.sql, tell) if tell else nullcontext()
+    again = script.interrupted and statement.number == script.done + 1
+    guard = dialect.guarded(connection, statement.sql, tell, again=again) if tell else nullcontext()
     try:
         with guard:
             if statement.data:

@@ -347,8 +347,16 @@ class Dialect:
         yield
 
     @contextmanager
-    def guarded(self, connection: Connection, statement: str, tell: Callable[[str], None]) -> Iterator[None]:
+    def guarded(
+        self, connection: Connection, statement: str, tell: Callable[[str], None], *, again: bool
+    ) -> Iterator[None]:
         """Around a statement outside of transactions: mends what an earlier attempt has left half-done.
+
+        Args:
+            connection: Where the body sends it.
+            statement: The statement.
+            tell: Takes a note for people.
+            again: Whether an earlier attempt was cut off here, so that it may be half-done, or done.
 
         Raises:
             UnsoundError: What the statement made, or met, does not work.

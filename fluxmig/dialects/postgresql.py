@@ -379,11 +379,13 @@ class PostgreSQL(Dialect):
         )
 
     @contextmanager
-    def guarded(self, connection: Connection, statement: str, tell: Callable[[str], None]) -> Iterator[None]:
+    def guarded(
+        self, connection: Connection, statement: str, tell: Callable[[str], None], *, again: bool
+    ) -> Iterator[None]:
         """Around a concurrent index build."""
         with (
             postgresql_limits.waiting_for_others(connection, statement),
-            postgresql_index.guarded(connection, statement, tell),
+            postgresql_index.guarded(connection, statement, tell, again=again),
         ):
             yield
 

@@ -110,18 +110,21 @@ PATIENCE_MS = 2000
 
 
 @contextmanager
-def guarded(connection: Connection, statement: str, tell: Callable[[str], None]) -> Iterator[None]:
+def guarded(
+    connection: Connection, statement: str, tell: Callable[[str], None], *, again: bool = False
+) -> Iterator[None]:
     """Runs a concurrent build of indexes in its body; no invalid index is left or taken for a good one.
 
     Before CREATE INDEX CONCURRENTLY, the invalid index that an earlier attempt left in its place is dropped;
     after it, the index is checked. Of a build without a name, a failure drops what it left, and success what
-    earlier failures left; of REINDEX CONCURRENTLY, a failure drops what it left. Around all else, this does
-    nothing.
+    earlier failures left; of REINDEX CONCURRENTLY, a failure drops what it left, and before it goes what one
+    that was cut off has left. Around all else, this does nothing.
 
     Args:
         connection: In autocommit; the body sends the statement on it.
         statement: What the body sends.
         tell: Takes a note for people: what was dropped, or could not be.
+        again: Whether an earlier attempt was cut off at this statement, by the end of the server say.
 
     Raises:
         UnsoundError: An invalid index stands in the way, before the statement; or is its result, after it.
@@ -130,15 +133,18 @@ def guarded(connection: Connection, statement: str, tell: Callable[[str], None])
         case ("CREATE", "INDEX", "CONCURRENTLY", *_) | ("CREATE", "UNIQUE", "INDEX", "CONCURRENTLY", *_):
             build = _build(statement)
         case ("REINDEX", *words) if "CONCURRENTLY" in words:
-            with _reindexing(connection, tell):
+            with _reindexing(connection, tell, again=again):
                 yield
             return
         case _:
             build = None
     if build is None:
         yield
+    elif build.name:
+        with _building(connection, build, tell):
+            yield
     else:
-        with (_building if build.name else _building_unnamed)(connection, build, tell):
+        with _building_unnamed(connection, build, tell, again=again):
             yield
 
 
@@ -172,7 +178,9 @@ def _building(connection: Connection, build: _Build, tell: Callable[[str], None]
 
 
 @contextmanager
-def _building_unnamed(connection: Connection, build: _Build, tell: Callable[[str], None]) -> Iterator[None]:
+def _building_unnamed(
+    connection: Connection, build: _Build, tell: Callable[[str], None], *, again: bool
+) -> Iterator[None]:
     def indexes() -> list[_Index]:
         return _of_table(connection, build)
 
@@ -183,18 +191,32 @@ def _building_unnamed(connection: Connection, build: _Build, tell: Callable[[str
     for index in made:
         if index.is_left_behind:
             raise _not_sound(index)
-    definitions = {index.definition for index in made if index.is_valid}
+    built = {index.definition: index for index in made if index.is_valid}
     for index in now:
-        if index.is_left_behind and index.definition in definitions:
-            _try_to_drop(connection, index, "of an earlier attempt", tell)
+        ours = built.get(index.definition)
+        if ours is None or ours is index:
+            continue
+        if index.is_left_behind:
+            dropped = _try_to_drop(connection, index, "of an earlier attempt", tell)
+            if dropped and again and ours.name.removeprefix(index.name).isdigit():
+                # The server would have chosen this name, if it had been free.
+                send_as_is(connection, f"ALTER INDEX {ours.sql} RENAME TO {identifier(index.name)}")
+        elif index.is_valid and again:
+            tell(
+                f'the index "{ours.name}" is the same as "{index.name}": if that is of the attempt that was'
+                " cut off, drop one of them"
+            )
 
 
 @contextmanager
-def _reindexing(connection: Connection, tell: Callable[[str], None]) -> Iterator[None]:
+def _reindexing(connection: Connection, tell: Callable[[str], None], *, again: bool) -> Iterator[None]:
     def indexes() -> list[_Index]:
         rows = connection.execute(_INVALID, {"name": None})
         return [index for index in map(_Index._make, rows) if _TRANSIENT.search(index.name)]
 
+    for index in indexes() if again else ():
+        if index.is_left_behind:
+            _try_to_drop(connection, index, "of an earlier attempt", tell)
     with _cleaning_up(connection, indexes, tell) as before:
         yield
     for index in indexes():
@@ -283,12 +305,14 @@ def _drop(connection: Connection, index: _Index, origin: str, tell: Callable[[st
     tell(f'the invalid index "{index.name}" {origin} was dropped')
 
 
-def _try_to_drop(connection: Connection, index: _Index, origin: str, tell: Callable[[str], None]) -> None:
-    """Where the statement's own outcome stands already."""
+def _try_to_drop(connection: Connection, index: _Index, origin: str, tell: Callable[[str], None]) -> bool:
+    """Whether it could be dropped, where the statement's own outcome does not depend on it."""
     try:
         _drop(connection, index, origin, tell)
     except UnsoundError as error:
         tell(error.message)
+        return False
+    return True
 
 
 # --- the statement ----------------------------------------------------------------------------------------

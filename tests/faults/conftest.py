@@ -1,4 +1,4 @@
-"""Fixtures: processes of fluxmig that are cheap to start, and what a database holds after an undisturbed run."""
+"""Fixtures: processes that are cheap to start, and what a database holds after an undisturbed run."""
 
 from __future__ import annotations
 

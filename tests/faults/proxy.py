@@ -97,7 +97,7 @@ class Proxy:
 
     Attributes:
         queries: What each round trip began with, for people.
-        happened: Set when the fault has happened.
+        happened: Set when the fault happens.
     """
 
     def __init__(self, url: str, at: At | None = None) -> None:
@@ -242,7 +242,9 @@ class Proxy:
         """Whether the fault was to happen here; then it has."""
         if self._at is None or not self._is_at(link, moment):
             return False
-        match self._at.fault:
+        fault, self._at = self._at.fault, None
+        self.happened.set()
+        match fault:
             case Fault.RESET:
                 self._close(link.client, reset=True)
                 self._close(link.server)
@@ -258,8 +260,6 @@ class Proxy:
                 call()
                 self._close(link.client)
                 self._close(link.server)
-        self._at = None
-        self.happened.set()
         return True
 
     def _close(self, side: socket.socket, *, reset: bool = False) -> None:

@@ -50,6 +50,7 @@ def test_postgresql(
     processes: Processes,
     undisturbed: Undisturbed,
     tmp_path: Path,
+    *,
     chance: Random,
     figures: Figures,
     source: str,

@@ -1,0 +1,195 @@
+"""The server is ended in the middle of a run, and started again: the next run finishes.
+
+A server of the tests' own. Without fsync it loses nothing of what it had handed to the kernel, which lives
+on; so this is its crash, and not that of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from fluxmig import scratch
+from tests.faults.scripts import picture, postgresql_files, put
+from tests.faults.support import Process, until
+from tests.support import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from random import Random
+
+    from tests.chance import Figures
+    from tests.faults.conftest import Undisturbed
+    from tests.faults.support import Processes
+    from tests.support import Database
+
+FILES = 50
+AT_MOST = 4
+"""Ends of the server in the life of one database."""
+LATER_S = 0.03
+KILL = "kill -9 of the server"
+WAYS = {KILL: signal.SIGKILL, "pg_ctl stop -m immediate": signal.SIGQUIT}  # as pg_ctl does it
+OPTIONS = {"fsync": "off", "log_line_prefix": "%m [%p] %q%d %e "}
+
+
+class Mortal:
+    """A server that can be ended, and started again on the same data."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._claims = ExitStack()
+        self.start()
+
+    def start(self) -> None:
+        server = self._claims.enter_context(scratch.start_embedded(self._folder, options=OPTIONS))
+        self.server = Server("mortal", server.url, server.binaries, server.folder / "server.log")
+        self._pid = int((server.data / "postmaster.pid").read_text().split("\n", 1)[0])
+
+    def end(self, way: str) -> None:
+        os.kill(self._pid, WAYS[way])
+
+    def close(self) -> None:
+        self._claims.close()
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[Mortal]:
+    folder = Path(tempfile.mkdtemp(prefix="fluxmig-mortal-"))
+    folder.chmod(0o755)  # for the server's own user, where the tests run as root
+    server = Mortal(folder / "pg")
+    yield server
+    server.close()
+    shutil.rmtree(folder)
+
+
+# --- at random moments ------------------------------------------------------------------------------------
+
+
+def cut_off(
+    mortal: Mortal, processes: Processes, command: tuple[object, ...], left: int, chance: Random
+) -> tuple[str, Process]:
+    """A run whose server is ended when it has said so many lines, and a little later; and how."""
+    process = processes.start(*command)
+    enough, later_s = chance.randrange(max(left // 2, 1)), chance.uniform(0, LATER_S)
+    until(lambda: process.lines >= enough or process.has_ended(), "it came to nothing")
+    time.sleep(later_s)
+    way = chance.choice(list(WAYS))
+    mortal.end(way)
+    process.wait()
+    mortal.start()
+    return way, process
+
+
+@pytest.mark.parametrize("ends", [4, pytest.param(60, marks=pytest.mark.long)])
+def test_at_random_moments(
+    mortal: Mortal,
+    processes: Processes,
+    undisturbed: Undisturbed,
+    tmp_path: Path,
+    chance: Random,
+    figures: Figures,
+    ends: int,
+) -> None:
+    folder = put(tmp_path / "migrations", postgresql_files(FILES))
+    expected = undisturbed(mortal.server, folder)
+    while figures.total() < ends:
+        with mortal.server.database() as database:
+            command = ("run", "--database-url", database.url, "--migrations", folder)
+            left = FILES
+            for _ in range(AT_MOST):
+                way, process = cut_off(mortal, processes, command, left, chance)
+                if process.wait() == 0:
+                    break
+                assert process.wait() == 6, process.said
+                figures[way] += 1
+                left -= process.lines
+            last = processes.run(*command)
+            assert last.wait() == 0, last.said
+            assert picture(database, mortal.server.binaries) == expected
+
+
+# --- in the middle of what runs without a transaction -----------------------------------------------------
+
+TABLE = """
+CREATE TABLE t (id integer, word text);
+INSERT INTO t SELECT n, md5(n::text) FROM generate_series(1, 500) AS n;
+CREATE INDEX i ON t (word);
+"""
+WRITER, READER, OLD = "INSERT INTO t VALUES (0)", "SELECT FROM t", "SELECT 1"
+"""What a transaction has done for whose end a concurrent build waits. OLD is for its snapshot alone."""
+
+
+@contextmanager
+def held_up(database: Database, by: str) -> Iterator[None]:
+    """A transaction that stays open: what runs concurrently waits for it (manual, CREATE INDEX)."""
+    level = "REPEATABLE READ" if by is OLD else "READ COMMITTED"
+    engine = create_engine(database.url, poolclass=NullPool, isolation_level=level)
+    connection = engine.connect()
+    connection.execute(text(by))
+    yield
+    connection.invalidate()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "way", ["pg_terminate_backend", *(pytest.param(way, marks=pytest.mark.long) for way in WAYS)]
+)
+@pytest.mark.parametrize(
+    ("statement", "by"),
+    [
+        ("CREATE INDEX CONCURRENTLY IF NOT EXISTS j ON t (word)", OLD),
+        ("CREATE INDEX CONCURRENTLY ON t (word)", OLD),
+        ("REINDEX INDEX CONCURRENTLY i", READER),
+        ("REINDEX TABLE CONCURRENTLY t", WRITER),
+        pytest.param("CREATE INDEX CONCURRENTLY j ON t (word)", WRITER, marks=pytest.mark.long),
+        pytest.param("CREATE INDEX CONCURRENTLY ON t (word)", WRITER, marks=pytest.mark.long),
+        pytest.param("REINDEX INDEX CONCURRENTLY i", WRITER, marks=pytest.mark.long),
+        pytest.param("REINDEX INDEX CONCURRENTLY i", OLD, marks=pytest.mark.long),
+        pytest.param("REINDEX TABLE CONCURRENTLY t", READER, marks=pytest.mark.long),
+        pytest.param("DROP INDEX CONCURRENTLY i", WRITER, marks=pytest.mark.long),
+        pytest.param("DROP INDEX CONCURRENTLY i", READER, marks=pytest.mark.long),
+    ],
+)
+def test_in_the_middle(
+    mortal: Mortal,
+    processes: Processes,
+    undisturbed: Undisturbed,
+    tmp_path: Path,
+    *,
+    figures: Figures,
+    way: str,
+    statement: str,
+    by: str,
+) -> None:
+    folder = put(tmp_path / "migrations", {"001_table.sql": TABLE, "002_build.sql": f"{statement};\n"})
+    expected = undisturbed(mortal.server, folder)
+    waiting = (
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'virtualxid'"
+    )
+    with mortal.server.database() as database:
+        command = ("run", "--database-url", database.url, "--migrations", folder)
+        processes.run(*command, "--to", "1")
+        with held_up(database, by):
+            process = processes.start(*command)
+            until(lambda: database.scalar(waiting), "it does not wait")
+            if way in WAYS:
+                mortal.end(way)
+            else:
+                database.rows(f"SELECT pg_terminate_backend({database.scalar(waiting)})")
+            assert process.wait() == 6, process.said
+            if way in WAYS:
+                mortal.start()
+        figures[f"{way} in the middle of a build"] += 1
+        last = processes.run(*command)
+        assert last.wait() == 0, last.said
+        assert picture(database, mortal.server.binaries) == expected
