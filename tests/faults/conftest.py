@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults.scripts import Picture, picture
 from tests.faults.support import Processes
+from tests.support import roomy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +28,14 @@ def processes() -> Iterator[Processes]:
     with Processes(folder) as started:
         yield started
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder in memory, where there is enough of it: SQLite waits for its files to be on disk."""
+    path = Path(tempfile.mkdtemp(prefix="fluxmig-", dir=roomy()))
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture(scope="session")

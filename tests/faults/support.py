@@ -76,6 +76,11 @@ class Process:
         assert self._code is not None
         return self._code
 
+    def reaches(self, lines: int, later_s: float) -> None:
+        """Waits until it has written so many lines, and then so long; or until it has ended."""
+        until(lambda: self.lines >= lines or self.has_ended(), "it came to nothing")
+        time.sleep(later_s)
+
     def has_ended(self) -> bool:
         return self._code is not None or self._processes.wait(self.pid, 0) is not None
 
@@ -120,16 +125,27 @@ class Processes:
         )
 
     def start(
-        self, *arguments: object, folder: Path | None = None, environment: Mapping[str, str] = {}
+        self,
+        *arguments: object,
+        folder: Path | None = None,
+        environment: Mapping[str, str] = {},
+        largest: int | None = None,
     ) -> Process:
-        """`fluxmig ARGUMENTS` in a folder, and with nothing of this environment that it would read."""
+        """`fluxmig ARGUMENTS`, with nothing of this process's environment that it would read.
+
+        Args:
+            arguments: As on the command line.
+            folder: Where it is.
+            environment: What it reads.
+            largest: How large a file may become that it writes, in bytes.
+        """
         number = next(self._numbers)
         output, errors = self._folder / f"{number}.out", self._folder / f"{number}.err"
         plain = {name: os.environ[name] for name in _PLAIN if name in os.environ}
         words = [str(argument) for argument in arguments]
         with self._lock:
             place, variables = str(folder or self._folder), {**plain, **environment}
-            self._ask("start", str(self._gate), words, place, variables, str(output), str(errors))
+            self._ask("start", str(self._gate), largest, words, place, variables, str(output), str(errors))
             deadline = time.monotonic() + LIMIT_S
             while not self._started:
                 assert time.monotonic() < deadline, "no process was started"

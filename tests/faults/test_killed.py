@@ -7,13 +7,12 @@ database, so that what one kill leaves meets the next one.
 from __future__ import annotations
 
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.scripts import picture, postgresql_files, put
-from tests.faults.support import until
+from tests.faults.scripts import picture, postgresql_files, put, sqlite_files
+from tests.support import Database
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,20 +26,40 @@ if TYPE_CHECKING:
 FILES = 50
 AT_MOST = 6
 """Kills in one database."""
-LATER_S = 0.03
-"""Longer than any one of the files takes."""
 
 
-def killed(processes: Processes, command: tuple[object, ...], left: int, chance: Random) -> int | None:
-    """How many lines a run had said when it was killed; None where it was faster."""
-    process = processes.start(*command)
-    enough, later_s = chance.randrange(max(left // 2, 1)), chance.uniform(0, LATER_S)
-    until(lambda: process.lines >= enough or process.has_ended(), "it came to nothing")
-    time.sleep(later_s)
-    process.kill()
-    code = process.wait()
-    assert code in {0, -signal.SIGKILL}, process.said
-    return process.lines if code else None
+def kill_some(
+    processes: Processes,
+    database: Database,
+    folder: Path,
+    chance: Random,
+    figures: Figures,
+    *,
+    within_s: float,
+) -> None:
+    """Runs that are killed, up to one that is faster; and then one that is not.
+
+    Args:
+        processes: What starts them.
+        database: Where they run.
+        folder: The migrations.
+        chance: When they are killed.
+        figures: Where that is counted.
+        within_s: How much later than a line at most: longer than any one of the files takes.
+    """
+    command = ("run", "--database-url", database.url, "--migrations", folder)
+    left = FILES
+    for _ in range(chance.randint(AT_MOST // 2, AT_MOST)):
+        process = processes.start(*command)
+        process.reaches(chance.randrange(max(left // 2, 1)), chance.uniform(0, within_s))
+        process.kill()
+        if process.wait() == 0:
+            break
+        assert process.wait() == -signal.SIGKILL, process.said
+        figures["kill -9 of the client"] += 1
+        left -= process.lines
+    last = processes.run(*command)
+    assert last.wait() == 0, last.said
 
 
 @pytest.mark.parametrize("source", ["postgresql-18", pytest.param("postgresql-15", marks=pytest.mark.long)])
@@ -59,16 +78,21 @@ def test_postgresql(
     server = servers.get(source)
     folder = put(tmp_path / "migrations", postgresql_files(FILES))
     expected = undisturbed(server, folder)
-    while figures["kills"] < kills:
+    while figures.total() < kills:
         with server.database() as database:
-            command = ("run", "--database-url", database.url, "--migrations", folder)
-            left = FILES
-            for _ in range(chance.randint(AT_MOST // 2, AT_MOST)):
-                lines = killed(processes, command, left, chance)
-                if lines is None:
-                    break
-                figures["kills"] += 1
-                left -= lines
-            last = processes.run(*command)
-            assert last.wait() == 0, last.said
+            kill_some(processes, database, folder, chance, figures, within_s=0.03)
             assert picture(database, server.binaries) == expected
+
+
+@pytest.mark.parametrize("kills", [12, pytest.param(300, marks=pytest.mark.long)])
+def test_sqlite(
+    processes: Processes, tmp_path: Path, memory: Path, chance: Random, figures: Figures, kills: int
+) -> None:
+    folder = put(tmp_path / "migrations", sqlite_files(FILES))
+    alone = Database("sqlite", f"sqlite:///{memory}/alone.db")
+    processes.run("run", "--database-url", alone.url, "--migrations", folder)
+    expected = picture(alone)
+    while figures.total() < kills:
+        database = Database("sqlite", f"sqlite:///{memory}/{figures.total()}.db")
+        kill_some(processes, database, folder, chance, figures, within_s=0.005)
+        assert picture(database) == expected

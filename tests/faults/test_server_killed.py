@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,9 +79,7 @@ def cut_off(
 ) -> tuple[str, Process]:
     """A run whose server is ended when it has said so many lines, and a little later; and how."""
     process = processes.start(*command)
-    enough, later_s = chance.randrange(max(left // 2, 1)), chance.uniform(0, LATER_S)
-    until(lambda: process.lines >= enough or process.has_ended(), "it came to nothing")
-    time.sleep(later_s)
+    process.reaches(chance.randrange(max(left // 2, 1)), chance.uniform(0, LATER_S))
     way = chance.choice(list(WAYS))
     mortal.end(way)
     process.wait()

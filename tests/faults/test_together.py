@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.scripts import picture, postgresql_files, put, sqlite_files
+from tests.support import Database
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.chance import Figures
     from tests.faults.support import Process, Processes
-    from tests.support import Database, Servers
+    from tests.support import Servers
 
 RUNNERS = 32
 RUNNERS_ON_SQLITE = 16
@@ -74,15 +75,13 @@ def test_postgresql(
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.long)])
-def test_sqlite(processes: Processes, tmp_path: Path, figures: Figures, times: int) -> None:
-    from tests.support import Database
-
+def test_sqlite(processes: Processes, tmp_path: Path, memory: Path, figures: Figures, times: int) -> None:
     folder = put(tmp_path / "migrations", sqlite_files(FILES))
-    alone = Database("sqlite", f"sqlite:///{tmp_path}/alone.db")
+    alone = Database("sqlite", f"sqlite:///{memory}/alone.db")
     runners(processes, 1, alone, folder)
     undisturbed = picture(alone)
     for number in range(times):
-        database = Database("sqlite", f"sqlite:///{tmp_path}/{number}.db")
+        database = Database("sqlite", f"sqlite:///{memory}/{number}.db")
         done = runners(processes, RUNNERS_ON_SQLITE, database, folder)
         assert picture(database) == undisturbed
         assert sum(applied(each) for each in done) == FILES

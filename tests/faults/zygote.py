@@ -1,10 +1,11 @@
 """Forks processes of fluxmig that have everything imported: some milliseconds each, and not half a second.
 
 `support.Processes` runs it as a program, and talks to it in lines of JSON on its standard input and output:
-`["start", gate, arguments, folder, environment, output, errors]` is answered by `["started", pid]`, and the
-end of each by `["ended", pid, code]`. A process begins when nobody has locked the gate, a file. When it has
-ended, it stays in the system's table until `["forget", pid]`, so that no signal ever reaches another one with
-its number. At the end of the input, all that run are killed.
+`["start", gate, largest, arguments, folder, environment, output, errors]` is answered by `["started", pid]`,
+and the end of each by `["ended", pid, code]`. A process begins when nobody has locked the gate, a file; no
+file that it writes gets larger than the largest, in bytes, or null. When it has ended, it stays in the
+system's table until `["forget", pid]`, so that no signal ever reaches another one with its number. At the end
+of the input, all that run are killed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import sys
@@ -81,7 +83,13 @@ def _tell(*words: object) -> None:
 
 
 def _run(
-    gate: str, arguments: list[str], folder: str, environment: dict[str, str], output: str, errors: str
+    gate: str,
+    largest: int | None,
+    arguments: list[str],
+    folder: str,
+    environment: dict[str, str],
+    output: str,
+    errors: str,
 ) -> NoReturn:
     """In the forked process: what `python -m fluxmig ARGUMENTS` does in that folder and environment."""
     code = 1
@@ -92,6 +100,8 @@ def _run(
         gc.unfreeze()
         with Path(gate).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH)
+        if largest is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
