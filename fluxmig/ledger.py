@@ -429,6 +429,11 @@ class Ledger:
             connection.execute(self.record_statement(name, checksum, None))
         self.reserved = name
 
+    def claim(self, connection: Connection) -> None:
+        """Has a transaction that has just begun take the lock of a write to the log; writes nothing."""
+        log = self.log_table
+        connection.execute(update(log).where(false()).values(id=log.c.id))
+
     def record(
         self,
         connection: Connection,

@@ -97,8 +97,7 @@ class Stepwise:
             elif not self._run_atomic(last, keep):
                 self._refuse_if_overtaken(unit.first)
                 self._run_alone(last)
-                with self.dialect.atomic(self.connection):
-                    keep()
+                self._keep_behind(unit, keep)
         except DBAPIError as error:
             raise_if_lost(self.dialect, error, self.script)
             server = self.dialect.explain(error)
@@ -119,6 +118,8 @@ class Stepwise:
         holds = holds_progress(self.script, unit)
         try:
             self._send_plain(statements[unit.first])
+            if self._looks_out:
+                self.ledger.claim(self.connection)  # from a read to a write, SQLite lets only one of two
             self._refuse_if_overtaken(unit.first)
             for place in range(unit.first + 1, unit.last - 1):
                 self._send(statements[place])
@@ -130,8 +131,16 @@ class Stepwise:
                 self.dialect.abandon(self.connection)
             raise
         if not holds:
-            with self.dialect.atomic(self.connection):
-                keep()
+            self._keep_behind(unit, keep)
+
+    def _keep_behind(self, unit: Unit, keep: Callable[[], None]) -> None:
+        """Keeps what is done in a transaction of its own; not where another runner has gone on since.
+
+        It would say less than that one's rows do, and stand behind them.
+        """
+        with self.dialect.atomic(self.connection):
+            self._refuse_if_overtaken(unit.first)
+            keep()
 
     def _run_atomic(self, statement: Statement, keep: Callable[[], None]) -> bool:
         """Runs a statement in one transaction with its row of progress; False where that cannot be."""
@@ -184,7 +193,7 @@ class Stepwise:
             _OvertakenError: One of them has gone on with the script.
             AlreadyThereError: One of them has come to its end.
         """
-        if self.dialect.has_session_lock or not self.ledger.keeps_log:
+        if not self._looks_out:
             return
         name = self.script.path.name
         progress = self.ledger.progress(self.connection, name).get(name)
@@ -192,6 +201,11 @@ class Stepwise:
             raise AlreadyThereError
         if progress.done != done:
             raise _OvertakenError
+
+    @property
+    def _looks_out(self) -> bool:
+        """Whether there may be other runners, and the log tells of them."""
+        return not self.dialect.has_session_lock and self.ledger.keeps_log
 
     def _send(self, statement: Statement) -> None:
         if self.skipping:

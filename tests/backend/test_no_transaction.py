@@ -8,7 +8,9 @@ import itertools
 import re
 import shlex
 import socket
-from threading import Thread
+import sqlite3
+from contextlib import closing, nullcontext
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -779,6 +781,67 @@ def test_another_runner_comes_and_is_cut_off(sqlite: Database, folder: Path, wri
             Migrator(engine, folder).run()
 
     assert run_overtaken(sqlite, folder, when, overtake).outcome is Outcome.APPLIED
+
+
+ALONE = f"{HEAD}CREATE TABLE t (id integer);\nVACUUM;\nINSERT INTO t VALUES (1);\nINSERT INTO t VALUES (2);"
+
+
+@pytest.mark.parametrize("cut_off_at", ["INSERT INTO t VALUES (2)", ""])
+def test_another_runner_comes_meanwhile_and_goes_further(
+    sqlite: Database, folder: Path, write: Write, cut_off_at: str
+) -> None:
+    """What a runner has done alone says nothing, where another one has done that, and more, since."""
+    write({"001_a.sql": ALONE})
+
+    def cut_off(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement == cut_off_at:
+            raise KeyboardInterrupt
+
+    def meanwhile(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement == "VACUUM":
+            other = sqlite.engine()
+            event.listen(other, "before_cursor_execute", cut_off)
+            with pytest.raises(KeyboardInterrupt) if cut_off_at else nullcontext():
+                Migrator(other, folder).run()
+
+    engine = sqlite.engine()
+    event.listen(engine, "before_cursor_execute", meanwhile)
+    (step,) = Migrator(engine, folder).run().results
+    assert step.outcome is (Outcome.APPLIED if cut_off_at else Outcome.SKIPPED)
+    assert sqlite.rows(ROWS) == [(1,), (2,)]
+    assert [number for what, number in log_of(sqlite) if what == "progress"] == [1, 2, 3, 4]
+
+
+def test_a_transaction_of_the_files_own_waits_for_another_runner(
+    sqlite: Database, folder: Path, write: Write
+) -> None:
+    """It asks to write before it reads: from the one to the other, SQLite lets only one of two."""
+    write({"001_a.sql": f"{HEAD}CREATE TABLE t (id integer);\nBEGIN;\nINSERT INTO t VALUES (1);\nCOMMIT;"})
+    writes, waits = Event(), Event()
+
+    def write_meanwhile() -> None:
+        with closing(sqlite3.connect(make_url(sqlite.url).database or "")) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            writes.set()
+            waits.wait(60)
+
+    def meanwhile(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement == "BEGIN":
+            other.start()
+            writes.wait(60)
+        elif statement.startswith("UPDATE schema_migrations_log"):
+            waits.set()
+
+    other = Thread(target=write_meanwhile)
+    engine = sqlite.engine()
+    event.listen(engine, "before_cursor_execute", meanwhile)
+    try:
+        (step,) = Migrator(engine, folder).run().results
+    finally:
+        waits.set()
+        other.join(60)
+    assert step.outcome is Outcome.APPLIED
+    assert sqlite.rows(ROWS) == [(1,)]
 
 
 def test_a_runner_that_does_not_wait(postgresql: Database, folder: Path, write: Write) -> None:
