@@ -17,6 +17,12 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+
+def repeated(short: int, long: int) -> list[object]:
+    """Parameters of a test that is run so many times: the first ones always, the others in a `long` run."""
+    return [*range(short), *(pytest.param(number, marks=pytest.mark.long) for number in range(short, long))]
+
+
 Figures = Counter[str]
 """What the fixture `figures` is: what was tried, and how often."""
 

@@ -66,13 +66,19 @@ def waiting_for_others(connection: Connection, statement: str) -> Iterator[None]
 def _put_back(connection: Connection) -> Iterator[None]:
     """Puts the time-outs back; what SET LOCAL has set before, in the caller's transaction, by a SET."""
     before = connection.execute(_IN_FORCE).all()
+
+    def put_back() -> None:
+        for name, value, is_set in before:
+            # Not by SET LOCAL: behind it, a SET of the script's would come to light at the commit.
+            send_as_is(connection, f"SET {name} TO " + (f"'{value}'" if is_set else "DEFAULT"))
+
     try:
         yield
-    finally:
+    except BaseException:
         with suppress(SQLAlchemyError):  # in a failed transaction, whose end puts them back
-            for name, value, is_set in before:
-                # Not by SET LOCAL: behind it, a SET of the script's would come to light at the commit.
-                send_as_is(connection, f"SET {name} TO " + (f"'{value}'" if is_set else "DEFAULT"))
+            put_back()
+        raise
+    put_back()
 
 
 def by_hand(limits: Limits, *, session: bool) -> str:

@@ -142,7 +142,7 @@ def _progress(
     ended: set[object] = set()
     for name, event, number in log:
         assert event in {"started", "progress", "applied"} | ({"failed"} if name in failed else set())
-        assert name not in ended, f"{name} went on after its end"
+        assert name not in ended, [row for row in log if row[0] == name]
         if event == "applied":
             ended.add(name)
         elif event == "progress":

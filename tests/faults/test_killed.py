@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.chance import repeated
 from tests.faults.scripts import picture, postgresql_files, put, sqlite_files
 from tests.support import Database
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 FILES = 50
 AT_MOST = 6
-"""Kills in one database."""
+"""Kills in one database, and so many are tried in one test."""
 
 
 def kill_some(
@@ -63,7 +64,7 @@ def kill_some(
 
 
 @pytest.mark.parametrize("source", ["postgresql-18", pytest.param("postgresql-15", marks=pytest.mark.long)])
-@pytest.mark.parametrize("kills", [12, pytest.param(150, marks=pytest.mark.long)])
+@pytest.mark.parametrize("time", repeated(2, 20))
 def test_postgresql(
     servers: Servers,
     processes: Processes,
@@ -73,26 +74,26 @@ def test_postgresql(
     chance: Random,
     figures: Figures,
     source: str,
-    kills: int,
+    time: int,
 ) -> None:
     server = servers.get(source)
     folder = put(tmp_path / "migrations", postgresql_files(FILES))
     expected = undisturbed(server, folder)
-    while figures.total() < kills:
+    while figures.total() < AT_MOST:
         with server.database() as database:
             kill_some(processes, database, folder, chance, figures, within_s=0.03)
             assert picture(database, server.binaries) == expected
 
 
-@pytest.mark.parametrize("kills", [12, pytest.param(300, marks=pytest.mark.long)])
+@pytest.mark.parametrize("time", repeated(2, 50))
 def test_sqlite(
-    processes: Processes, tmp_path: Path, memory: Path, chance: Random, figures: Figures, kills: int
+    processes: Processes, tmp_path: Path, memory: Path, chance: Random, figures: Figures, time: int
 ) -> None:
     folder = put(tmp_path / "migrations", sqlite_files(FILES))
     alone = Database("sqlite", f"sqlite:///{memory}/alone.db")
     processes.run("run", "--database-url", alone.url, "--migrations", folder)
     expected = picture(alone)
-    while figures.total() < kills:
+    while figures.total() < AT_MOST:
         database = Database("sqlite", f"sqlite:///{memory}/{figures.total()}.db")
         kill_some(processes, database, folder, chance, figures, within_s=0.005)
         assert picture(database) == expected

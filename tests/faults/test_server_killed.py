@@ -19,6 +19,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from fluxmig import scratch
+from tests.chance import repeated
 from tests.faults.scripts import picture, postgresql_files, put
 from tests.faults.support import Process, until
 from tests.support import Server
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 FILES = 50
 AT_MOST = 4
-"""Ends of the server in the life of one database."""
+"""Ends of the server in the life of one database, and so many are tried in one test."""
 LATER_S = 0.03
 KILL = "kill -9 of the server"
 WAYS = {KILL: signal.SIGKILL, "pg_ctl stop -m immediate": signal.SIGQUIT}  # as pg_ctl does it
@@ -87,7 +88,7 @@ def cut_off(
     return way, process
 
 
-@pytest.mark.parametrize("ends", [4, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("time", repeated(1, 20))
 def test_at_random_moments(
     mortal: Mortal,
     processes: Processes,
@@ -95,11 +96,11 @@ def test_at_random_moments(
     tmp_path: Path,
     chance: Random,
     figures: Figures,
-    ends: int,
+    time: int,
 ) -> None:
     folder = put(tmp_path / "migrations", postgresql_files(FILES))
     expected = undisturbed(mortal.server, folder)
-    while figures.total() < ends:
+    while figures.total() < AT_MOST:
         with mortal.server.database() as database:
             command = ("run", "--database-url", database.url, "--migrations", folder)
             left = FILES

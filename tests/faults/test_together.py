@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.chance import repeated
 from tests.faults.scripts import picture, postgresql_files, put, sqlite_files
 from tests.support import Database
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.chance import Figures
+    from tests.faults.conftest import Undisturbed
     from tests.faults.support import Process, Processes
     from tests.support import Servers
 
@@ -45,44 +47,37 @@ def applied(process: Process) -> int:
         pytest.param(False, True, id="transactional, empty database", marks=pytest.mark.long),
     ],
 )
-@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.parametrize("time", repeated(1, 10))
 def test_postgresql(
     servers: Servers,
     processes: Processes,
+    undisturbed: Undisturbed,
     tmp_path: Path,
     figures: Figures,
-    times: int,
+    time: int,
     *,
     concurrent: bool,
     is_empty: bool,
 ) -> None:
     server = servers.get("postgresql-18")
-    folder = put(tmp_path / "migrations", postgresql_files(FILES, concurrent=concurrent))
-    first = put(tmp_path / "first", {"000_nothing.sql": "SELECT 1;"})
-    (folder / "000_nothing.sql").write_text("SELECT 1;")
+    nothing = {"000_nothing.sql": "SELECT 1;"}
+    folder = put(tmp_path / "migrations", nothing | postgresql_files(FILES, concurrent=concurrent))
     with server.database() as database:
-        runners(processes, 1, database, folder)
-        undisturbed = picture(database, server.binaries)
-    for _ in range(times):
-        with server.database() as database:
-            if not is_empty:
-                runners(processes, 1, database, first)
-            done = runners(processes, RUNNERS, database, folder)
-            assert picture(database, server.binaries) == undisturbed
-            assert sum(applied(each) for each in done) == FILES + is_empty
-            assert server.complaints(database) == []
-            figures["runners at once"] += RUNNERS
+        if not is_empty:
+            runners(processes, 1, database, put(tmp_path / "first", nothing))
+        done = runners(processes, RUNNERS, database, folder)
+        assert picture(database, server.binaries) == undisturbed(server, folder)
+        assert sum(applied(each) for each in done) == FILES + is_empty
+        assert server.complaints(database) == []
+    figures["runners at once"] += RUNNERS
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.long)])
-def test_sqlite(processes: Processes, tmp_path: Path, memory: Path, figures: Figures, times: int) -> None:
+@pytest.mark.parametrize("time", repeated(1, 20))
+def test_sqlite(processes: Processes, tmp_path: Path, memory: Path, figures: Figures, time: int) -> None:
     folder = put(tmp_path / "migrations", sqlite_files(FILES))
-    alone = Database("sqlite", f"sqlite:///{memory}/alone.db")
+    alone, database = (Database("sqlite", f"sqlite:///{memory}/{name}.db") for name in ("alone", "test"))
     runners(processes, 1, alone, folder)
-    undisturbed = picture(alone)
-    for number in range(times):
-        database = Database("sqlite", f"sqlite:///{memory}/{number}.db")
-        done = runners(processes, RUNNERS_ON_SQLITE, database, folder)
-        assert picture(database) == undisturbed
-        assert sum(applied(each) for each in done) == FILES
-        figures["runners at once"] += RUNNERS_ON_SQLITE
+    done = runners(processes, RUNNERS_ON_SQLITE, database, folder)
+    assert picture(database) == picture(alone)
+    assert sum(applied(each) for each in done) == FILES
+    figures["runners at once"] += RUNNERS_ON_SQLITE
