@@ -116,6 +116,31 @@ def test_at_random_moments(
             assert picture(database, mortal.server.binaries) == expected
 
 
+@pytest.mark.parametrize("time", repeated(1, 20))
+def test_a_run_that_waits_for_it(
+    mortal: Mortal,
+    processes: Processes,
+    undisturbed: Undisturbed,
+    tmp_path: Path,
+    chance: Random,
+    figures: Figures,
+    time: int,
+) -> None:
+    """With --retry-connection one run comes through, however often the server is ended meanwhile."""
+    folder = put(tmp_path / "migrations", postgresql_files(FILES))
+    with mortal.server.database() as database:
+        command = ("run", "--database-url", database.url, "--migrations", folder, "--retry-connection", 120)
+        process = processes.start(*command)
+        for lines in sorted(chance.sample(range(1, FILES), AT_MOST)):
+            process.reaches(lines, chance.uniform(0, LATER_S))
+            way = chance.choice(list(WAYS))
+            mortal.end(way)
+            mortal.start()
+            figures[f"{way}, waited for"] += 1
+        assert process.wait() == 0, process.said
+        assert picture(database, mortal.server.binaries) == undisturbed(mortal.server, folder)
+
+
 # --- in the middle of what runs without a transaction -----------------------------------------------------
 
 TABLE = """
