@@ -44,14 +44,12 @@ class Fault(StrEnum):
     """What a connection does.
 
     RESET is for both ends, as far as a Unix socket knows that; CUT for the client alone, while the server
-    does not notice. In a HOLE everything is accepted and nothing arrives, on new connections neither; with
-    HOLE_FOR_OLD these are as before.
+    does not notice. In a HOLE everything is accepted and nothing arrives, on new connections neither.
     """
 
     RESET = "reset"
     CUT = "cut"
     HOLE = "hole"
-    HOLE_FOR_OLD = "hole for old connections"
 
 
 @dataclass(frozen=True)
@@ -251,8 +249,8 @@ class Proxy:
             case Fault.CUT:
                 self._close(link.client, reset=True)
                 self._selector.unregister(link.server)
-            case Fault.HOLE | Fault.HOLE_FOR_OLD as hole:
-                self._swallows = hole is Fault.HOLE
+            case Fault.HOLE:
+                self._swallows = True
                 for key in list(self._selector.get_map().values()):
                     if key.fileobj in self._sockets:
                         self._selector.unregister(key.fileobj)

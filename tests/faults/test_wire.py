@@ -1,7 +1,7 @@
 """The connection fails at every single round trip: the next run finishes, and nothing is lost or done twice.
 
 By kill -9 of the client, by a reset, by an end that only the client hears of, and by a black hole. Both ends
-of this hole are well, and TCP goes on, so that only a signal ends the run.
+of this hole are well, and TCP goes on, so that only a signal ends the run, SIGTERM or SIGKILL.
 """
 
 from __future__ import annotations
@@ -80,6 +80,8 @@ class Wire:
         """The exit code of the run that fails so, if it does not come to its end all the same."""
         locks = [number for number, query in enumerate(self.queries, 1) if "pg_try_advisory" in query]
         first_script = locks[2]  # the first two are for the ledger and the log
+        if case.fault == Fault.HOLE and case.moment is Moment.BEFORE:
+            return 128 + signal.SIGTERM
         if case.fault in {KILL, Fault.HOLE}:
             return -signal.SIGKILL
         if case.fault == WAITED_FOR and case.round_trip >= first_script:
@@ -132,7 +134,7 @@ class Wire:
             started.put(process)
             until(lambda: proxy.happened.is_set() or process.has_ended(), "nothing happened")
             if case.fault == Fault.HOLE:
-                process.kill()
+                process.kill(signal.SIGTERM if case.moment is Moment.BEFORE else signal.SIGKILL)
             process.wait()
             assert proxy.happened.is_set(), (case, process.said)
             yield process
