@@ -337,7 +337,7 @@ class Executor:
         with self.dialect.autocommit(self.bind) as connection:
             try:
                 with self.lock.session(connection, meanwhile=expect):
-                    with self.dialect.atomic(connection):
+                    with self.lock.atomic(connection):
                         expect(connection)
                         script = self._fresh(connection, script)
                         first = script.done + 1
@@ -363,12 +363,12 @@ class Executor:
                             script,
                             state,
                             self._tell,
-                            self.lock.key,
+                            self.lock,
                             skipping,
                         )
                         while not steps.run():
                             steps = replace(steps, script=self._fresh(connection, script))
-                    with self.dialect.atomic(connection):
+                    with self.lock.atomic(connection):
                         expect(connection)
                         finish(connection)
             except DBAPIError as error:

@@ -100,6 +100,25 @@ class Lock:
             raise
         self.dialect.release_session(connection, self.key)
 
+    @contextmanager
+    def atomic(self, connection: Connection) -> Iterator[None]:
+        """One transaction for a row of progress and what it tells of; nothing where there can be none.
+
+        SQLite's is the lock of every writer, and is waited for as `transaction` waits.
+
+        Args:
+            connection: In autocommit.
+        """
+        if not self.dialect.can_begin():
+            yield
+            return
+        queue = _Queue(self)
+        while not self.dialect.begin(connection):
+            queue.look(connection, None)
+            queue.pause()
+        with self.dialect.begun(connection):
+            yield
+
 
 class _Queue:
     """One wait for the lock."""

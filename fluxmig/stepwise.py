@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fluxmig.dialects import Dialect
     from fluxmig.duplicates import Skipping
     from fluxmig.ledger import Ledger
+    from fluxmig.lock import Lock
     from fluxmig.model import Script, Statement
     from fluxmig.script import Unit
 
@@ -48,7 +49,7 @@ class Stepwise:
         script: What to send, from behind what is done.
         state: What the dialect needs to act as the user before the script; None where it changes none.
         tell: Takes the migration's name and a note for people.
-        key: That of the lock.
+        lock: That of the runners, which the session has.
         skipping: What passes over statements whose object is there already; None where they fail.
     """
 
@@ -58,7 +59,7 @@ class Stepwise:
     script: Script
     state: Any
     tell: Callable[[str, str], None]
-    key: str
+    lock: Lock
     skipping: Skipping | None = None
 
     def run(self) -> bool:
@@ -138,7 +139,7 @@ class Stepwise:
 
         It would say less than that one's rows do, and stand behind them.
         """
-        with self.dialect.atomic(self.connection):
+        with self.lock.atomic(self.connection):
             self._refuse_if_overtaken(unit.first)
             keep()
 
@@ -147,7 +148,7 @@ class Stepwise:
         if not self.dialect.may_be_atomic(statement.sql):
             return False
         try:
-            with self.dialect.atomic(self.connection):
+            with self.lock.atomic(self.connection):
                 self._refuse_if_overtaken(statement.number - 1)
                 self._send(statement)
                 keep()
@@ -180,7 +181,7 @@ class Stepwise:
 
     def _refuse_without_lock(self, unit: Unit) -> None:
         """Raises `RefusedError` before a unit, where the session is not that in which the lock was taken."""
-        if not self.dialect.holds_session(self.connection, self.key):
+        if not self.dialect.holds_session(self.connection, self.lock.key):
             server = ServerError("a pooler has given us another session, and the lock is in the one before")
             first = self.script.statements[unit.first]
             why = failure(self.dialect, self.script, server, first, remedy=PAST_THE_POOLER)

@@ -268,19 +268,18 @@ class Dialect:
             bind.rollback()
             bind.execution_options(isolation_level=level)
 
-    @contextmanager
-    def atomic(self, connection: Connection) -> Iterator[None]:
-        """On a connection in autocommit, one transaction where DDL can be in one; else nothing."""
-        if not self.has_transactional_ddl:
-            yield
-            return
-        with self.begun(connection):
-            yield
+    def can_begin(self) -> bool:
+        """Whether a row of progress can be in one transaction with what it tells of."""
+        return self.has_transactional_ddl
+
+    def begin(self, connection: Connection) -> bool:
+        """In autocommit, begins a transaction by SQL; False at once where others are writing."""
+        connection.exec_driver_sql(self.begin_sql)
+        return True
 
     @contextmanager
     def begun(self, connection: Connection) -> Iterator[None]:
-        """On a connection in autocommit, one transaction, by SQL."""
-        connection.exec_driver_sql(self.begin_sql)
+        """Ends what `begin` has begun."""
         try:
             yield
             connection.exec_driver_sql("COMMIT")

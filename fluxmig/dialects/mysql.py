@@ -142,11 +142,9 @@ class MySQL(Dialect):
                 send_as_is(connection, "SET TRANSACTION READ ONLY")  # of the next one, which is this
             yield connection
 
-    @contextmanager
-    def atomic(self, connection: Connection) -> Iterator[None]:
-        """One transaction of what can be rolled back: rows."""
-        with self.begun(connection):
-            yield
+    def can_begin(self) -> bool:
+        """Of what can be rolled back: rows."""
+        return True
 
     def is_in_transaction(self, connection: Connection) -> bool | None:
         """SERVER_STATUS_IN_TRANS, where the driver tells it."""

@@ -8,7 +8,6 @@ Changes"): a file with any of it runs statement by statement.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fluxmig import sql
@@ -16,7 +15,7 @@ from fluxmig.dialects.base import TableStyle
 from fluxmig.dialects.postgresql import PostgreSQL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
@@ -48,11 +47,9 @@ class _Distributed(PostgreSQL):
         """Itself: it has been."""
         return self
 
-    @contextmanager
-    def atomic(self, connection: Connection) -> Iterator[None]:
-        """One transaction of what can be rolled back: rows."""
-        with self.begun(connection):
-            yield
+    def can_begin(self) -> bool:
+        """Of rows."""
+        return True
 
     def may_be_atomic(self, statement: str) -> bool:
         """By the verb."""

@@ -109,6 +109,10 @@ class SQLite(Dialect):
 
     # --- running ------------------------------------------------------------------------------------------
 
+    def begin(self, connection: Connection) -> bool:
+        """As `claim` does."""
+        return self.claim(connection, "")
+
     def is_in_transaction(self, connection: Connection) -> bool | None:
         """sqlite3_get_autocommit, as the driver tells."""
         return _is_open(connection)

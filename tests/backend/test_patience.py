@@ -157,6 +157,38 @@ def test_who_is_behind_does_not_take_the_lock_for_each_file(
     assert report.pending == ()
 
 
+def test_a_file_without_a_transaction_waits_for_whoever_writes_to_sqlite(
+    sqlite: Database, folder: Path, write: Write
+) -> None:
+    """As long as for the runner's lock, and not as long as the driver would."""
+    write({"001_a.sql": T})
+    impatient = sqlite.engine(connect_args={"timeout": 0})
+    Migrator(impatient, folder).run()
+    write({"002_b.sql": "-- fluxmig: no-transaction\nINSERT INTO t VALUES (1);\nINSERT INTO t VALUES (2);"})
+    with sqlite.engine().connect() as writing:
+        writing.exec_driver_sql("BEGIN IMMEDIATE")
+        with pytest.raises(LockTimeoutError):
+            Migrator(impatient, folder, wait_lock_s=0).run()
+
+        writing.exec_driver_sql("ROLLBACK")
+    with sqlite.engine(connect_args={"check_same_thread": False}).connect() as writing:
+
+        def hold(_script: object) -> None:
+            writing.exec_driver_sql("BEGIN IMMEDIATE")
+            ending.start()
+
+        def give_way() -> None:
+            time.sleep(0.3)
+            writing.exec_driver_sql("INSERT INTO t VALUES (0)")
+            writing.exec_driver_sql("COMMIT")
+
+        ending = threading.Thread(target=give_way)
+        (result,) = Migrator(impatient, folder, wait_lock_s=60).run(on_start=hold).results
+        ending.join(60)
+    assert result.outcome is Outcome.APPLIED
+    assert sqlite.rows("SELECT id FROM t ORDER BY id") == [(0,), (1,), (2,)]
+
+
 # --- the time-outs of statements --------------------------------------------------------------------------
 
 DIRECTIVES = "-- fluxmig: lock-timeout=250ms\n-- fluxmig: statement-timeout=2min\n"
