@@ -119,7 +119,7 @@ URLS: dict[str, tuple[int, str]] = {
     "another database": (2, "mongodb://ada:hunter2@127.0.0.1:1/studio"),
     "HTTP": (2, "http://ada:hunter2@127.0.0.1:1/studio"),
     "asyncio driver": (2, "postgresql+asyncpg://ada:hunter2@127.0.0.1:1/studio"),
-    "missing driver": (2, "mysql+mysqldb://ada:hunter2@127.0.0.1:1/studio"),
+    "missing driver": (2, "mysql+cymysql://ada:hunter2@127.0.0.1:1/studio"),
     "embedded with slashes": (2, "embedded://ada:hunter2@127.0.0.1:1/studio"),
     "JDBC": (2, "jdbc:postgresql://127.0.0.1:1/studio?user=ada&password=hunter2"),
     "JDBC with user": (2, "jdbc:postgresql://ada:hunter2@127.0.0.1:1/studio"),
