@@ -505,7 +505,8 @@ def test_a_run_goes_on_behind_a_lost_connection(
     assert postgresql.rows("SELECT id FROM rows ORDER BY id") == [(1,), (2,)]
     (wait,) = waits
     assert (wait.reason, wait.name) == (WaitReason.CONNECTION, "002_b.sql")
-    assert wait.message.startswith(f"the connection was lost in {folder}/002_b.sql: terminating connection")
+    said = wait.message.replace("consuming input failed: ", "")  # with an older libpq
+    assert said.startswith(f"the connection was lost in {folder}/002_b.sql: terminating connection")
     assert report.pending == ()
 
 
