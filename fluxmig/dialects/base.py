@@ -475,6 +475,22 @@ class Dialect:
 
     # --- errors -------------------------------------------------------------------------------------------
 
+    def is_lost(self, error: DBAPIError) -> bool:
+        """Whether there is no connection any more, or none was to be had."""
+        return error.connection_invalidated
+
+    def ends_session(self, error: ServerError) -> bool:
+        """Whether a limit that the session has has ended it: what ran has failed, and would fail again."""
+        return False
+
+    def trouble(self, error: ServerError) -> str | None:
+        """What to do about a server that could not do now what it can do at another time; or None."""
+        return None
+
+    def is_passing(self, error: DBAPIError) -> bool:
+        """Whether the error is none of what was sent: the connection is lost, or the server in trouble."""
+        return self.is_lost(error) or self.trouble(self.explain(error)) is not None
+
     def explain(self, error: DBAPIError, script: str = "") -> ServerError:
         """What the database said. `script` is the text that was sent."""
         return ServerError(str(error.orig).strip(), type(error.orig).__name__)
@@ -500,6 +516,10 @@ class Dialect:
         return existing.generic(connection, wanted)
 
     # --- facts --------------------------------------------------------------------------------------------
+
+    def read_only(self, connection: Connection) -> ConfigError | None:
+        """Why nothing can be written on this connection, where that is known before it is tried; or None."""
+        return None
 
     def ledger_schema(self, connection: Connection, table: str) -> str | None:
         """The schema that an unqualified ledger is in, or would be; None where a name needs none."""
