@@ -261,7 +261,10 @@ class Session:
             yield
         except (FluxmigError, StoppedError) as error:
             if self.settings.debug:
-                write(masked(traceback.format_exc(), self.settings.database_url), err=True)
+                write(
+                    masked(traceback.format_exc(), self.settings.database_url, self.settings.direct_url),
+                    err=True,
+                )
             if self.settings.json:
                 with suppress(FluxmigError):  # where even this cannot be written, standard error tells
                     _write_json(self._error_json(error))

@@ -44,9 +44,10 @@ def known(drivername: str) -> str:
     )
 
 
-def masked(text: str, url: str | None) -> str:
-    """The text without the URL and its passwords, as they stand in the URL and decoded."""
-    for secret in sorted(_secrets(url or ""), key=len, reverse=True):
+def masked(text: str, *urls: str | None) -> str:
+    """The text without the URLs and their passwords, as they stand there and decoded."""
+    secrets = {secret for url in urls if url for secret in _secrets(url)}
+    for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, _MASK)
     return text
 

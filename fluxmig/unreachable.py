@@ -140,7 +140,7 @@ def refusal(url: URL, given: str, error: BaseException) -> FluxmigError:
         ]
     elif _UNKNOWN_HOST.search(why):
         why = "the host name in the URL is not known"
-    elif repeats(_unproved(url, why, error), given):
+    elif repeats(_unproved(why, url, error), given):
         why = "what the driver says repeats a part of the URL, and is not shown"
     where = ", ".join(filter(None, facts))
     product = _PRODUCTS.get(url.get_backend_name(), url.get_backend_name())
@@ -153,7 +153,7 @@ def shows(url: URL, given: str, error: BaseException) -> bool:
     said = _said(error)
     if _MISTAKES.search(said) or _UNKNOWN_HOST.search(said):
         return False
-    return _is_answered(error, said) or not repeats(_unproved(url, said, error), given)
+    return _is_answered(error, said) or not repeats(_unproved(said, url, error), given)
 
 
 def reason(said: str) -> str:
@@ -206,16 +206,17 @@ def _host(url: URL, said: str, error: BaseException) -> str | None:
     return url.host if is_tried and not _UNKNOWN_HOST.search(said) else None
 
 
-def _unproved(url: URL, said: str, error: BaseException) -> str:
-    """A message without the hosts that have been tried, and the sockets of folders that are there."""
+def _unproved(text: str, url: URL, error: BaseException) -> str:
+    """Of a driver's words all but the hosts that were tried, and the sockets of folders that are there."""
+    said = _said(error)
     proved = {_host(url, said, error)}
     for server in _SERVER.finditer(said):
         if server["host"] or Path(server["socket"]).parent.is_dir():
             proved |= {server["host"]}
-            said = said.replace(server[0], "")
+            text = text.replace(server[0], "")
     for each in filter(None, proved):
-        said = said.replace(each, "")
-    return said
+        text = text.replace(each, "")
+    return text
 
 
 def _address(url: URL, said: str, error: BaseException) -> str:

@@ -434,7 +434,7 @@ def test_a_server_that_is_starting_and_nobody_waits(doors: list[Door], socket_pa
         (AWAY, AWAY_REMEDY),
         (
             ("08P01", "no more connections allowed (max_client_conn)"),
-            "close other connections, or raise the server's limit",
+            "close other connections, or raise the server's limit; --wait SECONDS waits for a free one",
         ),
     ],
 )
