@@ -7,9 +7,9 @@ A subclass overrides what its database does better or otherwise. SQLAlchemy's er
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 
 from sqlalchemy import TIMESTAMP, Engine, Text, func, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -43,13 +43,15 @@ __all__ = [
     "TableStyle",
     "UnsoundError",
 ]
-__all__ += ["escape", "identifier", "quoted", "send_as_is"]
+__all__ += ["escape", "first_error", "identifier", "quoted", "send_as_is"]
 
 LOCK_TIMEOUT_S = 5.0
 """How long a statement waits for a table's lock where nobody says otherwise."""
 
 PAST_THE_POOLER = "--direct-url URL or FLUXMIG_DIRECT_URL: the server's own address, past the pooler"
 """The way out where a session of one's own is needed."""
+
+_Managed = TypeVar("_Managed")
 
 Heard = dict[str, Any]
 """What the server says beside its results: severity, message, code, detail and hint."""
@@ -144,6 +146,19 @@ class TableStyle:
     counts: bool = False
 
 
+@contextmanager
+def first_error(manager: AbstractContextManager[_Managed]) -> Iterator[_Managed]:
+    """The same, but that an error within it is not replaced by that of a rollback which fails, too."""
+    managed = manager.__enter__()
+    try:
+        yield managed
+    except BaseException as error:
+        with suppress(SQLAlchemyError):
+            manager.__exit__(type(error), error, error.__traceback__)
+        raise
+    manager.__exit__(None, None, None)
+
+
 def escape(script: str) -> str:
     r"""The text to give to `text()` so that the database gets the script as written.
 
@@ -226,14 +241,14 @@ class Dialect:
     def transaction(self, bind: Engine | Connection) -> Iterator[Connection]:
         """One transaction; a savepoint where the caller's connection is in one already."""
         if isinstance(bind, Engine):
-            with bind.begin() as connection:
+            with first_error(bind.begin()) as connection:
                 self.refuse_autocommit(connection)
                 yield connection
         elif bind.in_transaction():
-            with bind.begin_nested():
+            with first_error(bind.begin_nested()):
                 yield bind
         else:
-            with bind.begin():
+            with first_error(bind.begin()):
                 self.refuse_autocommit(bind)
                 yield bind
 

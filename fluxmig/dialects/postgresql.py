@@ -21,7 +21,7 @@ from fluxmig.dialects import (
     postgresql_watch,
     psycopg_driver,
 )
-from fluxmig.dialects.base import Dialect, UnsoundError, identifier
+from fluxmig.dialects.base import Dialect, UnsoundError, first_error, identifier
 from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
 
@@ -160,7 +160,7 @@ class PostgreSQL(Dialect):
         """
         nested = not isinstance(bind, Engine) and bind.in_transaction()
         with (
-            bind.begin() if isinstance(bind, Engine) else self.transaction(bind) as connection,
+            first_error(bind.begin()) if isinstance(bind, Engine) else self.transaction(bind) as connection,
             _unprepared(connection),
         ):
             if not nested:

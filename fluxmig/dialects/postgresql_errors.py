@@ -62,7 +62,7 @@ _CANCELLED = {  # 57014, query_canceled: by the server's words in English (postg
 _EITHER = f"somebody cancelled it on the server, or statement_timeout did: {_STATEMENT_TIMEOUT}"
 
 # What psycopg and libpq say before and behind what happened.
-_PREAMBLE = re.compile(r"^(?:(?:consuming input|sending \w+|flushing|connection) failed: )+")
+_PREAMBLE = re.compile(r"^(?:(?:consuming input|sending \w+|flushing|connection) (?:failed|is bad): )+")
 
 
 def of(error: DBAPIError) -> ServerError:

@@ -1,12 +1,16 @@
-"""A PostgreSQL of a test's own, to be stopped, killed, starved and started again."""
+"""A PostgreSQL of a test's own, to be stopped, killed, starved and started again; and a command meanwhile."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import itertools
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,14 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from fluxmig import _accounts as accounts
+from fluxmig.cli import main
 from fluxmig.errors import ConfigError
 from fluxmig.scratch import find_binaries
-from tests.support import FAST, roomy
+from tests.cli.support import Result, masked
+from tests.support import FAST, POSTGRESQL_15, cannot_be_had, roomy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,11 +34,31 @@ if TYPE_CHECKING:
 LIMIT_S = 60
 """How long anything may take that takes a moment."""
 
-FAST_STOP, IMMEDIATE_STOP = signal.SIGINT, signal.SIGQUIT
-"""What `pg_ctl stop -m fast` and `-m immediate` send to the postmaster (18.5)."""
+CRASH_SAFE = {**FAST, "synchronous_commit": "on"}
+"""No commit is lost where the server is killed, and the machine is not."""
+
+FAST_STOP, IMMEDIATE_STOP, SMART_STOP = signal.SIGINT, signal.SIGQUIT, signal.SIGTERM
+"""What `pg_ctl stop -m fast`, `-m immediate` and `-m smart` send to the postmaster (18.5)."""
+
+VERSIONS = {"18": None, "15": POSTGRESQL_15}
+"""The folders of programs, by version; None for the embedded server's."""
 
 READY, STANDBY = "ready", "standby"
 _STATUS_LINE = 7  # of postmaster.pid, from 0 (miscadmin.h, LOCK_FILE_LINE_PM_STATUS)
+_numbers = itertools.count()
+
+GATE = """
+CREATE TABLE gate (point text);
+CREATE FUNCTION wait_at(here text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT FROM public.gate WHERE point = here) THEN
+    PERFORM pg_sleep(600);
+  END IF;
+END $$;
+CREATE FUNCTION wait_at() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM public.wait_at(TG_ARGV[0]); RETURN NULL; END $$;
+"""
+"""`SELECT wait_at('here')` sleeps while the gate is closed there, and so does a trigger that waits there."""
 
 
 def until(condition: Callable[[], object], what: str) -> None:
@@ -42,6 +67,39 @@ def until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.01)
+
+
+def command(*args: object) -> Result:
+    """`fluxmig ARGS` in this process, and what it wrote; durations are 0.00s."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main.main([str(arg) for arg in args], prog_name="fluxmig")
+        except SystemExit as exited:
+            code = exited.code
+    assert isinstance(code, int)
+    return Result(code, masked(out.getvalue()), masked(err.getvalue()))
+
+
+@contextmanager
+def meanwhile(act: Callable[[], object]) -> Iterator[None]:
+    """Has something done on another thread; an error of its is raised at the end."""
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            act()
+        except BaseException as error:  # noqa: BLE001  # to be raised where it is seen
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(LIMIT_S)
+    for error in failed:
+        raise error
 
 
 @dataclass
@@ -58,7 +116,7 @@ class OwnServer:
     folder: Path
     binaries: Path
     account: accounts.Account
-    settings: dict[str, str] = field(default_factory=lambda: dict(FAST))
+    settings: dict[str, str] = field(default_factory=lambda: dict(CRASH_SAFE))
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -84,14 +142,35 @@ class OwnServer:
         rows = self.rows(sql, database)
         return rows[0][0] if rows else None
 
+    def database(self, *sql: str) -> str:
+        """The name of a new database, in which the SQL has run."""
+        name = f"d{next(_numbers)}"
+        self.rows(f"CREATE DATABASE {name}")
+        for each in sql:
+            self.rows(each, name)
+        return name
+
+    def fluxmig(self, condition: str = "true") -> int | None:
+        """The process of a session of fluxmig's; only one for which the condition holds."""
+        found = self.scalar(
+            "SELECT pid FROM pg_stat_activity WHERE application_name = 'fluxmig'"
+            f" AND backend_type = 'client backend' AND {condition}"
+        )
+        return int(found) if found is not None else None
+
+    def sleeper(self) -> int:
+        """The process of the session that sleeps at a gate, as soon as there is one."""
+        until(lambda: self.fluxmig("wait_event = 'PgSleep'"), "nobody came to the gate")
+        return self.fluxmig("wait_event = 'PgSleep'") or 0
+
     # --- up and down --------------------------------------------------------------------------------------
 
     def initialise(self) -> None:
-        done = accounts.run(
-            self.account,
-            *(self.binaries / "initdb", "-D", self.data, "-U", "postgres", "-E", "UTF8"),
-            *("--auth=trust", "--locale=C", "--no-sync"),
-        )
+        self.run("initdb", "-U", "postgres", "-E", "UTF8", "--auth=trust", "--locale=C", "--no-sync")
+
+    def run(self, program: str, *args: str | Path) -> None:
+        """Runs one of PostgreSQL's programs on the data folder."""
+        done = accounts.run(self.account, self.binaries / program, "-D", self.data, *args)
         assert done.returncode == 0, done.stderr
 
     def launch(self, settings: Mapping[str, str] = {}, *, before: Sequence[str] = ()) -> None:
@@ -170,11 +249,11 @@ def own_server(
 
     Args:
         binaries: Its programs; those of the embedded server by default.
-        settings: What it is always started with, beside `FAST`.
+        settings: What it is always started with, beside `CRASH_SAFE`.
         place: Where its data is, in a folder that its user can enter.
     """
     if binaries and not binaries.is_dir():
-        pytest.skip(f"there is no {binaries}")
+        cannot_be_had("postgresql", f"there is no {binaries}")
     folder = Path(tempfile.mkdtemp(prefix="fluxmig-own-", dir=place or roomy()))
     try:
         account = accounts.account_for(folder / "data")
@@ -182,13 +261,13 @@ def own_server(
         if account:
             os.chown(folder, account["user"], account["group"])
         folder.chmod(0o755)
-        server = OwnServer(folder, programs, account, {**FAST, **settings})
+        server = OwnServer(folder, programs, account, {**CRASH_SAFE, **settings})
         try:
             server.initialise()
             yield server
         finally:
             server.stop(IMMEDIATE_STOP)
     except ConfigError as error:
-        pytest.skip(str(error))
+        cannot_be_had("postgresql", str(error))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
