@@ -59,7 +59,7 @@ def write(
                 _write(ledger, connection, change, reason)
             is_at_commit = True
     except DBAPIError as error:
-        if not (is_at_commit and error.connection_invalidated):
+        if not (is_at_commit and lock.dialect.is_lost(error)):
             raise
         raise DatabaseConnectionError(
             f"the connection was lost at the commit: {lock.dialect.explain(error).message}",

@@ -1,6 +1,6 @@
 """A URL -> an Engine that has been reached, or one clear line why not.
 
-No message repeats a URL: only the host, port, database and user of one that could be read.
+No message repeats a URL, nor does the driver's error in a message's chain (`unreachable`, `discretion`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from urllib.parse import quote, unquote
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SAWarning
 
-from fluxmig.dialects.base import PAST_THE_POOLER
+from fluxmig import unreachable
+from fluxmig.discretion import known, word
 from fluxmig.errors import ConfigError, DatabaseConnectionError
 
 if TYPE_CHECKING:
@@ -39,86 +40,25 @@ _PACKAGES = {
     "MySQLdb": "mysqlclient",
     "mysql": "mysql-connector-python",
 }
-_PRODUCTS = {"postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
 _CONNECT_TIMEOUT_S = 10
+_KEEPALIVES = {"keepalives": 1, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 4}
+"""When a silent peer is asked whether it is there, in seconds, and how often until it is given up."""
 # Files are UTF-8; libmariadb's own default for mysqlclient is latin1.
 _MYSQL_ARGUMENTS: dict[str, dict[str, object]] = {
     "pymysql": {"charset": "utf8mb4", "connect_timeout": _CONNECT_TIMEOUT_S, "program_name": "fluxmig"},
     "mysqldb": {"charset": "utf8mb4", "connect_timeout": _CONNECT_TIMEOUT_S},
     "mariadbconnector": {"connect_timeout": _CONNECT_TIMEOUT_S},
 }
-_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 _SQLITE = b"SQLite format 3\0"
 _PAUSE_S = 0.25
 _SHAPE = (
     "the form is postgresql://USER:PASSWORD@HOST:5432/DATABASE,"
     " with @ : / ? # % in the password as %40 %3A %2F %3F %23 %25"
 )
-
 _OTHER_SERVER = re.compile(r"Could not determine version from string '(\w+)")
 _OTHER_DIALECT = "for CockroachDB: pip install sqlalchemy-cockroachdb, and write cockroachdb+psycopg://"
-
-# What a driver says -> what to check. The words are libpq's, PostgreSQL's, PgBouncer's, MySQL's and SQLite's
-# own, in English; in another language the message stands alone.
-_CHECKS = (
-    (
-        r"query_wait_timeout|server_login_retry",
-        "a pooler is in between, and has no connection to the server: is that up, and the pool large enough?",
-    ),
-    (r"statement pooling", f"a pooler is in between that takes no transactions. {PAST_THE_POOLER}"),
-    (
-        r"unsupported startup parameter",
-        f"a pooler is in between: take this out of the URL. Or {PAST_THE_POOLER}",
-    ),
-    (
-        r"starting up|not yet accepting|shutting down|recovery",
-        "--wait SECONDS waits for a server that is starting",
-    ),
-    (
-        r"translate host name|name or service not known|name resolution|nodename",
-        "check the host name in the URL",
-    ),
-    (r"timeout|timed out|no route|unreachable", "check host and port, and whether a firewall is in between"),
-    (
-        r"refused|^no such file or directory|can't connect",
-        "is the server running there? --wait SECONDS waits for one",
-    ),
-    (r"password|authentication failed|access denied", "check user and password in the URL"),
-    (r'role ".*" does not exist', "check the user in the URL, or create it"),
-    (r"not permitted to log in", "ALTER ROLE ... LOGIN, or take another user"),
-    (r"database .*does not exist|unknown database", "create the database, or check its name in the URL"),
-    (r"permission denied for database|connect privilege", "GRANT CONNECT ON DATABASE ... TO this user"),
-    (
-        r"pg_hba\.conf",
-        "the server does not admit this host, user, database or encryption; see its pg_hba.conf",
-    ),
-    (
-        r"ssl|certificate",
-        "check sslmode and sslrootcert; in production SSL is required unless the URL says sslmode=disable",
-    ),
-    (
-        r"too many|connection slots|no more connections",
-        "close other connections, or raise the server's limit",
-    ),
-    (r"unable to open database file", "does the folder exist, and may you write there?"),
-)
-_TRANSIENT = re.compile(
-    r"starting up|not yet accepting|shutting down|recovery|refused|^no such file or directory|can't connect"
-    r"|translate host name|name or service not known|name resolution|nodename|timeout|timed out|no route"
-    r"|unreachable|closed the connection unexpectedly|lost connection|reset by peer|server_login_retry",
-    re.IGNORECASE,
-)
-# libpq's words for an option of the URL that it cannot use, and psycopg's.
-_MISTAKES = re.compile(
-    r"invalid (?:connection option|port number|\w+ value)|bad value for|must be an integer"
-    r"|servname not supported",
-    re.IGNORECASE,
-)
-# What libpq says before the reason: the host and port, or the socket, that it had tried.
-_SERVER = re.compile(
-    r'connection to server (?:at "(?P<host>[^"]*)"(?: \([^)]*\))?, port (?P<port>\d+)'
-    r'|on socket "(?P<socket>[^"]*)") failed: '
-)
+_SECRETS = ("password", "passwd", "sslpassword")
+"""Options of URLs that an Engine would show: SQLAlchemy hides but the password in its usual place."""
 
 
 def parse_url(raw: str) -> URL:
@@ -131,6 +71,8 @@ def parse_url(raw: str) -> URL:
         url = make_url(raw.strip())
     except (ArgumentError, ValueError):
         raise ConfigError("the database URL cannot be read", remedy=_SHAPE) from None
+    if "\0" in unquote(raw):
+        raise ConfigError("the database URL holds a NUL", remedy=_SHAPE)
     name = url.drivername.lower()
     if not name.startswith("sqlite"):
         # Where a password holds such a character as it is, a piece of it passes for user, host or database,
@@ -212,21 +154,22 @@ def reach(
             url = make_url(server.url)
             # PGHOSTADDR would win over the socket's folder.
             arguments = _arguments(url, {}, production=False) | {"hostaddr": ""}
-            with _reach(url, arguments, 0) as engine:
+            with _reach(url, raw, arguments, 0) as engine:
                 yield engine
         return
     url = parse_url(raw)
     if url.get_backend_name() == "sqlite":
         url = _sqlite(url, directory or Path(), read_only=read_only, must_exist=must_exist)
-    with _reach(url, _arguments(url, environ or {}, production=production), wait_s) as engine:
+    with _reach(url, raw, _arguments(url, environ or {}, production=production), wait_s) as engine:
         yield engine
 
 
 @contextmanager
-def _reach(url: URL, arguments: dict[str, object], wait_s: float) -> Iterator[Engine]:
-    engine = _engine(url, arguments)
+def _reach(url: URL, raw: str, arguments: dict[str, object], wait_s: float) -> Iterator[Engine]:
+    secrets = {name: value for name, value in url.query.items() if name in _SECRETS}
+    engine = _engine(url.difference_update_query(secrets), arguments | secrets)
     try:
-        _knock(engine, wait_s)
+        _knock(engine, raw, wait_s)
         yield engine
     finally:
         engine.dispose()
@@ -235,9 +178,9 @@ def _reach(url: URL, arguments: dict[str, object], wait_s: float) -> Iterator[En
 def _engine(url: URL, arguments: dict[str, object]) -> Engine:
     try:
         is_async = url.get_dialect().is_async
-    except NoSuchModuleError:
+    except (NoSuchModuleError, ValueError):
         raise ConfigError(
-            f"SQLAlchemy knows no database or driver {url.drivername!r}",
+            f"SQLAlchemy knows no database or driver {known(url.drivername)!r}",
             remedy="check the word before :// in the URL, or install the package that brings it",
         ) from None
     if is_async:
@@ -252,7 +195,7 @@ def _engine(url: URL, arguments: dict[str, object]) -> Engine:
     except ImportError as error:
         name = error.name or url.get_driver_name()
         # Without a name, the driver is there and lacks something: psycopg does without libpq.
-        why = "is not installed" if error.name else f"cannot be loaded: {_reason(str(error))}"
+        why = "is not installed" if error.name else f"cannot be loaded: {unreachable.reason(str(error))}"
         raise ConfigError(
             f"the driver {name} {why}", remedy=f"pip install '{_PACKAGES.get(name, name)}'"
         ) from error
@@ -265,7 +208,7 @@ def _bad_options(url: URL) -> ConfigError:
         remedy = "the form is sqlite:///FILE, with a fourth slash where FILE begins with one"
         return ConfigError("the database URL cannot be read", remedy=remedy)
     return ConfigError(
-        f"the database URL has options that the driver does not take: {', '.join(url.query)}",
+        f"the database URL has options that the driver does not take: {', '.join(map(word, url.query))}",
         remedy="correct what stands behind the ? in the URL, or leave it out",
     )
 
@@ -285,10 +228,7 @@ def _arguments(url: URL, environ: Mapping[str, str], *, production: bool) -> dic
         )
     if not libpq:
         return {}
-    arguments: dict[str, object] = {
-        "connect_timeout": _CONNECT_TIMEOUT_S,
-        "fallback_application_name": "fluxmig",
-    }
+    arguments: dict[str, object] = {"fallback_application_name": "fluxmig", **_timeouts(url, environ)}
     if production:
         root = url.query.get("sslrootcert") or environ.get("PGSSLROOTCERT")
         wanted = "verify-full" if root else "require"
@@ -299,15 +239,47 @@ def _arguments(url: URL, environ: Mapping[str, str], *, production: bool) -> dic
     return arguments | ({"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {})
 
 
+def _timeouts(url: URL, environ: Mapping[str, str]) -> dict[str, object]:
+    """How long libpq waits for a server: to connect, for an answer, and for what it has sent to arrive.
+
+    A server that has vanished is missed after `keepalives_idle` and all intervals, a minute by default, and
+    `tcp_user_timeout` is the same for what is being sent. Where it is set, Linux goes by it and not by the
+    count of the intervals (tcp(7)); without it, what is sent is sent again for a quarter of an hour. It also
+    ends a connection whose peer is there and takes nothing for so long (tcp_timer.c, tcp_probe_timer).
+
+    A service decides for itself: what is given here would win over its file.
+    """
+    if "service" in url.query or environ.get("PGSERVICE"):
+        return {}
+    given = {"connect_timeout": _CONNECT_TIMEOUT_S}
+    if environ.get("PGCONNECT_TIMEOUT"):
+        del given["connect_timeout"]
+    idle, interval, count = (
+        int(value) if isinstance(value := url.query.get(name), str) and value.isdecimal() else default
+        for name, default in _KEEPALIVES.items()
+        if name != "keepalives"
+    )
+    return {**given, **_KEEPALIVES, "tcp_user_timeout": 1000 * (idle + interval * count)}
+
+
 def _sqlite(url: URL, directory: Path, *, read_only: bool, must_exist: bool) -> URL:
     """The file as an absolute path; for reading, never made."""
     name = url.database
     if not name or name == ":memory:" or name.startswith("file:"):
         return url
     path = (directory / name).absolute()
+    try:
+        return _sqlite_file(url, path, read_only=read_only, must_exist=must_exist)
+    except OSError as error:  # a name that is too long, say
+        raise DatabaseConnectionError(
+            f"cannot open the SQLite database: {error.strerror}", remedy="name another file"
+        ) from None
+
+
+def _sqlite_file(url: URL, path: Path, *, read_only: bool, must_exist: bool) -> URL:
     if not path.parent.is_dir():
         raise DatabaseConnectionError(
-            f"cannot open the SQLite database {path}: there is no folder {path.parent}",
+            f"cannot open the SQLite database: {unreachable.existing(path)} has no such folder",
             remedy="make the folder first",
         )
     if path.is_dir():
@@ -321,9 +293,11 @@ def _sqlite(url: URL, directory: Path, *, read_only: bool, must_exist: bool) -> 
     if not read_only:
         return url.set(database=str(path))
     if not path.exists() and must_exist:
-        raise DatabaseConnectionError(f"there is no file {path} yet", remedy="`fluxmig run` makes it")
+        raise DatabaseConnectionError(
+            f"{path.parent} has no such SQLite database yet", remedy="`fluxmig run` makes it"
+        )
     if not path.exists():
-        return url.set(database=":memory:")
+        return url.set(database=":memory:", query={})  # with `uri` among them, it would be a file's name
     return url.set(database=f"file:{quote(str(path))}", query={**url.query, "mode": "ro", "uri": "true"})
 
 
@@ -336,15 +310,13 @@ def _may_be_sqlite(path: Path) -> bool:
         return True  # absent or closed to us; SQLite says it better
 
 
-def _knock(engine: Engine, wait_s: float) -> None:
-    """Opens one connection, which stays in the pool; again and again while the server is starting."""
+def _knock(engine: Engine, raw: str, wait_s: float) -> None:
+    """Opens one connection, which stays in the pool; again and again while the server is not ready."""
     deadline = time.monotonic() + wait_s
     while True:
         try:
             with engine.connect():
                 return
-        except TypeError:  # a driver's own function got a word that it does not know
-            raise _bad_options(engine.url) from None
         except AssertionError as error:  # SQLAlchemy's, of a server whose version is not PostgreSQL's
             found = _OTHER_SERVER.search(str(error))
             if found is None:
@@ -358,62 +330,9 @@ def _knock(engine: Engine, wait_s: float) -> None:
                 "the database URL holds a character or a host name that cannot be sent", remedy=_SHAPE
             ) from None
         except (DBAPIError, OSError) as error:
-            said = _said(error)
-            if "invalid integer value" in said:  # libpq quotes it, and it may be a password
-                raise _bad_options(engine.url) from None
-            if _MISTAKES.search(said):
-                raise ConfigError(
-                    f"the database URL is wrong: {_reason(said)}",
-                    remedy="correct it in the URL, or leave it out",
-                ) from error
-            if not _TRANSIENT.search(_reason(said)) or time.monotonic() >= deadline:
-                raise _unreachable(engine.url, said) from error
+            if not unreachable.may_pass(error) or time.monotonic() >= deadline:
+                cause = error if unreachable.shows(engine.url, raw, error) else None
+                raise unreachable.refusal(engine.url, raw, error) from cause
+        except Exception:  # noqa: BLE001  # whatever a driver's own function makes of words that it does not know
+            raise _bad_options(engine.url) from None
         time.sleep(_PAUSE_S)
-
-
-def _unreachable(url: URL, said: str) -> DatabaseConnectionError:
-    reason = _reason(said)
-    remedy = next((check for pattern, check in _CHECKS if re.search(pattern, reason, re.IGNORECASE)), None)
-    name = url.get_backend_name()
-    if name == "sqlite":
-        where = f"open the SQLite database {unquote((url.database or '').removeprefix('file:'))}"
-    else:
-        facts = [_address(url, _SERVER.search(said))]
-        facts += [
-            f"{word} {value}" for word, value in (("database", url.database), ("user", url.username)) if value
-        ]
-        where = f"connect to {_PRODUCTS.get(name, name)} at {', '.join(facts)}"
-    return DatabaseConnectionError(f"cannot {where}: {reason}", remedy=remedy)
-
-
-def _address(url: URL, server: re.Match[str] | None) -> str:
-    """Host and port, or the socket: as the URL says, else as libpq says, else as is usual."""
-    if server and server["socket"]:
-        return f"the socket {server['socket']}"
-    given = url.query.get("host") or ""
-    if socket := url.query.get("unix_socket"):  # of MySQL's drivers
-        return f"the socket {socket}"
-    host = url.host or (server and server["host"]) or (given if isinstance(given, str) else ",".join(given))
-    if not host or host.startswith("/"):
-        return f"the socket in {host}" if host else "the local server"
-    port = url.port or (server and server["port"]) or _PORTS.get(url.get_backend_name())
-    host = f"[{host}]" if ":" in host and "," not in host else host
-    return f"{host}:{port}" if port and "," not in host else host
-
-
-def _said(error: BaseException) -> str:
-    """The driver's message; some drivers put a number before it."""
-    original = getattr(error, "orig", None) or error
-    match original.args:
-        case (int(), str(message)):
-            return message
-        case _:
-            return str(original)
-
-
-def _reason(said: str) -> str:
-    """The first line of a driver's message, without the preamble that repeats where one wanted to go."""
-    text = re.sub(r"connection (?:failed|is bad): ", "", _SERVER.sub("", said))
-    text = re.sub(r"(?:FATAL|ERROR): +", "", text)
-    lines = [line.strip() for line in text.splitlines()]
-    return next((line for line in lines if line), "no reason was given").rstrip(".")

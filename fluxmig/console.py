@@ -17,6 +17,7 @@ import click
 
 from fluxmig import config, render, signals
 from fluxmig.config import Color, Settings
+from fluxmig.discretion import masked
 from fluxmig.errors import ConfigError, FluxmigError, StoppedError
 from fluxmig.model import Report, RollbackReport, WaitReason
 
@@ -260,7 +261,10 @@ class Session:
             yield
         except (FluxmigError, StoppedError) as error:
             if self.settings.debug:
-                write(traceback.format_exc(), err=True)
+                write(
+                    masked(traceback.format_exc(), self.settings.database_url, self.settings.direct_url),
+                    err=True,
+                )
             if self.settings.json:
                 with suppress(FluxmigError):  # where even this cannot be written, standard error tells
                     _write_json(self._error_json(error))

@@ -149,19 +149,30 @@ class Executor:
 
         Returns:
             Why there is no log, where the ledger could be had and the log could not; or None.
+
+        Raises:
+            ConfigError: The database admits no writing; nothing was tried.
         """
+        if not self.ledger.is_brought:
+            self._refuse_to_commit()
+        self._create(self._create_ledger)
         if self.ledger.is_brought:
             return None
-        self._refuse_to_commit()
-        self._create(self.ledger.create)
         try:
             self._create(self.ledger.create_log)
         except DBAPIError as error:
-            if error.connection_invalidated:
+            if self.dialect.is_passing(error):
                 raise
             self.ledger.writes_log = False
             return self.dialect.explain(error).message
         return None
+
+    def _create_ledger(self, connection: Connection) -> None:
+        """Creates the ledger, unless a script brings it; not where nothing can be written."""
+        if refusal := self.dialect.read_only(connection):
+            raise refusal
+        if not self.ledger.is_brought:
+            self.ledger.create(connection)
 
     def _create(self, create: Callable[[Connection], None]) -> None:
         """Creates a table under the lock; without one, another runner may be faster, and then it is there."""
@@ -172,7 +183,7 @@ class Executor:
                     self.dialect.limit(connection, self.patience.limits)
                 create(connection)
         except DBAPIError as error:
-            if self.dialect.has_lock or error.connection_invalidated:
+            if self.dialect.has_lock or self.dialect.is_passing(error):
                 raise
             with self.lock.transaction() as connection:
                 create(connection)

@@ -11,6 +11,7 @@ import zlib
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import (
@@ -124,6 +125,7 @@ class Ledger:
         client: str,
         version: str,
         style: TableStyle | None = None,
+        is_passing: Callable[[DBAPIError], bool] = attrgetter("connection_invalidated"),
     ) -> None:
         """Describes the tables; touches no database.
 
@@ -135,8 +137,9 @@ class Ledger:
             client: Who runs fluxmig, as `user@host`.
             version: fluxmig's version, for the log.
             style: How the database wants them made.
+            is_passing: Whether an error says nothing of the tables.
         """
-        self._client, self._version = client, version
+        self._client, self._version, self._is_passing = client, version, is_passing
         self._has_users = current_user is not None
         self._style = style = style or TableStyle()
         options: dict[str, Any] = {"schema": schema, **style.options}
@@ -215,7 +218,7 @@ class Ledger:
                 ),
             )
         except DBAPIError as error:
-            if error.connection_invalidated:
+            if self._is_passing(error):
                 raise
             return Snapshot(exists, log_exists, records)  # another's table
         return Snapshot(exists, log_exists, records, last_events, progress, texts)
@@ -352,7 +355,7 @@ class Ledger:
             with self._part(connection):
                 return read()
         except DBAPIError as error:
-            if error.connection_invalidated or self.log_is_old or not self._style.has_savepoints:
+            if self.log_is_old or not self._style.has_savepoints or self._is_passing(error):
                 raise
         self.log_is_old = True
         with connection.begin_nested():
@@ -411,7 +414,7 @@ class Ledger:
                             connection, f"ALTER TABLE {quote.format_table(log)} ADD COLUMN {name} {kind}"
                         )
         except DBAPIError as error:
-            if error.connection_invalidated:
+            if self._is_passing(error):
                 raise
         else:
             self.log_is_old = False

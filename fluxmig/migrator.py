@@ -80,6 +80,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Migrator", "get_applied_migrations", "run_migration"]
 
+_AGAIN = "run it again when the server is there"
+
 
 def run_migration(
     bind: Engine | Connection,
@@ -262,6 +264,8 @@ class Migrator:
             info = self._dialect.info(connection, ledger.table.schema)
             can_create = self._dialect.may_create(connection, ledger.table.schema)
             can_write = self._dialect.may_write(connection, ledger.table) if snapshot.exists else None
+            if refusal := self._dialect.read_only(connection):
+                findings.append(Finding("permission", refusal.message, (), refusal.remedy))
             absent: tuple[Finding, ...] = ()
             ready = self._preparation(folder, snapshot) if folder else None
             if ready:
@@ -678,6 +682,7 @@ class Migrator:
             client=_client(),
             version=fluxmig.__version__,
             style=self._dialect.table_style,
+            is_passing=self._dialect.is_passing,
         )
 
     def _preparation(self, folder: Folder, snapshot: Snapshot) -> Preparation:
@@ -819,14 +824,19 @@ class Migrator:
         try:
             yield
         except PendingRollbackError as error:  # what a lost connection's next statement is told
-            raise DatabaseConnectionError("the connection was lost") from error
+            raise DatabaseConnectionError("the connection was lost", remedy=_AGAIN) from error
         except DBAPIError as error:
             server = self._dialect.explain(error)
             code = f" [{server.code}]" if server.code else ""
             remedy = self._dialect.way_out(server)
-            if error.connection_invalidated or error.orig is None:
+            if self._dialect.is_lost(error) or error.orig is None:
+                what = "the connection was lost" if error.connection_invalidated else "cannot connect"
                 raise DatabaseConnectionError(
-                    f"the connection was lost: {server.message}{code}", remedy=remedy
+                    f"{what}: {server.message}{code}", remedy=remedy or _AGAIN
+                ) from error
+            if way := self._dialect.trouble(server):
+                raise DatabaseConnectionError(
+                    f"the server could not go on: {server.message}{code}", remedy=way
                 ) from error
             if remedy:
                 raise ConfigError(f"the database refuses: {server.message}{code}", remedy=remedy) from error

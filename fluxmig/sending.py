@@ -123,10 +123,15 @@ def send_statement(
 
 
 def raise_if_lost(dialect: Dialect, error: DBAPIError, script: Script, *, at_commit: bool = False) -> None:
-    """Raises `DatabaseConnectionError` if the error is that of a connection that is gone."""
-    if not error.connection_invalidated:
+    """Raises `DatabaseConnectionError` if the error is that of a connection that is gone.
+
+    But for one that a limit of the session's own has ended: what ran has failed then.
+    """
+    server = dialect.explain(error)
+    if not dialect.is_lost(error) or dialect.ends_session(server):
         return
-    message = f"the connection was lost in {script.path}: {dialect.explain(error).message}"
+    code = f" [{server.code}]" if server.code else ""
+    message = f"the connection was lost in {script.path}: {server.message}{code}"
     if at_commit:
         remedy = "It was lost at the commit: `fluxmig status` tells whether the migration is applied."
     elif script.mode is Mode.TRANSACTION:

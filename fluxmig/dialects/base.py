@@ -7,9 +7,9 @@ A subclass overrides what its database does better or otherwise. SQLAlchemy's er
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 
 from sqlalchemy import TIMESTAMP, Engine, Text, func, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -43,13 +43,15 @@ __all__ = [
     "TableStyle",
     "UnsoundError",
 ]
-__all__ += ["escape", "identifier", "quoted", "send_as_is"]
+__all__ += ["escape", "first_error", "identifier", "quoted", "send_as_is"]
 
 LOCK_TIMEOUT_S = 5.0
 """How long a statement waits for a table's lock where nobody says otherwise."""
 
 PAST_THE_POOLER = "--direct-url URL or FLUXMIG_DIRECT_URL: the server's own address, past the pooler"
 """The way out where a session of one's own is needed."""
+
+_Managed = TypeVar("_Managed")
 
 Heard = dict[str, Any]
 """What the server says beside its results: severity, message, code, detail and hint."""
@@ -144,6 +146,19 @@ class TableStyle:
     counts: bool = False
 
 
+@contextmanager
+def first_error(manager: AbstractContextManager[_Managed]) -> Iterator[_Managed]:
+    """The same, but that an error within it is not replaced by that of a rollback which fails, too."""
+    managed = manager.__enter__()
+    try:
+        yield managed
+    except BaseException as error:
+        with suppress(SQLAlchemyError):
+            manager.__exit__(type(error), error, error.__traceback__)
+        raise
+    manager.__exit__(None, None, None)
+
+
 def escape(script: str) -> str:
     r"""The text to give to `text()` so that the database gets the script as written.
 
@@ -226,14 +241,14 @@ class Dialect:
     def transaction(self, bind: Engine | Connection) -> Iterator[Connection]:
         """One transaction; a savepoint where the caller's connection is in one already."""
         if isinstance(bind, Engine):
-            with bind.begin() as connection:
+            with first_error(bind.begin()) as connection:
                 self.refuse_autocommit(connection)
                 yield connection
         elif bind.in_transaction():
-            with bind.begin_nested():
+            with first_error(bind.begin_nested()):
                 yield bind
         else:
-            with bind.begin():
+            with first_error(bind.begin()):
                 self.refuse_autocommit(bind)
                 yield bind
 
@@ -482,6 +497,22 @@ class Dialect:
 
     # --- errors -------------------------------------------------------------------------------------------
 
+    def is_lost(self, error: DBAPIError) -> bool:
+        """Whether there is no connection any more, or none was to be had."""
+        return error.connection_invalidated
+
+    def ends_session(self, error: ServerError) -> bool:
+        """Whether a limit that the session has has ended it: what ran has failed, and would fail again."""
+        return False
+
+    def trouble(self, error: ServerError) -> str | None:
+        """What to do about a server that could not do now what it can do at another time; or None."""
+        return None
+
+    def is_passing(self, error: DBAPIError) -> bool:
+        """Whether the error is none of what was sent: the connection is lost, or the server in trouble."""
+        return self.is_lost(error) or self.trouble(self.explain(error)) is not None
+
     def explain(self, error: DBAPIError, script: str = "") -> ServerError:
         """What the database said. `script` is the text that was sent."""
         return ServerError(str(error.orig).strip(), type(error.orig).__name__)
@@ -507,6 +538,10 @@ class Dialect:
         return existing.generic(connection, wanted)
 
     # --- facts --------------------------------------------------------------------------------------------
+
+    def read_only(self, connection: Connection) -> ConfigError | None:
+        """Why nothing can be written on this connection, where that is known before it is tried; or None."""
+        return None
 
     def ledger_schema(self, connection: Connection, table: str) -> str | None:
         """The schema that an unqualified ledger is in, or would be; None where a name needs none."""

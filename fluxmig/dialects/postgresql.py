@@ -5,50 +5,39 @@ from __future__ import annotations
 import hashlib
 import re
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
 
 from sqlalchemy import Engine, bindparam, func, select, text
 
 from fluxmig import sql
 from fluxmig.dialects import (
     existing,
+    postgresql_errors,
     postgresql_index,
     postgresql_limits,
     postgresql_pooler,
     postgresql_session,
+    postgresql_watch,
     psycopg_driver,
 )
-from fluxmig.dialects.base import PAST_THE_POOLER, Dialect, ServerError, UnsoundError, identifier, quoted
+from fluxmig.dialects.base import Dialect, UnsoundError, first_error, identifier
 from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Table, TextClause
+    from sqlalchemy import ColumnElement, Connection, Table
     from sqlalchemy.exc import DBAPIError
 
-    from fluxmig.dialects.base import Heard, Onlooker
+    from fluxmig.dialects.base import Heard, Onlooker, ServerError
     from fluxmig.dialects.postgresql_session import SessionState
+    from fluxmig.errors import ConfigError
     from fluxmig.model import Limits, Script, Statement
     from fluxmig.objects import Created, Presence
 
 __all__ = ["PostgreSQL"]
-
-_WAYS_OUT = {
-    "42501": "`fluxmig verify` lists the privileges that a run needs; accept and rename need UPDATE, too",
-    "3F000": "CREATE SCHEMA first, or choose another with --schema",
-    # protocol_violation: what PgBouncer says of its own.
-    "08P01": f"a pooler is in between, and refuses this. {PAST_THE_POOLER}",
-    "25006": "the server, or the login's default_transaction_read_only, admits no writing",
-}
-
-_WITHOUT = "begin the file with `-- fluxmig: no-transaction`"
-_REMEDIES = {  # Appendix A
-    "25001": f"it cannot run inside a transaction: {_WITHOUT}",  # active_sql_transaction
-    "2D000": f"COMMIT and ROLLBACK in a procedure or DO need a file without a transaction: {_WITHOUT}",
-    "55P04": f"the new value can be used when it is committed: in a later migration, or {_WITHOUT}",
-}
 
 # What the manual's reference pages say "cannot be executed inside a transaction block" of. The patterns meet
 # the statement's words in upper case with one space between; of a quoted name only a quotation mark is left.
@@ -96,8 +85,6 @@ _INFO = text(
     "SELECT current_setting('server_version'), current_database(), current_user, now()::text,"
     " (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid())"
 )
-# pg_backend_pid is asked along: behind a pooler the driver has another number, of the pooler's making.
-_CLAIM = text("SELECT pg_catalog.pg_try_advisory_xact_lock(:key), pg_catalog.pg_backend_pid()")
 _BACKEND = "fluxmig: the server's process"
 """Where a claim leaves the process's number, in `Connection.info`."""
 _HELD_UP = frozenset({"55P03", "40P01", "40001"})
@@ -173,7 +160,7 @@ class PostgreSQL(Dialect):
         """
         nested = not isinstance(bind, Engine) and bind.in_transaction()
         with (
-            bind.begin() if isinstance(bind, Engine) else self.transaction(bind) as connection,
+            first_error(bind.begin()) if isinstance(bind, Engine) else self.transaction(bind) as connection,
             _unprepared(connection),
         ):
             if not nested:
@@ -274,14 +261,19 @@ class PostgreSQL(Dialect):
 
     def claim(self, connection: Connection, key: str) -> bool:
         """A transaction-level advisory lock (9.28.10): safe behind poolers, gone with the transaction."""
-        return _claimed(connection, _CLAIM, key)
+        is_mine, connection.info[_BACKEND] = postgresql_watch.claim(connection, _number(key))
+        return is_mine
 
     def claim_session(self, connection: Connection, key: str) -> bool:
         """A session-level advisory lock, never waited for.
 
         A waiter would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for those in turn: a deadlock.
         """
-        return _claimed(connection, postgresql_pooler.CLAIM_SESSION, key)
+        claim = {"key": _number(key)}
+        is_mine, connection.info[_BACKEND] = connection.execute(postgresql_pooler.CLAIM_SESSION, claim).one()
+        if is_mine:
+            postgresql_watch.watch(connection)
+        return bool(is_mine)
 
     def is_pooled(self, connection: Connection) -> bool:
         """Whether another process answers than the one that the handshake told of."""
@@ -294,6 +286,7 @@ class PostgreSQL(Dialect):
     def release_session(self, connection: Connection, key: str) -> None:
         """Gives the session-level lock back, wherever a pooler has it."""
         postgresql_pooler.release(connection, _number(key), taken_by=connection.info.get(_BACKEND))
+        postgresql_watch.unwatch(connection)
 
     def why_shared(self, bind: Engine | Connection) -> str | None:
         """By the processes of the server that answer."""
@@ -346,26 +339,22 @@ class PostgreSQL(Dialect):
 
     # --- errors -------------------------------------------------------------------------------------------
 
+    def is_lost(self, error: DBAPIError) -> bool:
+        """Also where there was none."""
+        return postgresql_errors.is_lost(error)
+
+    def ends_session(self, error: ServerError) -> bool:
+        """Two time-outs, which end the session and not the statement."""
+        return error.code in postgresql_errors.ENDS_SESSION
+
+    def trouble(self, error: ServerError) -> str | None:
+        """By code."""
+        return postgresql_errors.trouble(error)
+
     def explain(self, error: DBAPIError, script: str = "") -> ServerError:
-        """The fields of the ErrorResponse (54.8), as the driver kept them."""
-        original = error.orig
-        diagnostic: Any = getattr(original, "diag", None)
-        code = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
-        message = getattr(diagnostic, "message_primary", None)
-        if message is None:
-            return ServerError(str(original).strip(), code)
-        position = diagnostic.statement_position
-        return ServerError(
-            message=message,
-            code=code,
-            offset=int(position) - 1 if position else None,
-            completed=getattr(original, "completed", None),
-            row=_row(diagnostic.context, script),
-            object=quoted(message),
-            detail=diagnostic.message_detail,
-            hint=diagnostic.message_hint,
-            context=diagnostic.context,
-        )
+        """Also the row of a COPY."""
+        server = postgresql_errors.of(error)
+        return replace(server, row=_row(server.context, script)) if server.context else server
 
     def broken_duplicate(self, connection: Connection, statement: str) -> str | None:
         """An index that a failed CREATE INDEX CONCURRENTLY left behind is there, but does not work."""
@@ -399,18 +388,24 @@ class PostgreSQL(Dialect):
         return None
 
     def remedy(self, error: ServerError) -> str | None:
-        """For what a directive mends."""
-        return _REMEDIES.get(error.code or "")
+        """For what a directive or a setting mends, and for a server in trouble."""
+        return postgresql_errors.remedy(error)
 
     def way_out(self, error: ServerError) -> str | None:
         """For a missing privilege or schema, for what cannot be written, and for a pooler's refusal."""
-        return _WAYS_OUT.get(error.code or "")
+        return postgresql_errors.way_out(error)
 
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By the catalog, in one query."""
         return existing.postgresql(connection, wanted)
 
     # --- facts --------------------------------------------------------------------------------------------
+
+    def read_only(self, connection: Connection) -> ConfigError | None:
+        """A standby, or default_transaction_read_only."""
+        names = ("in_hot_standby", "default_transaction_read_only")
+        told = psycopg_driver.reported(connection, *names) if _is_psycopg(connection) else (None, None)
+        return postgresql_errors.read_only(connection, told)
 
     def ledger_schema(self, connection: Connection, table: str) -> str | None:
         """Where the search path finds the ledger, as it does for the Node runner; else its first schema."""
@@ -442,12 +437,6 @@ class PostgreSQL(Dialect):
         needed = ("SELECT", "INSERT", "DELETE")
         checks = select(*(func.has_table_privilege(name, privilege) for privilege in needed))
         return all(connection.execute(checks).one())
-
-
-def _claimed(connection: Connection, claim: TextClause, key: str) -> bool:
-    is_mine, pid = connection.execute(claim, {"key": _number(key)}).one()
-    connection.info[_BACKEND] = pid
-    return bool(is_mine)
 
 
 def _number(key: str) -> int:

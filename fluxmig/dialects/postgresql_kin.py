@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from fluxmig.dialects.base import Dialect
+    from fluxmig.errors import ConfigError
     from fluxmig.model import Session
 
 __all__ = ["AnyPostgreSQL", "CockroachDB", "YugabyteDB"]
@@ -82,6 +83,10 @@ class _Distributed(PostgreSQL):
 
     def lock_holder(self, connection: Connection, key: str) -> Session | None:
         """Nobody."""
+        return None
+
+    def read_only(self, connection: Connection) -> ConfigError | None:
+        """Not asked: neither has standbys as PostgreSQL has them."""
         return None
 
 

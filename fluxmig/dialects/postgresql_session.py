@@ -55,7 +55,8 @@ _SET_CONFIG = re.compile(
     re.IGNORECASE,
 )
 
-# A transaction's own three characteristics end with it; transaction_timeout is a setting like others.
+# A transaction's own three characteristics end with it; transaction_timeout is a setting like others. How the
+# server watches its client belongs to the lock (`postgresql_watch`).
 # What belongs to another object (a table's row type, a serial's sequence) goes with it (52.18, pg_depend).
 # Of prepared statements and cursors, those of the protocol are the driver's.
 _STATE = text("""
@@ -64,6 +65,8 @@ UNION ALL SELECT 'identity', 'role', pg_catalog.current_setting('role')
 UNION ALL SELECT 'setting', name, setting FROM pg_catalog.pg_settings
     WHERE source = 'session'
     AND name NOT IN ('transaction_isolation', 'transaction_read_only', 'transaction_deferrable')
+    AND name NOT IN ('tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count',
+        'tcp_user_timeout', 'client_connection_check_interval')
 UNION ALL SELECT 'setting', name, pg_catalog.current_setting(name, true)
     FROM pg_catalog.unnest(CAST(:custom AS pg_catalog.text[])) AS custom (name)
     WHERE pg_catalog.current_setting(name, true) <> ''

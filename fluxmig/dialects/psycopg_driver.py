@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fluxmig.dialects.base import Heard, Onlooker
 
 __all__ = ["ask", "copy", "counting", "is_in_transaction", "listening", "onlooker", "refuse_backslashes"]
-__all__ += ["unprepared"]
+__all__ += ["reported", "unprepared"]
 
 _CHUNK = 2**18
 """Bytes that are given to psycopg at a time."""
@@ -44,6 +44,12 @@ def is_in_transaction(connection: Connection) -> bool:
     """Whether a transaction is open, be it a failed one."""
     driver = _driver(connection)
     return driver.info.transaction_status.name in {"INTRANS", "INERROR"}
+
+
+def reported(connection: Connection, *names: str) -> tuple[str | None, ...]:
+    """What the server has reported of these settings, without asking it; None where it reports none."""
+    driver = _driver(connection)
+    return tuple(driver.info.parameter_status(name) for name in names)
 
 
 def refuse_backslashes(connection: Connection) -> None:

@@ -8,7 +8,6 @@ Passwords are asked for by two lines in the server's pg_hba.conf. A container ha
 from __future__ import annotations
 
 import contextlib
-import re
 import select
 import shutil
 import socket
@@ -213,9 +212,13 @@ def remote(local: URL, door: Door) -> URL:
 
 
 def place(url: URL) -> str:
-    return (
-        f"cannot connect to PostgreSQL at 127.0.0.1:{url.port}, database {url.database}, user {url.username}"
-    )
+    """Where the server has answered."""
+    return f"{port_of(url)}, database {url.database}, user {url.username}"
+
+
+def port_of(url: URL) -> str:
+    """Where it has not: database and user are no more than what the URL was taken for."""
+    return f"cannot connect to PostgreSQL at 127.0.0.1:{url.port}"
 
 
 # --- the server's own words -------------------------------------------------------------------------------
@@ -249,7 +252,7 @@ def test_no_password(remote: URL, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PGPASSWORD", raising=False)
     monkeypatch.setenv("PGPASSFILE", "/nowhere")
     url = remote.set(username="fluxmig_ada")
-    assert refusal(url) == f"{place(url)}: fe_sendauth: no password supplied\n{PASSWORD_REMEDY}"
+    assert refusal(url) == f"{port_of(url)}: fe_sendauth: no password supplied\n{PASSWORD_REMEDY}"
 
 
 def test_unknown_database(remote: URL) -> None:
@@ -288,7 +291,7 @@ def test_too_many_connections_of_a_role(remote: URL) -> None:
     url = remote.set(username="fluxmig_full")
     assert refusal(url) == (
         f'{place(url)}: too many connections for role "fluxmig_full"\n'
-        "close other connections, or raise the server's limit"
+        "close other connections, or raise the server's limit; --wait SECONDS waits for a free one"
     )
 
 
@@ -297,7 +300,7 @@ def test_too_many_connections_to_a_database(remote: URL, one_postgresql: Databas
     one_postgresql.rows(f"ALTER DATABASE {url.database} CONNECTION LIMIT 0")
     assert refusal(url) == (
         f'{place(url)}: too many connections for database "{url.database}"\n'
-        "close other connections, or raise the server's limit"
+        "close other connections, or raise the server's limit; --wait SECONDS waits for a free one"
     )
 
 
@@ -318,33 +321,41 @@ def test_refused() -> None:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
         said = refusal(f"postgresql://ada:{PASSWORD}@127.0.0.1:{port}/studio")
-    assert said == f"cannot connect to PostgreSQL at 127.0.0.1:{port}, database studio, user ada: {REFUSED}"
+    assert said == f"cannot connect to PostgreSQL at 127.0.0.1:{port}: {REFUSED}"
 
 
 def test_refused_by_name() -> None:
     said = refusal(f"postgresql://ada:{PASSWORD}@localhost:1/studio")
-    assert said == f"cannot connect to PostgreSQL at localhost:1, database studio, user ada: {REFUSED}"
+    assert said == f"cannot connect to PostgreSQL at localhost:1: {REFUSED}"
 
 
 def test_refused_by_every_host() -> None:
     said = refusal(f"postgresql://ada:{PASSWORD}@/studio?host=127.0.0.1:1&host=127.0.0.1:2")
-    assert said == f"cannot connect to PostgreSQL at 127.0.0.1:2, database studio, user ada: {REFUSED}"
+    assert said == f"cannot connect to PostgreSQL at 127.0.0.1:2: {REFUSED}"
 
 
 def test_no_socket(tmp_path: Path) -> None:
     said = refusal(f"postgresql://ada:{PASSWORD}@/studio?host={tmp_path}")
     assert said == (
-        f"cannot connect to PostgreSQL at the socket {tmp_path}/.s.PGSQL.5432, database studio, user ada:"
+        f"cannot connect to PostgreSQL at the socket {tmp_path}/.s.PGSQL.5432:"
+        " No such file or directory\nis the server running there? --wait SECONDS waits for one"
+    )
+
+
+def test_no_folder_of_a_socket() -> None:
+    """What is not there may be anything."""
+    said = refusal(f"postgresql://ada:{PASSWORD}@/studio?host=/nowhere")
+    assert said == (
+        "cannot connect to PostgreSQL at its socket:"
         " No such file or directory\nis the server running there? --wait SECONDS waits for one"
     )
 
 
 def test_a_host_that_does_not_resolve() -> None:
+    """Likewise."""
     said = refusal(f"postgresql://ada:{PASSWORD}@db.invalid/studio")
-    assert re.fullmatch(
-        r"cannot connect to PostgreSQL at db\.invalid:5432, database studio, user ada:"
-        r" (failed to resolve host 'db\.invalid': )?\[Errno.+\ncheck the host name in the URL",
-        said,
+    assert said == (
+        "cannot connect to PostgreSQL: the host name in the URL is not known\ncheck the host name in the URL"
     )
 
 
@@ -355,7 +366,7 @@ def test_silence() -> None:
         started = time.monotonic()
         said = refusal(f"postgresql://ada:{PASSWORD}@127.0.0.1:{port}/studio?connect_timeout=2")
     assert said == (
-        f"cannot connect to PostgreSQL at 127.0.0.1:{port}, database studio, user ada:"
+        f"cannot connect to PostgreSQL at 127.0.0.1:{port}:"
         " connection timeout expired\ncheck host and port, and whether a firewall is in between"
     )
     assert 1.5 < time.monotonic() - started < 6
@@ -366,7 +377,9 @@ def test_hung_up(doors: list[Door], socket_path: Path, local: URL) -> None:
     doors.append(Door(socket_path, replies=(None,)))
     doors[0].open()
     url = local.set(host="127.0.0.1", port=doors[0].port, query={"sslmode": "disable"})
-    assert refusal(url).startswith(f"{place(url)}: server closed the connection unexpectedly")
+    assert refusal(url) == (
+        f"{port_of(url)}: server closed the connection unexpectedly\n--wait SECONDS has it tried again"
+    )
 
 
 # --- waiting ----------------------------------------------------------------------------------------------
@@ -376,7 +389,7 @@ def test_wait_for_a_port(doors: list[Door], socket_path: Path, local: URL) -> No
     door = Door(socket_path)
     doors.append(door)
     url = local.set(host="127.0.0.1", port=door.port, query={"sslmode": "disable"})
-    assert refusal(url) == f"{place(url)}: {REFUSED}"
+    assert refusal(url) == f"{port_of(url)}: {REFUSED}"
     timer = threading.Timer(2, door.open)
     timer.start()
     started = time.monotonic()
@@ -421,7 +434,7 @@ def test_a_server_that_is_starting_and_nobody_waits(doors: list[Door], socket_pa
         (AWAY, AWAY_REMEDY),
         (
             ("08P01", "no more connections allowed (max_client_conn)"),
-            "close other connections, or raise the server's limit",
+            "close other connections, or raise the server's limit; --wait SECONDS waits for a free one",
         ),
     ],
 )
@@ -458,7 +471,7 @@ def test_ssl_is_required_in_production(remote: URL) -> None:
     url = remote.set(query={})
     assert answers(url)
     assert refusal(url, production=True) == (
-        f"{place(url)}: server does not support SSL, but SSL was required\n{SSL_REMEDY}"
+        f"{port_of(url)}: server does not support SSL, but SSL was required\n{SSL_REMEDY}"
     )
 
 
@@ -476,7 +489,7 @@ def test_the_environment_may_not_say_less(remote: URL, monkeypatch: pytest.Monke
     url = remote.set(query={})
     assert answers(url)
     said = refusal(url, production=True, environ={"PGSSLMODE": "disable"})
-    assert said.startswith(f"{place(url)}: server does not support SSL, but SSL was required")
+    assert said.startswith(f"{port_of(url)}: server does not support SSL, but SSL was required")
 
 
 @pytest.fixture(scope="module")
@@ -532,7 +545,7 @@ def test_a_certificate_of_another_host_is_refused(encrypted: URL, root: str) -> 
     url = encrypted.set(host="localhost", query={"sslrootcert": root, "hostaddr": "127.0.0.1"})
     said = refusal(url, production=True)
     assert said == (
-        f"cannot connect to PostgreSQL at localhost:{url.port}, database {url.database}, user postgres:"
+        f"cannot connect to PostgreSQL at localhost:{url.port}:"
         ' server certificate for "127.0.0.1" (and 1 other name) does not match host name "localhost"\n'
         f"{SSL_REMEDY}"
     )
@@ -540,9 +553,8 @@ def test_a_certificate_of_another_host_is_refused(encrypted: URL, root: str) -> 
 
 def test_a_missing_root_certificate(encrypted: URL, tmp_path: Path) -> None:
     said = refusal(encrypted.set(query={"sslrootcert": f"{tmp_path}/none.pem"}), production=True, wait_s=5)
-    assert said == (
-        f'{place(encrypted)}: root certificate file "{tmp_path}/none.pem" does not exist\n{SSL_REMEDY}'
-    )
+    shown = "what the driver says repeats a part of the URL, and is not shown"
+    assert said == f"{port_of(encrypted)}: {shown}\n{SSL_REMEDY}"
 
 
 # --- what a server with passwords and TCP of its own says -------------------------------------------------

@@ -25,14 +25,15 @@ LAYERS = (
     "errors",
     "model",
     "pauses",
-    "signals  config  content  diff  excerpt  git  layouts.numbered  sql",
+    "signals  config  content  diff  discretion  excerpt  git  layouts.numbered  sql",
     "layouts  objects  planner  render  render_diff  script",
     "check  dialects.existing  foresight  mend  presence  render_mend",
     "adopt  render_check",
     "dialects.base",
     "dialects.mysql_errors  dialects.mysql_existing  dialects.mysql_limits  dialects.mysql_privileges",
     "dialects.mysql_session",
-    "dialects.postgresql_index  dialects.postgresql_limits  dialects.postgresql_session",
+    "dialects.postgresql_errors  dialects.postgresql_index  dialects.postgresql_limits",
+    "dialects.postgresql_session  dialects.postgresql_watch",
     "dialects.psycopg_driver  dialects.sqlite_session",
     "dialects.postgresql_pooler",
     "dialects.duckdb  dialects.mysql  dialects.postgresql  dialects.sqlite",
@@ -46,6 +47,7 @@ LAYERS = (
     "migrator",
     "_accounts",
     "scratch",
+    "unreachable",
     "connect",
     "console",
     "cli_adopt  cli_check  cli_mend  cli_rollback",
@@ -72,10 +74,12 @@ THIRD_PARTY = {
         "dialects.mysql_limits",
         "dialects.mysql_session",
         "dialects.postgresql",
+        "dialects.postgresql_errors",
         "dialects.postgresql_index",
         "dialects.postgresql_limits",
         "dialects.postgresql_pooler",
         "dialects.postgresql_session",
+        "dialects.postgresql_watch",
         "dialects.psycopg_driver",
         "dialects.sqlite",
         "dialects.sqlite_session",
@@ -98,8 +102,8 @@ AT_LOAD = {"sqlalchemy", "click"}
 
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
 PURE = (
-    "errors model config content diff excerpt git layouts.numbered render render_diff sql layouts planner"
-    " script check adopt preparation render_check mend render_mend scratch console cli_check cli_mend"
+    "errors model config content diff discretion excerpt git layouts.numbered render render_diff sql layouts"
+    " planner script check adopt preparation render_check mend render_mend scratch console cli_check cli_mend"
     " cli_rollback cli"
 )
 
@@ -270,7 +274,11 @@ def _expressions(module: str) -> list[ast.expr]:
 
 PRODUCTS = ("postgres", "sqlite", "mysql", "mariadb", "oracle", "mssql", "psycopg", "pymysql", "asyncpg")
 # A URL tells which driver to load and with which arguments, before there is a connection with a dialect.
-KNOW_PRODUCTS = {"connect", *(module for module in MODULES if module.partition(".")[0] == "dialects")}
+KNOW_PRODUCTS = {
+    "connect",
+    "unreachable",
+    *(module for module in MODULES if module.partition(".")[0] == "dialects"),
+}
 
 
 def asks_which_database(node: ast.AST) -> bool:

@@ -8,12 +8,13 @@ import sqlite3
 import subprocess
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from fluxmig import connect, scratch
 from fluxmig.connect import parse_url, reach
@@ -195,10 +196,12 @@ def test_a_driver_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("raw", "name"),
     [
-        ("nonsense://u:secret@h/d", "nonsense"),
+        ("nonsense://u:secret@h/d", "…"),
         ("postgresqll://u:secret@h/d", "postgresqll"),
         ("http://u:secret@h/d", "http"),
-        ("postgresql+nonsense://u:secret@h/d", "postgresql+nonsense"),
+        ("postgresql+nonsense://u:secret@h/d", "postgresql+…"),
+        ("nonsense+psycopg://u:secret@h/d", "…+psycopg"),
+        ("mysql++pymysql://u:secret@h/d", "mysql+…+pymysql"),
         ("embedded://u:secret@h/d", "embedded"),
     ],
 )
@@ -243,29 +246,29 @@ def test_options_that_the_driver_does_not_take(raw: str, names: str) -> None:
     )
 
 
-@pytest.mark.parametrize("host", ["h", "127.0.0.1"])
-def test_a_port_that_is_none(host: str) -> None:
-    """Who says it, SQLAlchemy, psycopg, the resolver or libpq, and how, depends on their versions."""
-    said = refusal(f"postgresql://u@{host}/d?port=secret")
-    assert said.startswith("the database URL ")
-    assert "secret" not in said
-
-
 @pytest.mark.parametrize(
     ("end", "said"),
     [
-        (":1/d?bogus=secret", 'invalid connection option "bogus"'),
-        (":1/d?sslmode=yes", 'invalid sslmode value: "yes"'),
-        (":1/d?connect_timeout=soon", "bad value for connect_timeout: 'soon'"),
-        (":99999/d", 'invalid port number: "99999"'),
-        (":-1/d", 'invalid port number: "-1"'),
+        (":1/d?bogus=secret", "there is no option bogus"),
+        (":1/d?Bogus1=secret", "there is no option …"),
+        (":1/d?sslmode=secret", "the value of sslmode cannot be used"),
+        (":1/d?connect_timeout=secret", "the value of connect_timeout cannot be used"),
+        (":99999/d", "the value of port cannot be used"),
+        (":-1/d", "the value of port cannot be used"),
     ],
 )
 def test_options_that_libpq_does_not_take(end: str, said: str) -> None:
-    """And nobody waits for them to change."""
+    """Without its words, which repeat them; and nobody waits for them to change."""
     assert refusal(f"postgresql://u:secret@127.0.0.1{end}", wait_s=60) == (
         f"the database URL is wrong: {said}\ncorrect it in the URL, or leave it out"
     )
+
+
+def test_a_port_that_is_none() -> None:
+    """Who says it, the driver or the resolver, and how, depends on psycopg's version."""
+    said = refusal("postgresql://u@h/d?port=secret")
+    assert said.startswith("the database URL ")
+    assert "secret" not in said
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 300, ".a"])
@@ -284,7 +287,9 @@ def test_bytes_that_are_no_utf_8() -> None:
 
 # --- what the driver is given beside the URL --------------------------------------------------------------
 
-ALWAYS = {"connect_timeout": 10, "fallback_application_name": "fluxmig", "prepare_threshold": None}
+KEEPALIVES = {"keepalives": 1, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 4}
+TIMEOUTS = {"connect_timeout": 10, **KEEPALIVES, "tcp_user_timeout": 60_000}
+ALWAYS = {**TIMEOUTS, "fallback_application_name": "fluxmig", "prepare_threshold": None}
 
 
 def arguments(
@@ -350,7 +355,56 @@ def test_ssl_elsewhere(environ: dict[str, str]) -> None:
 
 def test_the_url_wins() -> None:
     given = arguments("postgresql://h/d?connect_timeout=3&fallback_application_name=x", production=False)
-    assert given == {"prepare_threshold": None}
+    assert given == {**KEEPALIVES, "tcp_user_timeout": 60_000, "prepare_threshold": None}
+
+
+@pytest.mark.parametrize(
+    ("query", "user_timeout"),
+    [
+        ("keepalives_idle=100", 140_000),
+        ("keepalives_idle=1&keepalives_interval=1&keepalives_count=2", 3_000),
+        ("keepalives_idle=soon", 60_000),  # libpq says it better
+        ("tcp_user_timeout=0", None),
+        ("keepalives=0", 60_000),
+    ],
+)
+def test_what_is_sent_arrives_as_soon_as_a_peer_is_missed(query: str, user_timeout: int | None) -> None:
+    given = arguments(f"postgresql://h/d?{query}", production=False)
+    assert given.get("tcp_user_timeout") == user_timeout
+    assert not given.keys() & {option.partition("=")[0] for option in query.split("&")}
+
+
+def test_libpqs_variable_wins() -> None:
+    given = arguments("postgresql://h/d", {"PGCONNECT_TIMEOUT": "3"}, production=False)
+    assert given == {name: value for name, value in ALWAYS.items() if name != "connect_timeout"}
+
+
+@pytest.mark.parametrize(("query", "environ"), [("?service=s", {}), ("", {"PGSERVICE": "s"})])
+def test_a_service_decides_for_itself(query: str, environ: dict[str, str]) -> None:
+    """What fluxmig gives would win over its file."""
+    given = arguments(f"postgresql://h/d{query}", environ, production=False)
+    assert given == {"fallback_application_name": "fluxmig", "prepare_threshold": None}
+
+
+@pytest.mark.parametrize("option", ["password", "sslpassword"])
+def test_an_engine_shows_no_password(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connect, "_knock", lambda *_: None)
+    with reach(f"postgresql://u:first@h/d?{option}=second&sslmode=require") as engine:
+        assert repr(engine) == "Engine(postgresql+psycopg://u:***@h/d?sslmode=require)"
+        given: dict[str, object] = {}
+
+        def stop(*arguments: Any) -> None:
+            given.update(arguments[3])
+            raise _Stopped
+
+        event.listen(engine, "do_connect", stop)
+        with suppress(_Stopped):
+            engine.connect()
+    assert given[option] == "second"
+
+
+class _Stopped(Exception):  # noqa: N818
+    """Before a connection is tried."""
 
 
 # --- SQLite -----------------------------------------------------------------------------------------------
@@ -399,24 +453,22 @@ def test_the_uri_form(here: Path) -> None:
     assert [path.name for path in here.iterdir()] == ["a.db"]
 
 
-def test_a_missing_file_is_not_made_for_reading(here: Path) -> None:
-    assert ask("sqlite:///a.db", "SELECT count(*) FROM sqlite_master", read_only=True) == 0
+@pytest.mark.parametrize("query", ["", "?mode=ro&uri=true", "?timeout=1"])
+def test_a_missing_file_is_not_made_for_reading(query: str, here: Path) -> None:
+    assert ask(f"sqlite:///a.db{query}", "SELECT count(*) FROM sqlite_master", read_only=True) == 0
     assert list(here.iterdir()) == []
 
 
 def test_a_missing_file_that_must_be_there(here: Path) -> None:
     said = refusal("sqlite:///a.db", DatabaseConnectionError, read_only=True, must_exist=True)
-    assert said == f"there is no file {here}/a.db yet\n`fluxmig run` makes it"
+    assert said == f"{here} has no such SQLite database yet\n`fluxmig run` makes it"
     assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_missing_folder(read_only: bool, here: Path) -> None:  # noqa: FBT001
     said = refusal("sqlite:///no/where/a.db", DatabaseConnectionError, read_only=read_only)
-    assert said == (
-        f"cannot open the SQLite database {here}/no/where/a.db: there is no folder {here}/no/where\n"
-        "make the folder first"
-    )
+    assert said == f"cannot open the SQLite database: {here} has no such folder\nmake the folder first"
 
 
 def test_for_reading_it_is_opened_so(here: Path) -> None:
@@ -442,6 +494,17 @@ def test_a_file_that_is_no_database(read_only: bool, here: Path) -> None:  # noq
 def test_an_empty_file_is_a_database(here: Path) -> None:
     (here / "a.db").touch()
     assert ask("sqlite:///a.db", "SELECT count(*) FROM sqlite_master", read_only=True) == 0
+
+
+def test_a_name_that_is_too_long(here: Path) -> None:
+    assert refusal(f"sqlite:///{'x' * 300}", DatabaseConnectionError) == (
+        "cannot open the SQLite database: File name too long\nname another file"
+    )
+
+
+@pytest.mark.parametrize("raw", ["sqlite:///a\0.db", "sqlite:///a%00.db", "postgresql://u:p\0@h/d"])
+def test_a_nul(raw: str) -> None:
+    assert refusal(raw) == f"the database URL holds a NUL\n{SHAPE}"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")

@@ -1,0 +1,59 @@
+"""How soon PostgreSQL ends the session of a runner that is gone, and frees the lock with it.
+
+By itself, a server looks for a client that has vanished (its machine off, the network cut) after two hours,
+and for one that has died in the middle of a statement when the statement ends. Until then the lock is taken.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, column, func, select, text
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["claim", "unwatch", "watch"]
+
+# Settings that every user may change (19.3.2). A client that vanishes is missed after 20 + 4 * 10 seconds of
+# silence, as `connect` has it for the server, and one that dies after 5. The first four say nothing of a Unix
+# socket. The last is refused where the system cannot tell, so it is tried on Linux alone. Nothing is set that
+# the server's version does not have, or that is as strict already.
+_WATCH = text("""
+SELECT name, now, pg_catalog.set_config(name, value, :local) AS given
+FROM (VALUES ('tcp_keepalives_idle', '20'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '4'),
+    ('tcp_user_timeout', '60000'), ('client_connection_check_interval', '5000')) AS wanted (name, value),
+    pg_catalog.current_setting(name, true) AS now
+WHERE CASE WHEN now ~ '^[0-9]+$' THEN now::bigint = 0 OR now::bigint > value::bigint END
+    AND (name <> 'client_connection_check_interval' OR pg_catalog.version() LIKE '%linux%')
+""").columns(column("name"), column("now"), column("given"))
+# pg_backend_pid is asked along: behind a pooler the driver has another number, of the pooler's making.
+_CLAIM = select(func.pg_catalog.pg_try_advisory_xact_lock(bindparam("key")), func.pg_catalog.pg_backend_pid())
+_WATCHED_CLAIM = _CLAIM.add_columns(select(func.count(_WATCH.subquery("watch").c.given)).scalar_subquery())
+_BACK = text("SELECT pg_catalog.set_config(:name, :value, false)")
+_KEPT = "fluxmig: how the server watched its client"
+
+
+def claim(connection: Connection, key: int) -> tuple[bool, int]:
+    """Whether the transaction has the lock now, until its end, and the process of the session.
+
+    The server watches the client for as long, but where it is the caller's transaction: what that has set is
+    not to be changed.
+    """
+    if connection.in_nested_transaction():
+        is_mine, pid = connection.execute(_CLAIM, {"key": key}).one()
+    else:
+        is_mine, pid, _ = connection.execute(_WATCHED_CLAIM, {"key": key, "local": True}).one()
+    return bool(is_mine), pid
+
+
+def watch(connection: Connection) -> None:
+    """Has the server watch the client of a session until `unwatch`."""
+    rows = connection.execute(_WATCH, {"local": False})
+    connection.info[_KEPT] = {name: before for name, before, _ in rows}
+
+
+def unwatch(connection: Connection) -> None:
+    """Gives the session the settings back that it had before."""
+    for name, before in connection.info.pop(_KEPT, {}).items():
+        connection.execute(_BACK, {"name": name, "value": before})
