@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -74,7 +73,7 @@ def pgbouncer(database: Database, mode: str, **settings: object) -> Iterator[Dat
             **account,
         )
     try:
-        _wait_for(folder, running, said)
+        _wait_for(running, said)
         yield pooled
     finally:
         pooled.dispose()
@@ -83,18 +82,13 @@ def pgbouncer(database: Database, mode: str, **settings: object) -> Iterator[Dat
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait_for(folder: Path, running: subprocess.Popen[Any], said: Path) -> None:
+def _wait_for(running: subprocess.Popen[Any], said: Path) -> None:
     deadline = time.monotonic() + _LIMIT_S
-    while not _listens(folder / f".s.PGSQL.{_PORT}"):
+    # It says so behind listen(), before which its socket is there; and a knock would be a client.
+    while b"process up" not in said.read_bytes():
         assert running.poll() is None, said.read_text()
         assert time.monotonic() < deadline, said.read_text()
         time.sleep(0.01)
-
-
-def _listens(path: Path) -> bool:
-    """Whether somebody does: the file is there a moment before."""
-    with socket.socket(socket.AF_UNIX) as door:
-        return door.connect_ex(str(path)) == 0
 
 
 def client(database: Database) -> psycopg.Connection:

@@ -164,7 +164,8 @@ class PostgreSQL(Dialect):
             _unprepared(connection),
         ):
             if not nested:
-                connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+                begin = postgresql_watch.READ_ONLY
+                connection.exec_driver_sql(begin if self.whole_file(connection) else begin.partition(";")[0])
             if _is_psycopg(connection):
                 psycopg_driver.refuse_backslashes(connection)
             yield connection

@@ -56,7 +56,8 @@ _SET_CONFIG = re.compile(
 )
 
 # A transaction's own three characteristics end with it; transaction_timeout is a setting like others. How the
-# server watches its client belongs to the lock (`postgresql_watch`).
+# server watches its client belongs to the lock (`postgresql_watch`); of that, dumps set the last two as well,
+# and the odd value is fluxmig's own.
 # What belongs to another object (a table's row type, a serial's sequence) goes with it (52.18, pg_depend).
 # Of prepared statements and cursors, those of the protocol are the driver's.
 _STATE = text("""
@@ -67,6 +68,7 @@ UNION ALL SELECT 'setting', name, setting FROM pg_catalog.pg_settings
     AND name NOT IN ('transaction_isolation', 'transaction_read_only', 'transaction_deferrable')
     AND name NOT IN ('tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count',
         'tcp_user_timeout', 'client_connection_check_interval')
+    AND NOT (name IN ('idle_in_transaction_session_timeout', 'idle_session_timeout') AND setting = '119999')
 UNION ALL SELECT 'setting', name, pg_catalog.current_setting(name, true)
     FROM pg_catalog.unnest(CAST(:custom AS pg_catalog.text[])) AS custom (name)
     WHERE pg_catalog.current_setting(name, true) <> ''

@@ -13,16 +13,20 @@ from sqlalchemy import bindparam, column, func, select, text
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["claim", "unwatch", "watch"]
+__all__ = ["READ_ONLY", "claim", "unwatch", "watch"]
 
 # Settings that every user may change (19.3.2). A client that vanishes is missed after 20 + 4 * 10 seconds of
 # silence, as `connect` has it for the server, and one that dies after 5. The first four say nothing of a Unix
-# socket. The last is refused where the system cannot tell, so it is tried on Linux alone. Nothing is set that
-# the server's version does not have, or that is as strict already.
+# socket. The fifth is refused where the system cannot tell, so it is tried on Linux alone. The last two are
+# for who sits behind a proxy that goes on to answer for him: no runner's session is idle for long, and one
+# that is keeps the next concurrent build waiting, by its lock or its snapshot. Nothing is set that the
+# server's version does not have, or that is as strict already.
 _WATCH = text("""
 SELECT name, now, pg_catalog.set_config(name, value, :local) AS given
 FROM (VALUES ('tcp_keepalives_idle', '20'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '4'),
-    ('tcp_user_timeout', '60000'), ('client_connection_check_interval', '5000')) AS wanted (name, value),
+    ('tcp_user_timeout', '60000'), ('client_connection_check_interval', '5000'),
+    ('idle_in_transaction_session_timeout', '119999'),
+    ('idle_session_timeout', '119999')) AS wanted (name, value),
     pg_catalog.current_setting(name, true) AS now
 WHERE CASE WHEN now ~ '^[0-9]+$' THEN now::bigint = 0 OR now::bigint > value::bigint END
     AND (name <> 'client_connection_check_interval' OR pg_catalog.version() LIKE '%linux%')
@@ -30,6 +34,12 @@ WHERE CASE WHEN now ~ '^[0-9]+$' THEN now::bigint = 0 OR now::bigint > value::bi
 # pg_backend_pid is asked along: behind a pooler the driver has another number, of the pooler's making.
 _CLAIM = select(func.pg_catalog.pg_try_advisory_xact_lock(bindparam("key")), func.pg_catalog.pg_backend_pid())
 _WATCHED_CLAIM = _CLAIM.add_columns(select(func.count(_WATCH.subquery("watch").c.given)).scalar_subquery())
+READ_ONLY = (
+    "SET TRANSACTION READ ONLY;"
+    " SELECT pg_catalog.set_config('idle_in_transaction_session_timeout', '119999', true)"
+    " WHERE pg_catalog.current_setting('idle_in_transaction_session_timeout') = '0'"
+)
+"""How a transaction that reads begins, in one message: an idle one would keep a concurrent build waiting."""
 _BACK = text("SELECT pg_catalog.set_config(:name, :value, false)")
 _KEPT = "fluxmig: how the server watched its client"
 
