@@ -323,7 +323,7 @@ class Servers:
         else:
             missing = ""
             self._open.callback(container.stop)
-        _close_what_is_left_open()  # not before the error is gone, which holds what is open
+        close_what_is_left_open()  # not before the error is gone, which holds what is open
         if missing:
             return missing
         server = Server(source, container.get_connection_url())
@@ -361,8 +361,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _close_what_is_left_open() -> None:
-    """testcontainers leaves the connections to the engine open that it asked and waited with."""
+def close_what_is_left_open() -> None:
+    """What others leave open: testcontainers when it has waited, SQLAlchemy when it takes no version."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()

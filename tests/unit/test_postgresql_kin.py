@@ -16,6 +16,7 @@ from fluxmig.connect import reach
 from fluxmig.dialects import dialect_named
 from fluxmig.dialects.base import ServerError
 from fluxmig.dialects.postgresql_kin import AnyPostgreSQL, CockroachDB, YugabyteDB
+from tests.support import close_what_is_left_open
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -110,9 +111,12 @@ def cockroach() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(30)
 
+        clients: list[socket.socket] = []
+
         def serve() -> None:
             with suppress(OSError):
                 client, _ = server.accept()
+                clients.append(client)
                 with client:
                     client.settimeout(30)
                     answer(client)
@@ -120,6 +124,9 @@ def cockroach() -> Iterator[int]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield server.getsockname()[1]
+        for client in clients:  # whoever has connected may keep that open for as long as its error is held
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
         thread.join(30)
 
 
@@ -130,7 +137,10 @@ def test_by_a_url_of_postgresqls() -> None:
         reach(f"postgresql://root@127.0.0.1:{port}/defaultdb"),
     ):
         pass
-    assert str(caught.value) == (
+    said = str(caught.value)
+    del caught  # it holds the connection
+    close_what_is_left_open()
+    assert said == (
         "the server is CockroachDB, which SQLAlchemy does not take for PostgreSQL\n"
         "for CockroachDB: pip install sqlalchemy-cockroachdb, and write cockroachdb+psycopg://"
     )
