@@ -49,6 +49,22 @@ INSERT INTO done VALUES (1, 1);
 """
 SQLITE_TRANSACTIONAL = TRANSACTIONAL.replace("CREATE FUNCTION", "-- CREATE FUNCTION")
 SQLITE_MIXED = MIXED.replace("VACUUM done", "VACUUM").replace(" CONCURRENTLY", "")
+# What makes and alters is committed at once there; the third kind holds rows alone, and is a transaction.
+MARIADB_FIRST = SQLITE_FIRST
+MARIADB_STEPS = """
+INSERT INTO done VALUES ({0}, 1);
+CREATE TABLE t_{0} (id integer PRIMARY KEY, t integer);
+CREATE INDEX i_{0} ON t_{0} (t);
+ALTER TABLE t ADD COLUMN c_{0} integer;
+CREATE TABLE gone_{0} (id integer);
+DROP TABLE gone_{0};
+INSERT INTO done VALUES ({0}, 2);
+"""
+MARIADB_ROWS = """
+INSERT INTO done VALUES ({0}, 1);
+INSERT INTO t (id, word) VALUES ({0}, 'word');
+INSERT INTO done VALUES ({0}, 2);
+"""
 
 _INVALID = (
     "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT (indisvalid AND indisready AND indislive)"
@@ -74,6 +90,15 @@ def sqlite_files(count: int) -> dict[str, str]:
     return files
 
 
+def mariadb_files(count: int) -> dict[str, str]:
+    """The same, for where every file that makes something runs step by step."""
+    files = {"001_first.sql": MARIADB_FIRST}
+    for number in range(2, count + 1):
+        kind = MARIADB_ROWS if number % 3 == 0 else MARIADB_STEPS
+        files[f"{number:03}_file.sql"] = kind.format(number)
+    return files
+
+
 def put(folder: Path, files: Mapping[str, str]) -> Path:
     """Writes the files into the folder, which is made."""
     folder.mkdir()
@@ -87,7 +112,7 @@ class Picture:
     """What a database holds. Two that are equal went through the same migrations, each of them once.
 
     Attributes:
-        schema: What pg_dump writes, or SQLite's own list.
+        schema: What pg_dump writes, or what SQLite and MariaDB themselves say.
         rows: Of all tables but the ledger and the log, in an order of their own.
         ledger: The names in the ledger, in the order of application.
         progress: By script that ran without a transaction, the statements after which its progress was kept.
@@ -112,14 +137,16 @@ def picture(database: Database, binaries: Path | None = None, *, failed: Collect
         def ask(sql: str) -> list[tuple[object, ...]]:
             return [tuple(row) for row in connection.exec_driver_sql(sql)]
 
+        tables = database.tables() - {"schema_migrations", "schema_migrations_log", "sqlite_sequence"}
         if binaries:
             assert ask(_INVALID) == []
             schema = _dump(database, binaries)
-        else:
+        elif connection.dialect.name == "sqlite":
             assert ask("PRAGMA integrity_check") == [("ok",)]
             schema = repr(ask("SELECT sql FROM sqlite_master ORDER BY name"))
-        tables = database.tables() - {"schema_migrations", "schema_migrations_log", "sqlite_sequence"}
-        rows = {table: sorted(ask(f'SELECT * FROM "{table}"'), key=repr) for table in sorted(tables)}
+        else:
+            schema = repr([ask(f"SHOW CREATE TABLE {table}") for table in sorted(tables)])
+        rows = {table: sorted(ask(f"SELECT * FROM {table}"), key=repr) for table in sorted(tables)}
         ledger = [row[0] for row in ask("SELECT migration_name FROM schema_migrations ORDER BY id")]
         log = ask("SELECT migration_name, event, statement_number FROM schema_migrations_log ORDER BY id")
         return Picture(schema, rows, ledger, _progress(log, ledger, failed))

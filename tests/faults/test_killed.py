@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.chance import repeated
-from tests.faults.scripts import picture, postgresql_files, put, sqlite_files
+from tests.faults.scripts import mariadb_files, picture, postgresql_files, put, sqlite_files
 from tests.support import Database
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.faults.support import Processes
     from tests.support import Servers
 
-FILES = 50
+FILES, FILES_ON_MARIADB = 50, 15
 AT_MOST = 6
 """Kills in one database, and so many are tried in one test."""
 
@@ -49,7 +49,7 @@ def kill_some(
         within_s: How much later than a line at most: longer than any one of the files takes.
     """
     command = ("run", "--database-url", database.url, "--migrations", folder)
-    left = FILES
+    left = len(list(folder.iterdir()))
     for _ in range(chance.randint(AT_MOST // 2, AT_MOST)):
         process = processes.start(*command)
         process.reaches(chance.randrange(max(left // 2, 1)), chance.uniform(0, within_s))
@@ -97,3 +97,25 @@ def test_sqlite(
         database = Database("sqlite", f"sqlite:///{memory}/{figures.total()}.db")
         kill_some(processes, database, folder, chance, figures, within_s=0.005)
         assert picture(database) == expected
+
+
+@pytest.mark.parametrize("time", repeated(1, 20))
+def test_mariadb(
+    servers: Servers,
+    processes: Processes,
+    tmp_path: Path,
+    *,
+    chance: Random,
+    figures: Figures,
+    time: int,
+) -> None:
+    """Where no rollback takes back what was made, and only the log tells how far a file has come."""
+    server = servers.get("mariadb")
+    folder = put(tmp_path / "migrations", mariadb_files(FILES_ON_MARIADB))
+    with server.database() as alone:
+        processes.run("run", "--database-url", alone.url, "--migrations", folder)
+        expected = picture(alone)
+    while figures.total() < AT_MOST:
+        with server.database() as database:
+            kill_some(processes, database, folder, chance, figures, within_s=0.03)
+            assert picture(database) == expected

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.chance import repeated
-from tests.faults.scripts import picture, postgresql_files, put, sqlite_files
+from tests.faults.scripts import mariadb_files, picture, postgresql_files, put, sqlite_files
 from tests.support import Database
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from tests.support import Servers
 
 RUNNERS = 32
-RUNNERS_ON_SQLITE = 16
-FILES = 50
+RUNNERS_ON_SQLITE = RUNNERS_ON_MARIADB = 16
+FILES, FILES_ON_MARIADB = 50, 15
 
 
 def runners(processes: Processes, count: int, database: Database, folder: Path) -> list[Process]:
@@ -81,3 +81,15 @@ def test_sqlite(processes: Processes, tmp_path: Path, memory: Path, figures: Fig
     assert picture(database) == picture(alone)
     assert sum(applied(each) for each in done) == FILES
     figures["runners at once"] += RUNNERS_ON_SQLITE
+
+
+@pytest.mark.parametrize("time", repeated(1, 10))
+def test_mariadb(servers: Servers, processes: Processes, tmp_path: Path, figures: Figures, time: int) -> None:
+    server = servers.get("mariadb")
+    folder = put(tmp_path / "migrations", mariadb_files(FILES_ON_MARIADB))
+    with server.database() as alone, server.database() as database:
+        runners(processes, 1, alone, folder)
+        done = runners(processes, RUNNERS_ON_MARIADB, database, folder)
+        assert picture(database) == picture(alone)
+        assert sum(applied(each) for each in done) == FILES_ON_MARIADB
+    figures["runners at once"] += RUNNERS_ON_MARIADB
