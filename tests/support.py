@@ -34,7 +34,7 @@ from fluxmig.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
 Write = Callable[[Mapping[str, str | bytes]], None]
 """What the fixture `write` is: file names and contents."""
@@ -193,10 +193,8 @@ class Server:
     @contextlib.contextmanager
     def database(self) -> Iterator[Database]:
         name = f"fluxmig_test_{os.getpid()}_{next(_numbers)}"
-        # Where nothing is synced, two checkpoints cost less than a log of all that is copied.
-        strategy = "" if self.source == "postgresql-url" else "STRATEGY file_copy"
         with self._admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name} {strategy}"))
+            connection.execute(text(self._creation(name)))
         url = make_url(self.admin_url).set(database=name)
         database = Database(self.source, url.render_as_string(hide_password=False))
         try:
@@ -204,10 +202,18 @@ class Server:
         finally:
             database.dispose()
             with self._admin.connect() as connection:
-                connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+                self._drop(connection, name)
 
     def dispose(self) -> None:
         self._admin.dispose()
+
+    def _creation(self, name: str) -> str:
+        # Where nothing is synced, two checkpoints cost less than a log of all that is copied.
+        strategy = "" if self.source == "postgresql-url" else " STRATEGY file_copy"
+        return f"CREATE DATABASE {name}{strategy}"
+
+    def _drop(self, connection: Connection, name: str) -> None:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
     @cached_property
     def _admin(self) -> Engine:
@@ -218,24 +224,15 @@ class Server:
 class MariaDBServer(Server):
     """The same of MariaDB or MySQL, whose DROP DATABASE waits for whoever has a table open."""
 
-    @contextlib.contextmanager
-    def database(self) -> Iterator[Database]:
-        name = f"fluxmig_test_{os.getpid()}_{next(_numbers)}"
-        admin = _asking(self.admin_url)
-        with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-        url = make_url(self.admin_url).set(database=name)
-        database = Database(self.source, url.render_as_string(hide_password=False))
-        try:
-            yield database
-        finally:
-            database.dispose()
-            with admin.connect() as connection:
-                sessions = text("SELECT id FROM information_schema.processlist WHERE db = :name")
-                for number in connection.scalars(sessions, {"name": name}).all():
-                    with contextlib.suppress(DBAPIError):  # it has ended by itself
-                        connection.execute(text(f"KILL {number}"))
-                connection.execute(text(f"DROP DATABASE {name}"))
+    def _creation(self, name: str) -> str:
+        return f"CREATE DATABASE {name}"
+
+    def _drop(self, connection: Connection, name: str) -> None:
+        sessions = text("SELECT id FROM information_schema.processlist WHERE db = :name")
+        for number in connection.scalars(sessions, {"name": name}).all():
+            with contextlib.suppress(DBAPIError):  # it has ended by itself
+                connection.execute(text(f"KILL {number}"))
+        connection.execute(text(f"DROP DATABASE {name}"))
 
 
 class Servers:

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.pool import NullPool
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
     from tests.support import Database
@@ -50,7 +50,6 @@ INSERT INTO done VALUES (1, 1);
 SQLITE_TRANSACTIONAL = TRANSACTIONAL.replace("CREATE FUNCTION", "-- CREATE FUNCTION")
 SQLITE_MIXED = MIXED.replace("VACUUM done", "VACUUM").replace(" CONCURRENTLY", "")
 # What makes and alters is committed at once there; the third kind holds rows alone, and is a transaction.
-MARIADB_FIRST = SQLITE_FIRST
 MARIADB_STEPS = """
 INSERT INTO done VALUES ({0}, 1);
 CREATE TABLE t_{0} (id integer PRIMARY KEY, t integer);
@@ -74,29 +73,23 @@ _TOKEN = re.compile(r"^\\(?:un)?restrict .*\n", re.MULTILINE)
 
 def postgresql_files(count: int, *, concurrent: bool = True) -> dict[str, str]:
     """So many migrations; every fifth one without a transaction, if `concurrent`."""
-    files = {"001_first.sql": FIRST}
-    for number in range(2, count + 1):
-        kind = {0: MIXED, 5: CONCURRENT}.get(number % 10, TRANSACTIONAL) if concurrent else TRANSACTIONAL
-        files[f"{number:03}_file.sql"] = kind.format(number)
-    return files
+    others = {0: MIXED, 5: CONCURRENT} if concurrent else {}
+    return _files(count, FIRST, lambda number: others.get(number % 10, TRANSACTIONAL))
 
 
 def sqlite_files(count: int) -> dict[str, str]:
     """The same; every tenth one without a transaction."""
-    files = {"001_first.sql": SQLITE_FIRST}
-    for number in range(2, count + 1):
-        kind = SQLITE_MIXED if number % 10 == 0 else SQLITE_TRANSACTIONAL
-        files[f"{number:03}_file.sql"] = kind.format(number)
-    return files
+    return _files(count, SQLITE_FIRST, lambda number: SQLITE_TRANSACTIONAL if number % 10 else SQLITE_MIXED)
 
 
 def mariadb_files(count: int) -> dict[str, str]:
     """The same, for where every file that makes something runs step by step."""
-    files = {"001_first.sql": MARIADB_FIRST}
-    for number in range(2, count + 1):
-        kind = MARIADB_ROWS if number % 3 == 0 else MARIADB_STEPS
-        files[f"{number:03}_file.sql"] = kind.format(number)
-    return files
+    return _files(count, SQLITE_FIRST, lambda number: MARIADB_STEPS if number % 3 else MARIADB_ROWS)
+
+
+def _files(count: int, first: str, kind: Callable[[int], str]) -> dict[str, str]:
+    others = {f"{number:03}_file.sql": kind(number).format(number) for number in range(2, count + 1)}
+    return {"001_first.sql": first, **others}
 
 
 def put(folder: Path, files: Mapping[str, str]) -> Path:
