@@ -10,13 +10,13 @@ import os
 import shutil
 import signal
 import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy import make_url
 
 from fluxmig import scratch
 from tests.chance import repeated
@@ -39,7 +39,7 @@ AT_MOST = 4
 LATER_S = 0.03
 KILL = "kill -9 of the server"
 WAYS = {KILL: signal.SIGKILL, "pg_ctl stop -m immediate": signal.SIGQUIT}  # as pg_ctl does it
-OPTIONS = {"fsync": "off", "log_line_prefix": "%m [%p] %q%d %e "}
+OPTIONS = {"fsync": "off"}
 
 
 class Mortal:
@@ -48,17 +48,19 @@ class Mortal:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._claims = ExitStack()
-        self.start()
+        started = self.start()
+        self.server = Server("mortal", started.url, started.binaries, started.folder / "server.log")
 
-    def start(self) -> None:
-        server = self._claims.enter_context(scratch.start_embedded(self._folder, options=OPTIONS))
-        self.server = Server("mortal", server.url, server.binaries, server.folder / "server.log")
-        self._pid = int((server.data / "postmaster.pid").read_text().split("\n", 1)[0])
+    def start(self) -> scratch.EmbeddedServer:
+        started = self._claims.enter_context(scratch.start_embedded(self._folder, options=OPTIONS))
+        self._pid = int((started.data / "postmaster.pid").read_text().split("\n", 1)[0])
+        return started
 
     def end(self, way: str) -> None:
         os.kill(self._pid, WAYS[way])
 
     def close(self) -> None:
+        self.server.dispose()
         self._claims.close()
 
 
@@ -155,13 +157,12 @@ WRITER, READER, OLD = "INSERT INTO t VALUES (0)", "SELECT FROM t", "SELECT 1"
 @contextmanager
 def held_up(database: Database, by: str) -> Iterator[None]:
     """A transaction that stays open: what runs concurrently waits for it (manual, CREATE INDEX)."""
-    level = "REPEATABLE READ" if by is OLD else "READ COMMITTED"
-    engine = create_engine(database.url, poolclass=NullPool, isolation_level=level)
-    connection = engine.connect()
-    connection.execute(text(by))
-    yield
-    connection.invalidate()
-    connection.close()
+    url = make_url(database.url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with closing(psycopg.connect(url)) as connection:
+        if by is OLD:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.execute(by.encode())
+        yield
 
 
 @pytest.mark.parametrize(
