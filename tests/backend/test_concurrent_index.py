@@ -30,10 +30,10 @@ LOCK_TIMEOUT = "canceling statement due to lock timeout"
 WAIT_S = 60  # for what the server is about to do; never reached
 
 
-def send(connection: Connection, statement: str) -> list[str]:
+def send(connection: Connection, statement: str, *, again: bool = False) -> list[str]:
     """The notes of a guarded statement."""
     notes: list[str] = []
-    with guarded(connection, statement, notes.append):
+    with guarded(connection, statement, notes.append, again=again):
         PostgreSQL().send(connection, statement)
     return notes
 
@@ -613,6 +613,63 @@ def test_a_reindex_is_checked(one_postgresql: Database) -> None:
     assert error.remedy == 'DROP INDEX CONCURRENTLY "public"."i_ccnew"'
     assert notes == []
     assert indexes(one_postgresql) == {"i_ccnew": False}
+
+
+# --- what was cut off ------------------------------------------------------------------------------------
+
+
+def send_again(database: Database, statement: str) -> list[str]:
+    """The notes of a statement at which an earlier attempt was cut off."""
+    with autocommit(database) as connection:
+        return send(connection, statement, again=True)
+
+
+def test_a_build_without_a_name_gets_the_one_that_was_left(postgresql: Database) -> None:
+    statement = "CREATE INDEX CONCURRENTLY ON t (a)"
+    with held_up(postgresql, lambda: run(postgresql, statement)) as (build, process):
+        postgresql.rows(f"SELECT pg_terminate_backend({process})")
+        assert isinstance(build.exception(WAIT_S), DBAPIError)
+    assert indexes(postgresql) == {"t_a_idx": False}
+    assert send_again(postgresql, statement) == [
+        'the invalid index "t_a_idx" of an earlier attempt was dropped'
+    ]
+    assert indexes(postgresql) == {"t_a_idx": True}
+
+
+def test_a_build_without_a_name_keeps_its_own_beside_anothers(one_postgresql: Database) -> None:
+    """The name of what was dropped is one that the server would not have chosen."""
+    statement = "CREATE UNIQUE INDEX CONCURRENTLY {} ON t (a)"
+    fails(one_postgresql, "could not create unique index", statement.format("t_a"))
+    mend(one_postgresql)
+    assert send_again(one_postgresql, statement.format("")) == [
+        'the invalid index "t_a" of an earlier attempt was dropped'
+    ]
+    assert indexes(one_postgresql) == {"t_a_idx": True}
+
+
+def test_a_build_without_a_name_that_was_done(postgresql: Database) -> None:
+    """Whether the first one is of the attempt that was cut off, nobody can tell."""
+    statement = "CREATE INDEX CONCURRENTLY ON t (a)"
+    run(postgresql, statement)
+    (note,) = send_again(postgresql, statement)
+    same = 'the index "t_a_idx1" is the same as "t_a_idx"'
+    assert note == f"{same}: if that is of the attempt that was cut off, drop one of them"
+    assert indexes(postgresql) == {"t_a_idx": True, "t_a_idx1": True}
+
+
+def test_a_reindex_drops_what_one_that_was_cut_off_has_left(postgresql: Database) -> None:
+    run(postgresql, "CREATE INDEX CONCURRENTLY i ON t (a)")
+    statement = "REINDEX INDEX CONCURRENTLY i"
+    with held_up(postgresql, lambda: run(postgresql, statement)) as (build, process):
+        postgresql.rows(f"SELECT pg_terminate_backend({process})")
+        assert isinstance(build.exception(WAIT_S), DBAPIError)
+    assert indexes(postgresql) == {"i": True, "i_ccnew": False}
+    assert run(postgresql, statement) == []
+    assert indexes(postgresql) == {"i": True, "i_ccnew": False}  # whose it is, is not known
+    assert send_again(postgresql, statement) == [
+        'the invalid index "i_ccnew" of an earlier attempt was dropped'
+    ]
+    assert indexes(postgresql) == {"i": True}
 
 
 # --- all else ---------------------------------------------------------------------------------------------

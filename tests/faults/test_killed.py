@@ -57,7 +57,7 @@ def kill_some(
         if process.wait() == 0:
             break
         assert process.wait() == -signal.SIGKILL, process.said
-        figures["kill -9 of the client"] += 1
+        figures[f"kill -9 of the client on {database.product}"] += 1
         left -= process.lines
     last = processes.run(*command)
     assert last.wait() == 0, last.said

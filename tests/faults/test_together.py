@@ -69,7 +69,7 @@ def test_postgresql(
         assert picture(database, server.binaries) == undisturbed(server, folder)
         assert sum(applied(each) for each in done) == FILES + is_empty
         assert server.complaints(database) == []
-    figures["runners at once"] += RUNNERS
+    figures[f"times {RUNNERS} runners at once on PostgreSQL"] += 1
 
 
 @pytest.mark.parametrize("time", repeated(1, 20))
@@ -80,7 +80,7 @@ def test_sqlite(processes: Processes, tmp_path: Path, memory: Path, figures: Fig
     done = runners(processes, RUNNERS_ON_SQLITE, database, folder)
     assert picture(database) == picture(alone)
     assert sum(applied(each) for each in done) == FILES
-    figures["runners at once"] += RUNNERS_ON_SQLITE
+    figures[f"times {RUNNERS_ON_SQLITE} runners at once on SQLite"] += 1
 
 
 @pytest.mark.parametrize("time", repeated(1, 10))
@@ -92,4 +92,4 @@ def test_mariadb(servers: Servers, processes: Processes, tmp_path: Path, figures
         done = runners(processes, RUNNERS_ON_MARIADB, database, folder)
         assert picture(database) == picture(alone)
         assert sum(applied(each) for each in done) == FILES_ON_MARIADB
-    figures["runners at once"] += RUNNERS_ON_MARIADB
+    figures[f"times {RUNNERS_ON_MARIADB} runners at once on MariaDB"] += 1
