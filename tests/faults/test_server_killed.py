@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from tests.support import Database
 
 FILES = 50
-AT_MOST = 4
-"""Ends of the server in the life of one database, and so many are tried in one test."""
+AT_MOST, RUNNERS = 4, 8
+"""Ends of the server in the life of one database, and so many are tried in one test; runners at once."""
 LATER_S = 0.03
 KILL = "kill -9 of the server"
 WAYS = {KILL: signal.SIGKILL, "pg_ctl stop -m immediate": signal.SIGQUIT}  # as pg_ctl does it
@@ -141,6 +141,40 @@ def test_a_run_that_waits_for_it(
             figures[f"{way}, waited for"] += 1
         assert process.wait() == 0, process.said
         assert picture(database, mortal.server.binaries) == undisturbed(mortal.server, folder)
+
+
+@pytest.mark.parametrize("time", repeated(1, 20))
+def test_many_runners_of_which_some_are_killed(
+    mortal: Mortal,
+    processes: Processes,
+    undisturbed: Undisturbed,
+    tmp_path: Path,
+    chance: Random,
+    figures: Figures,
+    time: int,
+) -> None:
+    """Those that are left finish the job between them; one that had not begun may give up."""
+    folder = put(tmp_path / "migrations", postgresql_files(FILES))
+    with mortal.server.database() as database:
+        command = ("run", "--database-url", database.url, "--migrations", folder, "--retry-connection", 120)
+        with processes.held():
+            survivors = [processes.start(*command) for _ in range(RUNNERS)]
+            victims = [processes.start(*command) for _ in range(RUNNERS)]
+        end_it = chance.choice(victims)
+        for victim in victims:
+            victim.reaches(chance.randrange(1, FILES // 2), chance.uniform(0, LATER_S))
+            victim.kill()
+            if victim is end_it:
+                mortal.end(chance.choice(list(WAYS)))
+                mortal.start()
+        for victim in victims:
+            figures["kill -9 among runners at once"] += victim.wait() == -signal.SIGKILL
+        for survivor in survivors:
+            assert survivor.wait() == (0 if survivor.lines else 6), survivor.said
+        last = processes.run(*command)
+        assert last.wait() == 0, last.said
+        assert picture(database, mortal.server.binaries) == undisturbed(mortal.server, folder)
+    figures["ends of the server of runners at once"] += 1
 
 
 # --- in the middle of what runs without a transaction -----------------------------------------------------
