@@ -169,7 +169,8 @@ class OwnServer:
     # --- up and down --------------------------------------------------------------------------------------
 
     def initialise(self) -> None:
-        self.run("initdb", "-U", "postgres", "-E", "UTF8", "--auth=trust", "--locale=C", "--no-sync")
+        options = ("-E", "UTF8", "--locale=C", "--no-sync", "--wal-segsize=1")
+        self.run("initdb", "-U", "postgres", "--auth=trust", *options)
 
     def run(self, program: str, *args: str | Path) -> None:
         """Runs one of PostgreSQL's programs on the data folder."""
