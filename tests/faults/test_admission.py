@@ -48,19 +48,25 @@ FILES = {
 }
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
-def server(request: pytest.FixtureRequest) -> Iterator[OwnServer]:
-    """A server that each test starts and stops as it needs it."""
-    with own_server(VERSIONS[request.param], {"max_wal_senders": "2"}) as server:
+@pytest.fixture(scope="module")
+def data() -> Iterator[OwnServer]:
+    with own_server() as server:
         yield server
 
 
-@pytest.fixture(autouse=True)
-def down(server: OwnServer) -> Iterator[None]:
-    yield
-    server.stop()
+@pytest.fixture
+def server(data: OwnServer) -> Iterator[OwnServer]:
+    """A server that is down, for a test to start as it needs it."""
+    yield data
+    data.stop()
     for name in ("standby.signal", "recovery.signal"):
-        (server.data / name).unlink(missing_ok=True)
+        (data.data / name).unlink(missing_ok=True)
+
+
+@pytest.fixture
+def server_15() -> Iterator[OwnServer]:
+    with own_server(VERSIONS["15"]) as server:
+        yield server
 
 
 @pytest.fixture
@@ -137,17 +143,17 @@ def session(server: OwnServer, user: str = "postgres") -> Iterator[Connection]:
         yield connection
 
 
-def test_too_many_connections(server: OwnServer, files: Path) -> None:
+def too_many_connections(server: OwnServer, files: Path, kept: str) -> None:
     """All of them; and all but those that are kept for superusers."""
     server.start({"max_connections": "4", "superuser_reserved_connections": "1", "autovacuum": "off"})
     server.rows("CREATE ROLE grace LOGIN; GRANT ALL ON SCHEMA public TO grace")
-    kept = "remaining connection slots are reserved for "
-    kept += "roles with the SUPERUSER attribute" if is_18(server) else "non-replication superuser connections"
     with ExitStack() as sessions:
         one, *_ = [sessions.enter_context(session(server, "grace")) for _ in range(3)]
         result = run(server.url(user="grace"), files)
         assert result.code == 6
-        assert result.err == cannot_connect(server, kept, FULL, "grace")
+        assert result.err == cannot_connect(
+            server, f"remaining connection slots are reserved for {kept}", FULL, "grace"
+        )
         sessions.enter_context(session(server))
         result = run(server.url(), files)
         assert result.code == 6
@@ -161,13 +167,17 @@ def test_too_many_connections(server: OwnServer, files: Path) -> None:
         with meanwhile(leave):
             result = run(server.url(), files, "run", "--wait", WAIT)
     assert (result.code, result.err) == (0, "")
+
+
+def test_too_many_connections(server: OwnServer, files: Path) -> None:
+    too_many_connections(server, files, "roles with the SUPERUSER attribute")
     server.rows(
         "DROP OWNED BY grace; DROP ROLE grace; DROP TABLE a, schema_migrations, schema_migrations_log"
     )
 
 
-def is_18(server: OwnServer) -> bool:
-    return int(server.scalar("SHOW server_version_num")) >= 180_000
+def test_too_many_connections_on_version_15(server_15: OwnServer, files: Path) -> None:
+    too_many_connections(server_15, files, "non-replication superuser connections")
 
 
 # --- nobody who writes ------------------------------------------------------------------------------------

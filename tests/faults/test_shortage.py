@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.own_server import VERSIONS, OwnServer, command, own_server, until
+from tests.faults.own_server import OwnServer, command, own_server, until
 from tests.support import cannot_be_had, roomy
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ def run(url: str, folder: Path, *args: object) -> Result:
     return command(*(args or ("run",)), "--database-url", url, "--migrations", folder)
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
-def server(request: pytest.FixtureRequest) -> Iterator[OwnServer]:
-    with own_server(VERSIONS[request.param], {"autovacuum": "off"}) as server:
+@pytest.fixture(scope="module")
+def server() -> Iterator[OwnServer]:
+    with own_server(settings={"autovacuum": "off"}) as server:
         server.start()
         yield server
 
