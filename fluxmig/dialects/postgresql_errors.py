@@ -61,7 +61,7 @@ _SCRIPTS = (
 )
 
 # What psycopg and libpq say before and behind what happened.
-_PREAMBLE = re.compile(r"^(?:(?:consuming input|sending \w+|flushing|connection) (?:failed|is bad): )+")
+_PREAMBLE = re.compile(r"^(?:(?:consuming input|sending [\w ]+|flushing|connection) (?:failed|is bad): )+")
 
 
 def of(error: DBAPIError) -> ServerError:
