@@ -211,8 +211,14 @@ class Session:
     @contextmanager
     def migrator(self, *, read_only: bool = False, must_exist: bool = False) -> Iterator[Migrator]:
         """A Migrator on the database that the settings name."""
-        from fluxmig.connect import reach  # noqa: PLC0415  # SQLAlchemy loads here and not at start-up
+        import logging  # noqa: PLC0415  # loads here and not at start-up, as SQLAlchemy does
+
+        from fluxmig.connect import reach  # noqa: PLC0415
         from fluxmig.migrator import Migrator  # noqa: PLC0415
+
+        # What a driver or a pool has to log of a connection that is gone is no second message to people.
+        if not logging.getLogger().hasHandlers():
+            logging.getLogger().addHandler(logging.NullHandler())
 
         settings = self.settings
         if not settings.url:

@@ -21,6 +21,11 @@ _NAMES = re.findall(
     "postgres postgresql mysql mariadb sqlite oracle mssql cockroachdb mongodb psycopg psycopg2 asyncpg"
     " pg8000 pymysql mysqldb aiomysql asyncmy pysqlite aiosqlite oracledb http https embedded",
 )
+# Options with words for values, which drivers use for words (libpq, 32.1.2).
+_PLAIN = re.compile(
+    r"(?<=[?&])(?:target_session_attrs=(?:any|read-write|read-only|primary|standby|prefer-standby)"
+    r"|sslmode=(?:disable|allow|prefer|require|verify-ca|verify-full))(?=&|\s*$)"
+)
 _PASSWORD = re.compile(r"(?i)(?:pass\w*|pwd)\s*=\s*('(?:[^'\\]|\\.)*'?|[^&;\s]*)")
 
 
@@ -68,6 +73,7 @@ def _secrets(url: str) -> set[str]:
 def _pieces(url: str) -> set[str]:
     """The runs of letters and digits, and those between the signs that divide URLs."""
     found: set[str] = set()
+    url = _PLAIN.sub("", url)
     for text in (url, unquote(url), unquote_plus(url)):
         found.update(re.split(r"\W+", text.casefold()), re.split(r"[\s:/?#@&;=,]+", text.casefold()))
     return {piece for piece in found if len(piece) >= _SHORTEST}

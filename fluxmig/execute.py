@@ -326,11 +326,13 @@ class Executor:
             raise half_way(self.dialect, script, refused, script.done, self.ledger) from refused.__cause__
         except DBAPIError as error:
             raise_if_lost(self.dialect, error, script, at_commit=phase == "at the commit")
-            if phase.startswith("when") and self._has(script.name) is not present:
+            if phase.startswith("when") and self._is_overtaken(script, present=present):
                 raise AlreadyThereError from error  # under a snapshot older than the other runner's commit
             server = self.dialect.explain(error)
             ran = ", after every statement had run" if has_run else ""
-            remedy = f"This came {phase}{ran}. Everything is rolled back."
+            remedy = _lines(
+                f"This came {phase}{ran}. Everything is rolled back.", self.dialect.remedy(server)
+            )
             why = failure(self.dialect, script, server, None, remedy=remedy)
             raise RefusedError(why, server) from error
         finally:
@@ -536,17 +538,13 @@ class Executor:
         """Whether a script failed that another runner had just come to the end of.
 
         A serializable transaction has its snapshot from before it gets the lock, and the other's commit may
-        be in between.
+        be in between. An error on the way never hides that of the script.
         """
         if script.mode is not Mode.TRANSACTION:
             return False
-        with suppress(SQLAlchemyError):
-            return self._has(script.name) is not present
+        with suppress(SQLAlchemyError), self.dialect.transaction(self.bind) as connection:
+            return self.ledger.has(connection, script.name) is not present
         return False
-
-    def _has(self, name: str) -> bool:
-        with self.dialect.transaction(self.bind) as connection:
-            return self.ledger.has(connection, name)
 
     def _fresh(self, connection: Connection, script: Script) -> Script:
         """The script, with what is done of it as the log tells now that we have the lock."""
@@ -582,3 +580,7 @@ def _not_verified(missed: tuple[Lost, ...]) -> str:
 
 def _ms_since(started: float) -> int:
     return round((time.perf_counter() - started) * 1000)
+
+
+def _lines(*lines: str | None) -> str:
+    return "\n".join(filter(None, lines))

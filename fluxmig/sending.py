@@ -141,6 +141,7 @@ def raise_if_lost(dialect: Dialect, error: DBAPIError, script: Script, *, at_com
             "The script ran without a transaction: `fluxmig status` tells how many of its statements are"
             " done, and the next run goes on behind them."
         )
+    remedy = "\n".join(filter(None, (dialect.remedy(server), remedy)))
     raise DatabaseConnectionError(message, remedy=remedy, in_doubt=at_commit) from error
 
 

@@ -54,15 +54,14 @@ _BY_CLASS = {  # operator intervention, system error, internal error
     "58": "the log of the server tells more",
     "XX": "the log of the server tells more",
 }
-_STATEMENT_TIMEOUT = _LIFTED.format("statement_timeout")
-_CANCELLED = {  # 57014, query_canceled: by the server's words in English (postgres.c, ProcessInterrupts)
-    "statement timeout": f"it took longer than statement_timeout allows: {_STATEMENT_TIMEOUT}",
-    "user request": "somebody cancelled it on the server, and not fluxmig: run again",
-}
-_EITHER = f"somebody cancelled it on the server, or statement_timeout did: {_STATEMENT_TIMEOUT}"
+_CANCELED = "57014"  # query_canceled
+_LOGINS = "ALTER ROLE ... SET statement_timeout changes it for the login"
+_SCRIPTS = (
+    "--statement-timeout, or `-- fluxmig: statement-timeout=...` in the file, sets another; 0 is for ever"
+)
 
 # What psycopg and libpq say before and behind what happened.
-_PREAMBLE = re.compile(r"^(?:(?:consuming input|sending \w+|flushing|connection) (?:failed|is bad): )+")
+_PREAMBLE = re.compile(r"^(?:(?:consuming input|sending [\w ]+|flushing|connection) (?:failed|is bad): )+")
 
 
 def of(error: DBAPIError) -> ServerError:
@@ -100,15 +99,26 @@ def way_out(error: ServerError) -> str | None:
 def trouble(error: ServerError) -> str | None:
     """Of what the server could not do, and may do at another time."""
     code = error.code or ""
-    if code == "57014":
-        return next((way for words, way in _CANCELLED.items() if words in error.message), _EITHER)
+    if code == _CANCELED:
+        return _who_cancelled(error.message, _LOGINS)
     return _TROUBLES.get(code) or _BY_CLASS.get(code[:2])
 
 
 def remedy(error: ServerError) -> str | None:
     """Of a refused statement of a script."""
     code = error.code or ""
-    return _REMEDIES.get(code) or (trouble(error) if code in {*_TROUBLES, "57014"} else None)
+    if code == _CANCELED:
+        return _who_cancelled(error.message, _SCRIPTS)
+    return _REMEDIES.get(code) or _TROUBLES.get(code)
+
+
+def _who_cancelled(message: str, way_out: str) -> str:
+    """By the server's words in English (postgres.c, ProcessInterrupts)."""
+    if "user request" in message:
+        return "somebody cancelled it on the server, and not fluxmig: run again"
+    if "statement timeout" in message:
+        return f"it took longer than statement_timeout allows: {way_out}"
+    return f"statement_timeout has ended it, or somebody on the server: {way_out}"
 
 
 # --- whether it may be written to -------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +119,8 @@ class OwnServer:
     account: accounts.Account
     settings: dict[str, str] = field(default_factory=lambda: dict(CRASH_SAFE))
     process: subprocess.Popen[bytes] | None = None
+    # prctl(2): the signal at the parent's death is one at the end of the thread that made the process.
+    _parent: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
     @property
     def data(self) -> Path:
@@ -166,7 +169,8 @@ class OwnServer:
     # --- up and down --------------------------------------------------------------------------------------
 
     def initialise(self) -> None:
-        self.run("initdb", "-U", "postgres", "-E", "UTF8", "--auth=trust", "--locale=C", "--no-sync")
+        options = ("-E", "UTF8", "--locale=C", "--no-sync", "--wal-segsize=1")
+        self.run("initdb", "-U", "postgres", "--auth=trust", *options)
 
     def run(self, program: str, *args: str | Path) -> None:
         """Runs one of PostgreSQL's programs on the data folder."""
@@ -184,7 +188,8 @@ class OwnServer:
         command = [*before, *self._as_account(), str(self.binaries / "postgres"), "-D", str(self.data)]
         command += [f"--{name}={value}" for name, value in {**self.settings, **own, **settings}.items()]
         with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = self._parent.submit(
+                subprocess.Popen,
                 command,
                 cwd=self.data,
                 env={"PATH": os.defpath, "LC_ALL": "C"},
@@ -192,7 +197,7 @@ class OwnServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-            )
+            ).result()
 
     def start(self, settings: Mapping[str, str] = {}, *, before: Sequence[str] = ()) -> None:
         """Starts the server, and waits until it takes connections."""
@@ -228,6 +233,11 @@ class OwnServer:
                 except subprocess.TimeoutExpired:
                     continue
         self.process = None
+
+    def close(self) -> None:
+        """Stops the server for good."""
+        self.stop(IMMEDIATE_STOP)
+        self._parent.shutdown()
 
     def _as_account(self) -> list[str]:
         """Runs the server as its user, and has it stopped should the tests be killed."""
@@ -266,7 +276,7 @@ def own_server(
             server.initialise()
             yield server
         finally:
-            server.stop(IMMEDIATE_STOP)
+            server.close()
     except ConfigError as error:
         cannot_be_had("postgresql", str(error))
     finally:
