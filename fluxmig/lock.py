@@ -132,13 +132,16 @@ class _Queue:
 
     def look(self, connection: Connection, meanwhile: Callable[[Connection], None] | None) -> None:
         """Asks what has to be asked while there is a connection; then `pause` needs none."""
-        if meanwhile:
-            # A connection that is lost, or a file that is busy, is for the next try to find out.
-            with suppress(SQLAlchemyError):
+        try:
+            if meanwhile:
                 meanwhile(connection)
-        if self._left_s <= 0 or self._is_to_be_told:
-            with suppress(SQLAlchemyError):
+            if self._left_s <= 0 or self._is_to_be_told:
                 self._holder = self._lock.dialect.lock_holder(connection, self._lock.key)
+        except SQLAlchemyError:
+            # A file that is busy is for the next try to find out; of a lost connection that would only hear
+            # that it is to be rolled back.
+            if connection.invalidated:
+                raise
 
     def pause(self) -> None:
         """Waits a moment, or raises `LockTimeoutError`."""
