@@ -373,7 +373,7 @@ class Migrator:
                     return run.report()
                 executor = self._executor(ledger, snapshot, on_notice)
                 ledger.is_brought = self._is_brought(plan, ledger, snapshot)
-                run.findings += _without_log(executor)
+                run.findings += run.again(executor, lambda: self._without_log(executor))
                 run.go(executor, plan)
         except (FluxmigError, StoppedError) as error:
             error.report = run.report()
@@ -716,6 +716,10 @@ class Migrator:
             attempted=frozenset(snapshot.progress),
             on_notice=on_notice,
         )
+
+    def _without_log(self, executor: Executor) -> list[Finding]:
+        with self._errors():
+            return _without_log(executor)
 
     def _patience(self) -> Patience:
         self._lookout = Lookout()

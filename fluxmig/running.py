@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Engine, literal, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fluxmig.model import Finding, Plan, Script
 
 __all__ = ["Run"]
+
+_T = TypeVar("_T")
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 """Between two knocks at a server that is gone."""
@@ -100,7 +102,7 @@ class Run:
                 result = executor.apply(script)
             except DatabaseConnectionError as error:
                 losses += 1
-                if losses > _LOSSES or not self._comes_back(executor, script, error):
+                if losses > _LOSSES or not self._comes_back(executor, error, script.name):
                     raise
                 in_doubt = in_doubt or error.in_doubt or script.mode is Mode.NO_TRANSACTION
                 executor = replace(executor, attempted=executor.attempted | {script.path.name})
@@ -110,14 +112,24 @@ class Run:
             result = replace(result, outcome=Outcome.APPLIED)
         return replace(result, tries=result.tries + losses)
 
-    def _comes_back(self, executor: Executor, script: Script, lost: DatabaseConnectionError) -> bool:
+    def again(self, executor: Executor, action: Callable[[], _T]) -> _T:
+        """What an action gives that changes nothing where it fails; again, where the connection was lost."""
+        for _ in range(_LOSSES):
+            try:
+                return action()
+            except DatabaseConnectionError as error:
+                if not self._comes_back(executor, error):
+                    raise
+        return action()
+
+    def _comes_back(self, executor: Executor, lost: DatabaseConnectionError, name: str | None = None) -> bool:
         """Whether the server answers again in time; False at once where one does not wait for it."""
         if self.retry_connection_s <= 0 or not isinstance(executor.bind, Engine):
             return False
         deadline = time.monotonic() + self.retry_connection_s
         if self.tell:
             message = f"{lost.message}; waiting up to {self.retry_connection_s:.0f} s for the server"
-            self.tell(Wait(WaitReason.CONNECTION, message, script.name))
+            self.tell(Wait(WaitReason.CONNECTION, message, name))
         for pause_s in growing(_FIRST_PAUSE_S, _LONGEST_PAUSE_S):
             time.sleep(pause_s)
             try:

@@ -95,6 +95,25 @@ def test_a_script_that_ends_the_server_each_time_is_given_up() -> None:
     assert run(LOST, LOST, LOST, Outcome.APPLIED)[0].results[0].tries == 4
 
 
+def test_what_comes_before_the_first_script() -> None:
+    outcomes: list[Exception | str] = [LOST, LOST, "done"]
+
+    def action() -> str:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    waits: list[Wait] = []
+    running = Run(retry_connection_s=60, tell=waits.append)
+    assert running.again(cast("Any", Executor([])), action) == "done"
+    assert [wait.name for wait in waits] == [None, None]
+    outcomes += [LOST] * 5
+    with pytest.raises(DatabaseConnectionError):
+        running.again(cast("Any", Executor([])), action)
+    assert len(outcomes) == 1
+
+
 def test_a_server_that_does_not_come_back() -> None:
     with pytest.raises(DatabaseConnectionError) as caught:
         run(LOST, Outcome.APPLIED, retry_connection_s=0.2, url="postgresql+psycopg://127.0.0.1:1/x")
