@@ -78,19 +78,12 @@ class Wire:
 
     def code(self, case: Case) -> int:
         """The exit code of the run that fails so, if it does not come to its end all the same."""
-        locks = [number for number, query in enumerate(self.queries, 1) if "pg_try_advisory" in query]
-        first_script = locks[2]  # the first two are for the ledger and the log
+        first_lock = next(number for number, query in enumerate(self.queries, 1) if "pg_try_adv" in query)
         if case.fault == Fault.HOLE and case.moment is Moment.BEFORE:
             return 128 + signal.SIGTERM
         if case.fault in {KILL, Fault.HOLE}:
             return -signal.SIGKILL
-        if case.fault == WAITED_FOR and case.round_trip >= first_script:
-            return 0
-        return 5 if self.loses_the_lock(case) else 6
-
-    def loses_the_lock(self, case: Case) -> bool:
-        """Whether the session that the run has lost goes on to hold the lock: the server does not know."""
-        return case.fault == Fault.CUT and "advisory_unlock" in self.queries[case.round_trip - 1]
+        return 0 if case.fault == WAITED_FOR and case.round_trip >= first_lock else 6
 
     @property
     def cases(self) -> Iterator[Case]:
@@ -127,7 +120,7 @@ class Wire:
 
         special: dict[str, Fault | Callable[[], None]] = {KILL: kill, WAITED_FOR: Fault.RESET}
         fault = special.get(case.fault) or Fault(case.fault)
-        patience = ["--wait-lock", 0 if self.loses_the_lock(case) else LIMIT_S]
+        patience = ["--wait-lock", LIMIT_S]
         patience += ["--retry-connection", LIMIT_S] if case.fault == WAITED_FOR else []
         with Proxy(database.url, At(case.round_trip, case.moment, fault)) as proxy:
             process = self.start(proxy.url, *patience)
