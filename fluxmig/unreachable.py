@@ -207,9 +207,10 @@ def _host(url: URL, said: str, error: BaseException) -> str | None:
 
 
 def _unproved(text: str, url: URL, error: BaseException) -> str:
-    """Of a driver's words all but the hosts that were tried, and the sockets of folders that are there."""
+    """A driver's words but for hosts and ports that were tried, and the sockets of folders that are there."""
     said = _said(error)
-    proved = {_host(url, said, error)}
+    host = _host(url, said, error)
+    proved = {host, str(url.port) if host and url.port else None}
     for server in _SERVER.finditer(said):
         if server["host"] or Path(server["socket"]).parent.is_dir():
             proved |= {server["host"]}

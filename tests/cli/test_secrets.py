@@ -10,13 +10,16 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import make_url
 
 from tests.cli.support import process
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.cli.conftest import Cli
+    from tests.support import Database
 
 SECRET = "hunter2"
 
@@ -230,3 +233,26 @@ def test_in_a_process_of_its_own(folder: Path) -> None:
     done = process("status", "--debug", "--database-url", URLS["plain"][1], "--wait", "0.3")
     assert done.returncode == 6
     assert SECRET not in done.stdout + done.stderr
+
+
+def test_nor_where_a_run_fails_or_is_kept(
+    on_postgresql: Cli, one_postgresql: Database, write: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server lets in whoever comes, also with a password."""
+    url = make_url(one_postgresql.url).set(password=SECRET).render_as_string(hide_password=False)
+    monkeypatch.setenv("DATABASE_URL", url)
+    said = ""
+    for statement, reason in (
+        ("SELEKT 1", "syntax error"),
+        ("SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(60)", "terminating connection"),
+    ):
+        write({"001_a.sql": "SELECT 1;", "002_b.sql": f"{statement};"})
+        for command in ("run", "status", "plan", "log", "verify"):
+            for options in ([], ["--debug"], ["--json"]):
+                result = on_postgresql(command, *options)
+                said += result.out + result.err
+        assert reason in said
+    on_postgresql("mark", "--all", "--yes", "--reason", "because")
+    kept = one_postgresql.rows("SELECT * FROM schema_migrations_log, schema_migrations")
+    assert kept
+    assert SECRET not in f"{said} {kept}"
