@@ -111,7 +111,7 @@ def test_idle_in_transaction_session_timeout(
     last = "COMMIT;" if first else ""
     block = "DO $$ BEGIN RAISE NOTICE 'now'; END $$;"
     write({"002_b.sql": f"{first}CREATE TABLE b (id integer);\n{block}\nCOPY b FROM stdin;\n1\n\\.\n{last}"})
-    server.rows(f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '100ms'")
+    server.rows(f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '3s'")
     engine = create_engine(server.url(name, application_name="fluxmig"))
 
     def hear(notice: Notice) -> None:
