@@ -186,7 +186,7 @@ SETTINGS = (
     ),
     Setting("strict_order", _FLAG, ("FLUXMIG_STRICT_ORDER",), "Refuse migrations that are out of order."),
     Setting("keep_going", _FLAG, ("FLUXMIG_KEEP_GOING",), "Go on after a failure; still exit 1."),
-    Setting("wait_s", _SECONDS, ("FLUXMIG_WAIT",), "Seconds to wait for a server that is starting."),
+    Setting("wait_s", _SECONDS, ("FLUXMIG_WAIT",), "Seconds to wait for a server that is starting or full."),
     Setting("wait_lock_s", _SECONDS, ("FLUXMIG_WAIT_LOCK",), "Seconds to wait for another runner's lock."),
     Setting(
         "lock_timeout_s",

@@ -55,6 +55,10 @@ _WAYS_OUT = {
     "SQLITE_BUSY": "another process is writing: try again when it has ended",
     "SQLITE_LOCKED": "another connection is writing: try again when it has ended",
 }
+_TROUBLES = {
+    "SQLITE_FULL": "there is no room on the disk of the file: make some, and run again",
+    "SQLITE_IOERR": "look at the disk of the file, its room and its limits, and run again",
+}
 _KEYS, _BEFORE, _VIOLATIONS = "fluxmig: foreign_keys", "fluxmig: the session before", "fluxmig: violations"
 """Where a transaction leaves what its end puts back, in `Connection.info`; and what violated keys before."""
 _NEAR = re.compile(r'near "(?P<token>.+?)": syntax error')
@@ -253,14 +257,19 @@ class SQLite(Dialect):
         """By the message, for want of a code."""
         return error.code == "SQLITE_ERROR" and _DUPLICATE.search(error.message) is not None
 
+    def trouble(self, error: ServerError) -> str | None:
+        """By the result code, extended or not."""
+        return _by_code(error, _TROUBLES)
+
     def remedy(self, error: ServerError) -> str | None:
         """Where nothing can be written."""
-        return self.way_out(error) if (error.code or "").startswith("SQLITE_READONLY") else None
+        if (error.code or "").startswith("SQLITE_READONLY"):
+            return self.way_out(error)
+        return self.trouble(error)
 
     def way_out(self, error: ServerError) -> str | None:
         """By the result code, extended or not."""
-        ways = (way for code, way in _WAYS_OUT.items() if (error.code or "").startswith(code))
-        return next(ways, None)
+        return _by_code(error, _WAYS_OUT)
 
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By sqlite_master."""
@@ -328,6 +337,10 @@ def _code(error: BaseException | None, message: str) -> str:
     return {"OperationalError": "SQLITE_ERROR", "IntegrityError": "SQLITE_CONSTRAINT"}.get(
         type(error).__name__, type(error).__name__
     )
+
+
+def _by_code(error: ServerError, ways: Mapping[str, str]) -> str | None:
+    return next((way for code, way in ways.items() if (error.code or "").startswith(code)), None)
 
 
 def _is_open(connection: Connection) -> bool:

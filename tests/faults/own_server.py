@@ -11,7 +11,6 @@ import signal
 import subprocess
 import tempfile
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,13 +26,11 @@ from fluxmig.cli import main
 from fluxmig.errors import ConfigError
 from fluxmig.scratch import find_binaries
 from tests.cli.support import Result, masked
+from tests.faults.support import LIMIT_S, until
 from tests.support import FAST, POSTGRESQL_15, cannot_be_had, roomy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-
-LIMIT_S = 60
-"""How long anything may take that takes a moment."""
 
 CRASH_SAFE = {**FAST, "synchronous_commit": "on"}
 """No commit is lost where the server is killed, and the machine is not."""
@@ -60,14 +57,6 @@ CREATE FUNCTION wait_at() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN PERFORM public.wait_at(TG_ARGV[0]); RETURN NULL; END $$;
 """
 """`SELECT wait_at('here')` sleeps while the gate is closed there, and so does a trigger that waits there."""
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Waits for a condition, and fails where it does not come true."""
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
 
 
 def command(*args: object) -> Result:

@@ -12,16 +12,8 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from tests.faults.own_server import (
-    SMART_STOP,
-    STANDBY,
-    VERSIONS,
-    OwnServer,
-    command,
-    meanwhile,
-    own_server,
-    until,
-)
+from tests.faults.own_server import SMART_STOP, STANDBY, VERSIONS, OwnServer, command, meanwhile, own_server
+from tests.faults.support import until
 from tests.support import roomy
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.namespaces import Wire, wire
-from tests.faults.own_server import LIMIT_S, OwnServer, own_server, until
+from tests.faults.own_server import OwnServer, own_server
+from tests.faults.support import LIMIT_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

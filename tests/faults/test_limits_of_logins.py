@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import create_engine
 
 from fluxmig import MigrationFailedError, Migrator
-from tests.faults.own_server import GATE, OwnServer, command, meanwhile, own_server, until
+from tests.faults.own_server import GATE, OwnServer, command, meanwhile, own_server
+from tests.faults.support import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

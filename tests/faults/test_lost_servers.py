@@ -27,8 +27,8 @@ from tests.faults.own_server import (
     command,
     meanwhile,
     own_server,
-    until,
 )
+from tests.faults.support import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

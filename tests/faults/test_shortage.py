@@ -14,18 +14,22 @@ import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.pool import NullPool
 
-from tests.faults.own_server import OwnServer, command, own_server, until
+from fluxmig import DatabaseConnectionError, MigrationFailedError, Migrator
+from tests.faults.own_server import OwnServer, command, own_server
+from tests.faults.support import until
 from tests.support import cannot_be_had, roomy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.cli.support import Result
-    from tests.support import Write
+    from tests.support import Database, Write
 
 ROOM = "the disk of the server is full: make room there, and run again"
 AT_THE_ROW = (
@@ -292,3 +296,33 @@ def test_no_room_for_locks(folder: Path, write: Write) -> None:
         )
         assert server.rows("SELECT count(*) FROM pg_tables WHERE tablename LIKE 't%'", name) == [(0,)]
         assert server.rows("SELECT migration_name FROM schema_migrations", name) == [("001_a.sql",)]
+
+
+# --- SQLite -----------------------------------------------------------------------------------------------
+
+
+def test_no_room_for_a_file_of_sqlite(sqlite: Database, folder: Path, write: Write) -> None:
+    """By a limit of the file's own; `test_full_disk` has real disks."""
+    room = "there is no room on the disk of the file: make some, and run again"
+    engine = sqlite.engine(poolclass=NullPool)
+    pages = 1
+
+    @event.listens_for(engine, "connect")
+    def limit(connection: Any, _: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    write({"001_a.sql": "CREATE TABLE a (t text);"})
+    with pytest.raises(DatabaseConnectionError) as own:
+        Migrator(engine, folder).run()
+    assert str(own.value) == f"the server could not go on: database or disk is full [SQLITE_FULL]\n{room}"
+    assert sqlite.tables() == set()
+    pages = 100
+    Migrator(engine, folder).run()
+    write({"002_b.sql": "INSERT INTO a VALUES (printf('%.*c', 500000, 'x'));"})
+    with pytest.raises(MigrationFailedError) as failed:
+        Migrator(engine, folder).run()
+    assert str(failed.value).endswith(f"\n{room}")
+    assert sqlite.rows("SELECT error_code FROM schema_migrations_log WHERE event = 'failed'") == [
+        ("SQLITE_FULL",)
+    ]
+    assert sqlite.rows("SELECT count(*) FROM a, schema_migrations") == [(0,)]
