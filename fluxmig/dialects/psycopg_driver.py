@@ -209,8 +209,13 @@ class _Onlooker:
             import psycopg  # noqa: PLC0415  # it is there: the first connection is its
 
             info = self._driver.info
+            name = "fluxmig lookout"  # not to be taken for the runner
             self._second = psycopg.connect(
-                info.dsn, password=info.password, autocommit=True, prepare_threshold=None
+                info.dsn,
+                password=info.password,
+                application_name=name,
+                autocommit=True,
+                prepare_threshold=None,
             )
         rows = self._second.execute(_BLOCKERS, [self._pid]).fetchall()
         return tuple(

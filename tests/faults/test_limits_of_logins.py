@@ -32,6 +32,10 @@ IDLE = "fluxmig kept silent for longer than idle_in_transaction_session_timeout 
 )
 CANCELLED = "somebody cancelled it on the server, and not fluxmig: run again"
 
+IN_TRANSACTION = (
+    "SELECT pid FROM pg_stat_activity WHERE application_name = 'fluxmig' AND xact_start IS NOT NULL"
+)
+
 SLOW = "CREATE TABLE b (id integer);\nSELECT wait_at('here');"
 EXCERPT = """in statement 2 of 2: SELECT wait_at('here')
   1 | CREATE TABLE b (id integer);
@@ -116,7 +120,7 @@ def test_idle_in_transaction_session_timeout(
     engine = create_engine(server.url(name, application_name="fluxmig"))
 
     def hear(notice: Notice) -> None:
-        until(lambda: server.fluxmig() is None, "the session does not end")
+        until(lambda: server.scalar(IN_TRANSACTION) is None, "the session does not end")
 
     try:
         with pytest.raises(MigrationFailedError) as caught:
