@@ -20,15 +20,15 @@ CASES: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "--database-url": (
         ("verify",),
         {
-            "sqlite:///one.db": "there is no file {0}/one.db",
-            "sqlite:///two.db": "there is no file {0}/two.db",
+            "sqlite:///one.db": "{0}/one.db",
+            "sqlite:///two.db": "{0}/two.db",
         },
     ),
     "--direct-url": (
         ("verify", "--database-url", "sqlite:///pooled.db"),
         {
-            "sqlite:///one.db": "there is no file {0}/one.db",
-            "sqlite:///two.db": "there is no file {0}/two.db",
+            "sqlite:///one.db": "{0}/one.db",
+            "sqlite:///two.db": "{0}/two.db",
         },
     ),
     "--migrations": (
@@ -46,7 +46,7 @@ CASES: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "--color": (("status",), {"always": "\x1b[31merror: ", "never": "error: there is no database URL"}),
     "--wait": (
         ("verify", "--database-url", "sqlite:///one.db"),
-        {"0": "there is no file", "soon": "option --wait: must be a number of seconds, 0 or more"},
+        {"0": "{0}/one.db", "soon": "option --wait: must be a number of seconds, 0 or more"},
     ),
     "--postgres-bin": (
         ("status", "--database-url", "embedded"),
@@ -66,6 +66,8 @@ def shows(bare: Cli, tmp_path: Path, folder: Path) -> Callable[..., bool]:
     """Whether the command of an option shows what a value of it makes it show."""
 
     def look(option: str, value: str, *before: str, after: tuple[str, ...] = ()) -> bool:
+        for name in ("one.db", "two.db"):  # the name of one that is not there is not shown
+            (tmp_path / name).touch()
         command, seen = CASES[option]
         result = bare(*before, *command, *after)
         return seen[value].format(tmp_path) in result.out + result.err

@@ -299,6 +299,6 @@ def test_no_sqlite_file_yet(cli: Cli, folder: Path, tmp_path: Path) -> None:
     assert (result.code, result.out, result.err) == (
         6,
         "",
-        f"error: there is no file {tmp_path}/test.db yet\n`fluxmig run` makes it\n",
+        f"error: {tmp_path} has no such SQLite database yet\n`fluxmig run` makes it\n",
     )
     assert not (tmp_path / "test.db").exists()
