@@ -270,6 +270,11 @@ class Executor:
 
         self.patience.run(self.dialect, attempt, is_own=self._has_own_transactions)
 
+    def _expect(self, name: str, connection: Connection, *, present: bool) -> None:
+        """Raises `AlreadyThereError` where another runner was faster."""
+        if self.ledger.has(connection, name) is not present:
+            raise AlreadyThereError
+
     @property
     def _has_own_transactions(self) -> bool:
         return isinstance(self.bind, Engine) or not self.bind.in_transaction()
@@ -286,10 +291,7 @@ class Executor:
         try:
             is_own = self._has_own_transactions
 
-            def expect(connection: Connection) -> None:
-                if self.ledger.has(connection, script.name) is not present:
-                    raise AlreadyThereError
-
+            expect = partial(self._expect, script.name, present=present)
             with self.lock.transaction(script.characteristics, meanwhile=expect) as connection:
                 expect(connection)
                 if script.done:
@@ -343,10 +345,7 @@ class Executor:
     ) -> None:
         state = None
 
-        def expect(connection: Connection) -> None:
-            if self.ledger.has(connection, script.name) is not present:
-                raise AlreadyThereError
-
+        expect = partial(self._expect, script.name, present=present)
         with self.dialect.autocommit(self.bind) as connection:
             try:
                 with self.lock.session(connection, meanwhile=expect):
