@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import Engine, func, literal_column, select, text
 from sqlalchemy.dialects.mysql import DATETIME, LONGTEXT
@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig import sql
 from fluxmig.dialects import mysql_errors, mysql_existing, mysql_limits, mysql_privileges, mysql_session
-from fluxmig.dialects.base import IN_AUTOCOMMIT, NO_AUTOCOMMIT, Dialect, TableStyle, send_as_is
+from fluxmig.dialects.base import IN_AUTOCOMMIT, NO_AUTOCOMMIT, Dialect, TableStyle, send_as_is, shut_down
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo, Session
 
@@ -319,6 +319,11 @@ class MySQL(Dialect):
                 second.close()
 
         return interrupt
+
+    def sever(self, driver: Any) -> None:
+        """By PyMySQL's socket."""
+        if own := getattr(driver, "_sock", None):
+            shut_down(own.fileno())
 
     # --- errors -------------------------------------------------------------------------------------------
 

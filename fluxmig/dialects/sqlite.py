@@ -6,7 +6,7 @@ import os
 import re
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -231,6 +231,11 @@ class SQLite(Dialect):
         if _KEYS in connection.info:
             connection.info[_VIOLATIONS] = frozenset(sqlite_session.violations(connection))
         return True
+
+    def cancel(self, driver: Any) -> None:
+        """sqlite3_interrupt."""
+        if interrupt := getattr(driver, "interrupt", None):
+            interrupt()
 
     def interrupter(self, connection: Connection) -> Callable[[], None] | None:
         """sqlite3_interrupt, which other threads may call."""
