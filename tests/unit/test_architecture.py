@@ -46,7 +46,7 @@ LAYERS = (
     "reversal  running",
     "migrator",
     "_accounts",
-    "scratch",
+    "embedded",
     "unreachable",
     "connect",
     "console",
@@ -103,8 +103,8 @@ AT_LOAD = {"sqlalchemy", "click"}
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
 PURE = (
     "errors model config content diff discretion excerpt git layouts.numbered render render_diff sql layouts"
-    " planner script check adopt preparation render_check mend render_mend scratch console cli_check cli_mend"
-    " cli_rollback cli"
+    " planner script check adopt preparation render_check mend render_mend embedded console cli_check"
+    " cli_mend cli_rollback cli"
 )
 
 

@@ -1,4 +1,4 @@
-"""Databases that fluxmig runs itself: the embedded server, a private PostgreSQL that keeps its data.
+"""The embedded server: a private PostgreSQL that fluxmig runs itself, and that keeps its data.
 
 ```
 FOLDER/data           the data folder, 0700, with the socket in it if its path is short enough for one
