@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from fluxmig.ledger import Ledger
     from fluxmig.lock import Lock
     from fluxmig.model import Lost, Script, Statement
+    from fluxmig.sending import Observer
 
 __all__ = ["Executor"]
 
@@ -58,6 +59,7 @@ class Executor:
         attempted: The scripts that an earlier attempt has begun without a transaction. What such a one finds
             there already is its own leftover, and no duplicate.
         on_notice: Called with what the server says while a script runs.
+        observer: Who watches the statements run, or nobody; only then they are sent one by one.
         causes: The driver's errors behind the failures so far, by migration.
     """
 
@@ -69,6 +71,7 @@ class Executor:
     patience: Patience = field(default_factory=Patience)
     attempted: frozenset[str] = frozenset()
     on_notice: Callable[[Notice], None] | None = None
+    observer: Observer | None = None
     causes: dict[str, BaseException | None] = field(default_factory=dict)
     _notices: list[Notice] = field(default_factory=list)
     _skipped: list[Statement] = field(default_factory=list)
@@ -313,7 +316,7 @@ class Executor:
                             for place in range(script.done, len(script.statements)):
                                 skipping.send(connection, script.statements[place])
                         else:
-                            send_script(self.dialect, connection, script)
+                            send_script(self.dialect, connection, script, self.observer)
                         self._check(connection, script)
                     phase, has_run = "when its ledger row was written", True
                     finish(connection)
@@ -377,6 +380,7 @@ class Executor:
                             self._tell,
                             self.lock,
                             skipping,
+                            self.observer,
                         )
                         while not steps.run():
                             steps = replace(steps, script=self._fresh(connection, script))
@@ -531,7 +535,7 @@ class Executor:
     def _skipping(self, script: Script) -> Skipping:
         tell = partial(self._tell, script.name)
         watch = presence.Watch(script, list(effects(script, self.dialect.rules)))
-        return Skipping(self.dialect, script, watch, self._own_tables, tell, self._skipped)
+        return Skipping(self.dialect, script, watch, self._own_tables, tell, self._skipped, self.observer)
 
     def _is_overtaken(self, script: Script, *, present: bool) -> bool:
         """Whether a script failed that another runner had just come to the end of.

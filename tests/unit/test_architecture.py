@@ -32,7 +32,8 @@ LAYERS = (
     "dialects.base",
     "dialects.mysql_errors  dialects.mysql_existing  dialects.mysql_limits  dialects.mysql_privileges",
     "dialects.mysql_session",
-    "dialects.postgresql_errors  dialects.postgresql_index  dialects.postgresql_limits",
+    "dialects.postgresql_databases  dialects.postgresql_errors  dialects.postgresql_index",
+    "dialects.postgresql_limits",
     "dialects.postgresql_session  dialects.postgresql_watch",
     "dialects.psycopg_driver  dialects.sqlite_session",
     "dialects.postgresql_pooler",
@@ -47,9 +48,12 @@ LAYERS = (
     "reversal  running",
     "migrator",
     "_accounts",
-    "scratch",
+    "embedded",
     "unreachable",
     "connect",
+    "containers  databases",
+    "sweeper",
+    "scratch",
     "fleet.targets",
     "fleet.leash  fleet.sources  fleet.state",
     "fleet.work",
@@ -76,6 +80,8 @@ THIRD_PARTY = {
     "sqlalchemy": {
         "bookkeeping",
         "connect",
+        "containers",
+        "databases",
         "dialects.base",
         "dialects.duckdb",
         "dialects.existing",
@@ -84,6 +90,7 @@ THIRD_PARTY = {
         "dialects.mysql_limits",
         "dialects.mysql_session",
         "dialects.postgresql",
+        "dialects.postgresql_databases",
         "dialects.postgresql_errors",
         "dialects.postgresql_index",
         "dialects.postgresql_limits",
@@ -102,6 +109,7 @@ THIRD_PARTY = {
         "migrator",
         "reversal",
         "running",
+        "scratch",
         "sending",
         "stepwise",
         "transcript",
@@ -111,6 +119,8 @@ THIRD_PARTY = {
     "rich": {"render"},
     "dotenv": {"config"},
     "psycopg": {"dialects.psycopg_driver"},
+    "docker": {"containers"},
+    "testcontainers": {"containers"},
 }
 AT_LOAD = {"sqlalchemy", "click"}
 
@@ -118,7 +128,7 @@ AT_LOAD = {"sqlalchemy", "click"}
 PURE = (
     "errors model config content diff discretion excerpt git layouts.numbered render render_diff sql layouts"
     " planner script check adopt preparation render_check mend render_mend fleet.model fleet.waves"
-    " render_fleet render_fleet_html fleet scratch console cli_check cli_fleet cli_mend cli_rollback cli"
+    " render_fleet render_fleet_html fleet embedded console cli_check cli_fleet cli_mend cli_rollback cli"
 )
 
 
