@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import warnings
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
@@ -120,9 +121,11 @@ def _cluster(address: str, files: Files) -> Iterator[Crew]:
         from distributed import Client  # noqa: PLC0415  # an extra
     except ImportError:
         raise ConfigError("dask.distributed is not installed", remedy="pip install 'fluxmig[dask]'") from None
+    host, _, port = address.rpartition(":")
     try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()  # dask would go on trying
         client: Any = Client(f"tcp://{address}", timeout=_CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise DatabaseConnectionError(
             f"cannot connect to the dask scheduler at {address}", remedy="is it running there? dask scheduler"
         ) from error
