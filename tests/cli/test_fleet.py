@@ -199,7 +199,7 @@ def test_a_query_and_schemas(bare: Cli, one_postgresql: Database, write: Write) 
 
 
 def test_a_terminal_has_bars(tenants: Path, write: Write) -> None:
-    shown = terminal("fleet", "run", "--targets", str(tenants))
+    shown = terminal("fleet", "run", "--targets", str(tenants), "--parallel", "1")
     assert shown.code == 0
     assert "g1  ██████████████████████████████  1 of 1" in shown.out
     last = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", shown.out).splitlines()[-1]
