@@ -931,7 +931,8 @@ class Capabilities:
     """What fluxmig can promise on a database; a text is empty where there is no such thing.
 
     Attributes:
-        transactional_ddl: Whether what creates and alters is rolled back with a failed file.
+        transactional_ddl: Whether what creates and alters is rolled back with a failed file; None where a
+            probe tells, when something is to run.
         lock: What keeps other runners out.
         duplicates: By what "this object already exists" is recognised.
         positions: Where the place of an error comes from.
@@ -941,7 +942,7 @@ class Capabilities:
         tested: The versions that the tests run on.
     """
 
-    transactional_ddl: bool
+    transactional_ddl: bool | None
     lock: str
     duplicates: str
     positions: str

@@ -92,6 +92,12 @@ def sqlite(servers: Servers, tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
+def firebird(servers: Servers, tmp_path: Path) -> Iterator[Database]:
+    """A fresh Firebird file: what no class knows."""
+    yield from _fresh("firebird", servers, tmp_path)
+
+
+@pytest.fixture
 def duckdb(servers: Servers, tmp_path: Path) -> Iterator[Database]:
     """A fresh DuckDB file."""
     yield from _fresh("duckdb", servers, tmp_path)

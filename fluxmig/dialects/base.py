@@ -1,4 +1,4 @@
-"""The generic database: what SQLAlchemy promises of every one, and nothing more.
+"""What fluxmig asks of a database; by default, what SQLAlchemy promises of every one, and nothing more.
 
 A subclass overrides what its database does better or otherwise. SQLAlchemy's errors pass through; only
 `explain` looks into them.
@@ -172,7 +172,7 @@ def escape(script: str) -> str:
 
 
 class Dialect:
-    """A database of which nothing is known but that SQLAlchemy can talk to it.
+    """A database.
 
     Attributes:
         name: SQLAlchemy's name of it.
@@ -184,7 +184,7 @@ class Dialect:
         has_lock: Whether `claim` keeps other runners out; where not so, the ledger's unique row does.
         table_style: How the ledger and the log are made.
         has_session_lock: Whether `claim_session` keeps other runners out.
-        has_transactional_ddl: Whether what creates and alters can be rolled back.
+        has_transactional_ddl: Whether what creates and alters can be rolled back; None where a probe tells.
         begin_sql: What begins a transaction.
         reset_sql: What sets a session back as a whole, at the end of a transaction, for people who run SQL by
             hand.
@@ -210,7 +210,7 @@ class Dialect:
     table_style: ClassVar[TableStyle] = TableStyle()
     has_lock: ClassVar[bool] = False
     has_session_lock: ClassVar[bool] = False
-    has_transactional_ddl: ClassVar[bool] = False
+    has_transactional_ddl: bool | None = False
     begin_sql: ClassVar[str] = "BEGIN"
     reset_sql: ClassVar[str] = ""
     owner_sql: ClassVar[str] = ""
@@ -223,7 +223,7 @@ class Dialect:
     scratch: ClassVar[tuple[str, ...]] = ()
     image: ClassVar[str] = ""
     release_length: ClassVar[int] = 2
-    tested: ClassVar[str] = "by what SQLAlchemy promises"
+    tested: ClassVar[str] = ""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -241,6 +241,13 @@ class Dialect:
 
     def met(self, connection: Connection) -> Dialect:
         """The one that knows this very server, and how its session reads SQL; itself by default."""
+        return self
+
+    def probed(self, bind: Engine | Connection, schema: str | None) -> Dialect:
+        """The one that knows whether what creates and alters can be rolled back; itself, where it does.
+
+        Where nobody has said, it is tried. Writes, and leaves nothing.
+        """
         return self
 
     # --- connections and transactions ---------------------------------------------------------------------
@@ -291,9 +298,9 @@ class Dialect:
             bind.rollback()
             bind.execution_options(isolation_level=level)
 
-    def can_begin(self) -> bool:
-        """Whether a row of progress can be in one transaction with what it tells of."""
-        return self.has_transactional_ddl
+    def can_begin(self, connection: Connection) -> bool:
+        """Whether a row of progress can be in one transaction with what it tells of, in autocommit."""
+        return bool(self.has_transactional_ddl)
 
     def begin(self, connection: Connection) -> bool:
         """In autocommit, begins a transaction by SQL; False at once where others are writing."""
@@ -523,7 +530,8 @@ class Dialect:
 
     def explain(self, error: DBAPIError, script: str = "") -> ServerError:
         """What the database said. `script` is the text that was sent."""
-        return ServerError(str(error.orig).strip(), type(error.orig).__name__)
+        code = getattr(error.orig, "sqlstate", None) or type(error.orig).__name__
+        return ServerError(str(error.orig).strip(), code)
 
     def is_duplicate(self, error: ServerError) -> bool:
         """Whether the error means that an object is there already."""
@@ -578,7 +586,7 @@ class Dialect:
         url = connection.engine.url
         return DatabaseInfo(
             dialect=f"{connection.dialect.name}+{connection.dialect.driver}",
-            server=self.product if self.name != "generic" else connection.dialect.name,
+            server=self.product,
             version=version,
             database=url.database,
             user=url.username,

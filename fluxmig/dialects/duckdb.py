@@ -47,7 +47,7 @@ class DuckDB(Dialect):
     # Its parser is PostgreSQL's (duckdb.org, "SQL Introduction").
     rules: sql.Rules = replace(sql.POSTGRESQL, psql=False, block=None)
     table_style: ClassVar[TableStyle] = TableStyle(has_savepoints=False, ddl_in_savepoints=False, counts=True)
-    has_transactional_ddl: ClassVar[bool] = True
+    has_transactional_ddl: bool | None = True
     lock_kind: ClassVar[str] = "of the file, by the one process that has it"
     duplicates_by: ClassVar[str] = "message"
     places_by: ClassVar[str] = "the caret of the message"

@@ -118,7 +118,7 @@ class PostgreSQL(Dialect):
     doubtful_duplicates: ClassVar[frozenset[str]] = frozenset({"42P16"})
     current_user: ClassVar[ColumnElement[str] | None] = func.current_user()
     has_lock: ClassVar[bool] = True
-    has_transactional_ddl: ClassVar[bool] = True
+    has_transactional_ddl: bool | None = True
     has_session_lock: ClassVar[bool] = True
     # psql takes the encoding from the server; RESET ALL brings that back. A table whose constraints are still
     # to be checked cannot be dropped.
