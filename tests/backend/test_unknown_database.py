@@ -38,6 +38,8 @@ LEDGER = "SELECT migration_name FROM schema_migrations ORDER BY id"
 @pytest.fixture
 def unknown(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
     """Each database of the tests, as if nobody knew it."""
+    if database.is_duckdb:
+        pytest.skip("DuckDB numbers no rows and has no savepoints: that has to be known of it")
 
     def dialect_of(_bind: Engine | Connection) -> Generic:
         return Generic(database.product)
@@ -69,13 +71,13 @@ def failure_of(migrator: Migrator) -> Failure:
 # --- the probe --------------------------------------------------------------------------------------------
 
 
-def test_a_probe_tells_what_is_rolled_back(unknown: Database) -> None:
+def test_a_probe_tells_what_is_rolled_back(database: Database) -> None:
     """Python's sqlite3 begins no transaction before what creates."""
-    rolls_back = unknown.is_postgresql or unknown.is_duckdb
-    with unknown.engine().connect() as connection:
-        known = Generic(unknown.product).probed(connection, None)
+    rolls_back = database.is_postgresql or database.is_duckdb
+    with database.engine().connect() as connection:
+        known = Generic(database.product).probed(connection, None)
         assert (known.has_transactional_ddl, connection.in_transaction()) == (rolls_back, False)
-    assert unknown.tables() == set()
+    assert database.tables() == set()
 
 
 def test_as_the_probe_says(unknown: Database, folder: Path, write: Write) -> None:
@@ -84,7 +86,7 @@ def test_as_the_probe_says(unknown: Database, folder: Path, write: Write) -> Non
     migrator = Migrator(unknown.engine(), folder)
     failure = failure_of(migrator)
     assert failure.line == 3
-    if unknown.is_postgresql or unknown.is_duckdb:
+    if unknown.is_postgresql:
         assert (failure.done, unknown.tables()) == (0, OWN)
         assert failure.remedy is None
     else:
