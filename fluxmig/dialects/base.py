@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig import sql
 from fluxmig.dialects import existing
+from fluxmig.dialects.tracing import Tracer
 from fluxmig.errors import ConfigError
 from fluxmig.model import Capabilities, DatabaseInfo
 
@@ -536,6 +537,10 @@ class Dialect:
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """What is there of these objects; what cannot be told is left out. Only reads."""
         return existing.generic(connection, wanted)
+
+    def tracer(self, own: frozenset[str]) -> Tracer:
+        """Who watches a rehearsal and sees what can be seen there; `own` are the ledger and the log."""
+        return Tracer(self, own)
 
     # --- facts --------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from fluxmig.dialects import (
     psycopg_driver,
 )
 from fluxmig.dialects.base import Dialect, UnsoundError, first_error, identifier
+from fluxmig.dialects.postgresql_trace import PostgreSQLTracer
 from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
 
@@ -399,6 +400,10 @@ class PostgreSQL(Dialect):
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By the catalog, in one query."""
         return existing.postgresql(connection, wanted)
+
+    def tracer(self, own: frozenset[str]) -> PostgreSQLTracer:
+        """With the locks, and what was rewritten, built and scanned."""
+        return PostgreSQLTracer(self, own)
 
     # --- facts --------------------------------------------------------------------------------------------
 

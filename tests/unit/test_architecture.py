@@ -25,15 +25,17 @@ LAYERS = (
     "errors",
     "model",
     "pauses",
+    "trace",
     "signals  config  content  diff  discretion  excerpt  git  layouts.numbered  sql",
     "layouts  objects  planner  render  render_diff  script",
     "check  dialects.existing  foresight  mend  presence  render_mend",
     "adopt  render_check",
+    "dialects.tracing",
     "dialects.base",
     "dialects.mysql_errors  dialects.mysql_existing  dialects.mysql_limits  dialects.mysql_privileges",
     "dialects.mysql_session",
     "dialects.postgresql_errors  dialects.postgresql_index  dialects.postgresql_limits",
-    "dialects.postgresql_session  dialects.postgresql_watch",
+    "dialects.postgresql_session  dialects.postgresql_trace  dialects.postgresql_watch",
     "dialects.psycopg_driver  dialects.sqlite_session",
     "dialects.postgresql_pooler",
     "dialects.duckdb  dialects.mysql  dialects.postgresql  dialects.sqlite",
@@ -79,10 +81,12 @@ THIRD_PARTY = {
         "dialects.postgresql_limits",
         "dialects.postgresql_pooler",
         "dialects.postgresql_session",
+        "dialects.postgresql_trace",
         "dialects.postgresql_watch",
         "dialects.psycopg_driver",
         "dialects.sqlite",
         "dialects.sqlite_session",
+        "dialects.tracing",
         "execute",
         "ledger",
         "lock",
@@ -102,9 +106,9 @@ AT_LOAD = {"sqlalchemy", "click"}
 
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
 PURE = (
-    "errors model config content diff discretion excerpt git layouts.numbered render render_diff sql layouts"
-    " planner script check adopt preparation render_check mend render_mend scratch console cli_check cli_mend"
-    " cli_rollback cli"
+    "errors model trace config content diff discretion excerpt git layouts.numbered render render_diff sql"
+    " layouts planner script check adopt preparation render_check mend render_mend scratch console cli_check"
+    " cli_mend cli_rollback cli"
 )
 
 
