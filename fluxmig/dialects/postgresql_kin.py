@@ -41,7 +41,8 @@ class _Distributed(PostgreSQL):
     has_transactional_ddl: ClassVar[bool] = False
     lock_kind: ClassVar[str] = "the ledger's unique row"
     has_concurrent_index: ClassVar[bool] = False
-    scratch: ClassVar[str] = ""
+    scratch: ClassVar[tuple[str, ...]] = ()
+    image: ClassVar[str] = ""
     tested: ClassVar[str] = "not on a live cluster"
 
     def met(self, connection: Connection) -> Dialect:
