@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.types import TypeEngine
 
+    from fluxmig.catalog import Catalog
     from fluxmig.model import Limits, Script, Session, Statement
     from fluxmig.objects import Created, Presence
 
@@ -544,6 +545,15 @@ class Dialect:
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """What is there of these objects; what cannot be told is left out. Only reads."""
         return existing.generic(connection, wanted)
+
+    def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
+        """All objects of the database and their definitions, or None where that is not known. Only reads.
+
+        Args:
+            connection: Whose database.
+            without: Tables that are left out, with all that is part of them.
+        """
+        return None
 
     # --- databases ----------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, bindparam, func, select, text
 from fluxmig import sql
 from fluxmig.dialects import (
     existing,
+    postgresql_catalog,
     postgresql_databases,
     postgresql_errors,
     postgresql_index,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Table
     from sqlalchemy.exc import DBAPIError
 
+    from fluxmig.catalog import Catalog
     from fluxmig.dialects.base import Heard, Onlooker, ServerError
     from fluxmig.dialects.postgresql_session import SessionState
     from fluxmig.errors import ConfigError
@@ -402,6 +404,10 @@ class PostgreSQL(Dialect):
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By the catalog, in one query."""
         return existing.postgresql(connection, wanted)
+
+    def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
+        """By the catalog, in one query."""
+        return postgresql_catalog.snapshot(connection, without)
 
     # --- databases ----------------------------------------------------------------------------------------
 
