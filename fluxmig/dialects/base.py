@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.types import TypeEngine
 
+    from fluxmig.catalog import Catalog
     from fluxmig.model import Limits, Script, Session, Statement
     from fluxmig.objects import Created, Presence
 
@@ -549,6 +550,15 @@ class Dialect:
     def tracer(self, own: frozenset[str]) -> Tracer:
         """Who watches a rehearsal and sees what can be seen there; `own` are the ledger and the log."""
         return Tracer(self, own)
+
+    def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
+        """All objects of the database and their definitions, or None where that is not known. Only reads.
+
+        Args:
+            connection: Whose database.
+            without: Tables that are left out, with all that is part of them.
+        """
+        return None
 
     # --- databases ----------------------------------------------------------------------------------------
 

@@ -16,7 +16,14 @@ from sqlalchemy.dialects.mysql import DATETIME, LONGTEXT
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig import sql
-from fluxmig.dialects import mysql_errors, mysql_existing, mysql_limits, mysql_privileges, mysql_session
+from fluxmig.dialects import (
+    mysql_catalog,
+    mysql_errors,
+    mysql_existing,
+    mysql_limits,
+    mysql_privileges,
+    mysql_session,
+)
 from fluxmig.dialects.base import GIVEN, IN_AUTOCOMMIT, NO_AUTOCOMMIT, Dialect, TableStyle, send_as_is
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo, Session
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Table
 
+    from fluxmig.catalog import Catalog
     from fluxmig.dialects.base import Refusal, ServerError
     from fluxmig.dialects.mysql_session import SessionState
     from fluxmig.model import Limits, Script
@@ -99,6 +107,7 @@ class MySQL(Dialect):
     image: ClassVar[str] = "mysql"
     tested: ClassVar[str] = "not yet"
     _statement_time: ClassVar[str] = "max_execution_time"
+    _is_mariadb: ClassVar[bool] = False
 
     def met(self, connection: Connection) -> Dialect:
         """By whether it is MariaDB, which a URL need not say, and by the session's sql_mode (5.1.11)."""
@@ -346,6 +355,10 @@ class MySQL(Dialect):
         granted = mysql_privileges.granted(connection)
         return mysql_existing.existing(connection, wanted, granted.sees)
 
+    def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
+        """By information_schema."""
+        return mysql_catalog.snapshot(connection, without, is_mariadb=self._is_mariadb)
+
     # --- databases ----------------------------------------------------------------------------------------
 
     def create_database(self, connection: Connection, name: str, template: str | None = None) -> None:
@@ -410,6 +423,7 @@ class MariaDB(MySQL):
     image: ClassVar[str] = "mariadb"
     tested: ClassVar[str] = "10.11"
     _statement_time: ClassVar[str] = "max_statement_time"
+    _is_mariadb: ClassVar[bool] = True
 
 
 def _leave_behind(connection: Connection, *statements: str) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, bindparam, func, select, text
 from fluxmig import sql
 from fluxmig.dialects import (
     existing,
+    postgresql_catalog,
     postgresql_databases,
     postgresql_errors,
     postgresql_index,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Table
     from sqlalchemy.exc import DBAPIError
 
+    from fluxmig.catalog import Catalog
     from fluxmig.dialects.base import Heard, Onlooker, ServerError
     from fluxmig.dialects.postgresql_session import SessionState
     from fluxmig.errors import ConfigError
@@ -407,6 +409,10 @@ class PostgreSQL(Dialect):
     def tracer(self, own: frozenset[str]) -> PostgreSQLTracer:
         """With the locks, and what was rewritten, built and scanned."""
         return PostgreSQLTracer(self, own)
+
+    def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
+        """By the catalog, in one query."""
+        return postgresql_catalog.snapshot(connection, without)
 
     # --- databases ----------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from fluxmig import sql
-from fluxmig.dialects import existing, sqlite_session
+from fluxmig.dialects import existing, sqlite_catalog, sqlite_session
 from fluxmig.dialects.base import Dialect, ServerError, UnsoundError
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
     from sqlalchemy.exc import DBAPIError
 
+    from fluxmig.catalog import Catalog
     from fluxmig.dialects.sqlite_session import SessionState, Violation
     from fluxmig.model import Script, Statement
     from fluxmig.objects import Created, Presence
@@ -276,6 +277,10 @@ class SQLite(Dialect):
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By sqlite_master."""
         return existing.sqlite(connection, wanted)
+
+    def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
+        """By the text that SQLite keeps of each object."""
+        return sqlite_catalog.snapshot(connection, without)
 
     # --- facts --------------------------------------------------------------------------------------------
 

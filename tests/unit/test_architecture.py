@@ -26,18 +26,19 @@ LAYERS = (
     "model",
     "pauses",
     "trace",
-    "signals  config  content  diff  discretion  excerpt  git  layouts.numbered  sql",
+    "signals  catalog  config  content  diff  discretion  excerpt  git  layouts.numbered  sql",
     "layouts  objects  planner  render  render_diff  script",
     "check  dialects.existing  foresight  mend  presence  render_mend",
     "adopt  render_check",
     "dialects.tracing",
     "dialects.base",
-    "dialects.mysql_errors  dialects.mysql_existing  dialects.mysql_limits  dialects.mysql_privileges",
+    "dialects.mysql_catalog  dialects.mysql_errors  dialects.mysql_existing  dialects.mysql_limits",
+    "dialects.mysql_privileges",
     "dialects.mysql_session",
-    "dialects.postgresql_databases  dialects.postgresql_errors  dialects.postgresql_index",
-    "dialects.postgresql_limits",
+    "dialects.postgresql_catalog  dialects.postgresql_databases",
+    "dialects.postgresql_errors  dialects.postgresql_index  dialects.postgresql_limits",
     "dialects.postgresql_session  dialects.postgresql_trace  dialects.postgresql_watch",
-    "dialects.psycopg_driver  dialects.sqlite_session",
+    "dialects.psycopg_driver  dialects.sqlite_catalog  dialects.sqlite_session",
     "dialects.postgresql_pooler",
     "dialects.duckdb  dialects.mysql  dialects.postgresql  dialects.sqlite",
     "dialects.postgresql_kin",
@@ -78,10 +79,12 @@ THIRD_PARTY = {
         "dialects.duckdb",
         "dialects.existing",
         "dialects.mysql",
+        "dialects.mysql_catalog",
         "dialects.mysql_existing",
         "dialects.mysql_limits",
         "dialects.mysql_session",
         "dialects.postgresql",
+        "dialects.postgresql_catalog",
         "dialects.postgresql_databases",
         "dialects.postgresql_errors",
         "dialects.postgresql_index",
@@ -92,6 +95,7 @@ THIRD_PARTY = {
         "dialects.postgresql_watch",
         "dialects.psycopg_driver",
         "dialects.sqlite",
+        "dialects.sqlite_catalog",
         "dialects.sqlite_session",
         "dialects.tracing",
         "execute",
@@ -116,9 +120,9 @@ AT_LOAD = {"sqlalchemy", "click"}
 
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
 PURE = (
-    "errors model trace config content diff discretion excerpt git layouts.numbered render render_diff sql"
-    " layouts planner script check adopt preparation render_check mend render_mend embedded console cli_check"
-    " cli_mend cli_rollback cli"
+    "errors model trace catalog config content diff discretion excerpt git layouts.numbered render"
+    " render_diff sql layouts planner script check adopt preparation render_check mend render_mend"
+    " embedded console cli_check cli_mend cli_rollback cli"
 )
 
 
