@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from fluxmig.model import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from fluxmig.model import Allowance, Statement, StepResult
@@ -36,6 +37,11 @@ class LockMode(StrEnum):
     def strength(self) -> int:
         """Its place among them, from 0."""
         return list(LockMode).index(self)
+
+    @property
+    def blocks_ddl(self) -> bool:
+        """Whether others cannot alter or vacuum it meanwhile."""
+        return self.strength >= LockMode.SHARE_UPDATE_EXCLUSIVE.strength
 
     @property
     def blocks_writers(self) -> bool:
@@ -182,6 +188,26 @@ class FileTrace:
         """Whether the database refused it."""
         return self.result.outcome is Outcome.FAILED
 
+    def held(self, trace: StatementTrace, relation: str) -> Lock | None:
+        """The strongest lock of a relation while a statement runs, its own included."""
+        return max(self._held(relation, trace.last, trace.number), key=_strength, default=None)
+
+    def stronger(self, trace: StatementTrace) -> tuple[Lock, ...]:
+        """Of each relation that was there before, what a statement has locked more strongly than it was."""
+        found = []
+        for relation in dict.fromkeys(lock.relation for lock in trace.locks if lock.existed):
+            lock = max((each for each in trace.locks if each.relation == relation), key=_strength)
+            before = max(self._held(relation, trace.number - 1, trace.number), key=_strength, default=None)
+            if before is None or lock.mode.strength > before.mode.strength:
+                found.append(lock)
+        return tuple(found)
+
+    def _held(self, relation: str, by: int, at: int) -> Iterator[Lock]:
+        """The locks of a relation that statements up to `by` took, and that are held while `at` runs."""
+        for trace in self.statements:
+            if trace.number <= by:
+                yield from (each for each in trace.locks if each.relation == relation and each.until >= at)
+
 
 @dataclass(frozen=True, slots=True)
 class RehearsalFinding:
@@ -257,3 +283,7 @@ class Rehearsal:
     def exit_code(self) -> int:
         """Zero, or that of a failed migration."""
         return 0 if self.ok else 1
+
+
+def _strength(lock: Lock) -> int:
+    return lock.mode.strength

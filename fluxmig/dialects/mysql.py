@@ -23,13 +23,15 @@ from fluxmig.dialects import (
     mysql_limits,
     mysql_privileges,
     mysql_session,
+    mysql_structure,
 )
 from fluxmig.dialects.base import GIVEN, IN_AUTOCOMMIT, NO_AUTOCOMMIT, Dialect, TableStyle, send_as_is
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from sqlalchemy import ColumnElement, Connection, Table
 
@@ -78,6 +80,7 @@ class MySQL(Dialect):
 
     name: ClassVar[str] = "mysql"
     product: str = "MySQL"
+    schemas_are_databases: ClassVar[bool] = True
     rules: sql.Rules = sql.MYSQL
     duplicates: ClassVar[Mapping[str, str]] = mysql_errors.DUPLICATES
     doubtful_duplicates: ClassVar[frozenset[str]] = mysql_errors.DOUBTFUL
@@ -375,6 +378,16 @@ class MySQL(Dialect):
             with suppress(DBAPIError):  # it has ended by itself
                 connection.exec_driver_sql(f"KILL {number}")
         send_as_is(connection, f"DROP DATABASE IF EXISTS {_quoted(name)}")
+
+    def structure(
+        self,
+        connection: Connection,
+        tables: Sequence[Table],
+        programs: Callable[[str], Iterable[Path]],
+        environ: Mapping[str, str],
+    ) -> list[bytes]:
+        """By SHOW CREATE."""
+        return [mysql_structure.script(connection).encode()]
 
     # --- facts --------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from fluxmig.dialects import (
     existing,
     postgresql_catalog,
     postgresql_databases,
+    postgresql_dump,
     postgresql_errors,
     postgresql_index,
     postgresql_limits,
@@ -29,7 +30,8 @@ from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from sqlalchemy import ColumnElement, Connection, Table
     from sqlalchemy.exc import DBAPIError
@@ -405,6 +407,16 @@ class PostgreSQL(Dialect):
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By the catalog, in one query."""
         return existing.postgresql(connection, wanted)
+
+    def structure(
+        self,
+        connection: Connection,
+        tables: Sequence[Table],
+        programs: Callable[[str], Iterable[Path]],
+        environ: Mapping[str, str],
+    ) -> list[bytes]:
+        """By pg_dump, and the rows along."""
+        return postgresql_dump.structure(connection, tables, programs("pg_dump"), environ)
 
     def tracer(self, own: frozenset[str]) -> PostgreSQLTracer:
         """With the locks, and what was rewritten, built and scanned."""

@@ -29,17 +29,18 @@ LAYERS = (
     "signals  catalog  config  content  diff  discretion  excerpt  git  layouts.numbered  sql",
     "layouts  objects  planner  render  render_diff  script",
     "check  dialects.existing  foresight  mend  presence  render_mend",
-    "adopt  render_check",
+    "adopt  hazards  render_check  render_rehearsal",
+    "render_html",
     "dialects.tracing",
     "dialects.base",
     "dialects.mysql_catalog  dialects.mysql_errors  dialects.mysql_existing  dialects.mysql_limits",
-    "dialects.mysql_privileges",
+    "dialects.mysql_privileges  dialects.mysql_structure",
     "dialects.mysql_session",
     "dialects.postgresql_catalog  dialects.postgresql_databases",
     "dialects.postgresql_errors  dialects.postgresql_index  dialects.postgresql_limits",
     "dialects.postgresql_session  dialects.postgresql_trace  dialects.postgresql_watch",
     "dialects.psycopg_driver  dialects.sqlite_catalog  dialects.sqlite_session",
-    "dialects.postgresql_pooler",
+    "dialects.postgresql_dump  dialects.postgresql_pooler",
     "dialects.duckdb  dialects.mysql  dialects.postgresql  dialects.sqlite",
     "dialects.postgresql_kin",
     "dialects",
@@ -55,9 +56,9 @@ LAYERS = (
     "connect",
     "containers  databases",
     "sweeper",
-    "scratch",
+    "rehearsal  scratch  structure",
     "console",
-    "cli_adopt  cli_check  cli_mend  cli_rollback",
+    "cli_adopt  cli_check  cli_mend  cli_rehearse  cli_rollback",
     "cli",
     "__main__",
 )
@@ -83,6 +84,7 @@ THIRD_PARTY = {
         "dialects.mysql_existing",
         "dialects.mysql_limits",
         "dialects.mysql_session",
+        "dialects.mysql_structure",
         "dialects.postgresql",
         "dialects.postgresql_catalog",
         "dialects.postgresql_databases",
@@ -107,9 +109,10 @@ THIRD_PARTY = {
         "scratch",
         "sending",
         "stepwise",
+        "structure",
         "transcript",
     },
-    "click": {"cli", "cli_adopt", "cli_check", "cli_mend", "cli_rollback", "console"},
+    "click": {"cli", "cli_adopt", "cli_check", "cli_mend", "cli_rehearse", "cli_rollback", "console"},
     "rich": {"render"},
     "dotenv": {"config"},
     "psycopg": {"dialects.psycopg_driver"},
@@ -121,8 +124,8 @@ AT_LOAD = {"sqlalchemy", "click"}
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
 PURE = (
     "errors model trace catalog config content diff discretion excerpt git layouts.numbered render"
-    " render_diff sql layouts planner script check adopt preparation render_check mend render_mend"
-    " embedded console cli_check cli_mend cli_rollback cli"
+    " render_diff sql layouts planner script check adopt preparation render_check mend render_mend hazards"
+    " render_rehearsal render_html embedded console cli_check cli_mend cli_rehearse cli_rollback cli"
 )
 
 
