@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import stat
+import sys
 import unicodedata
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -40,9 +41,9 @@ _BOMS = {  # that of UTF-32 begins with that of UTF-16
     codecs.BOM_UTF16_BE: "UTF-16",
 }
 # CLDR root collation of ASCII: white space, punctuation and symbols in this order, then digits, then letters.
-_RANK = {
-    character: rank for rank, character in enumerate("\t\n _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$0123456789")
-}
+_RANKED = "\t\n _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$0123456789"
+_ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What no file name should hold: control characters, and what stands for bytes that are no UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +94,28 @@ def down_of(name: str) -> str:
 def sort_key(name: str) -> tuple[object, ...]:
     """What file names are ordered by: a total order, since the name itself comes last."""
     number = number_of(name)
-    decomposed = unicodedata.normalize("NFD", name)
-    base = [character for character in decomposed if not unicodedata.combining(character)]
+    decomposed = base = unicodedata.normalize("NFD", name)
+    if not name.isascii():
+        base = "".join(character for character in decomposed if not unicodedata.combining(character))
     return (
         number is None,
         number or 0,
-        [_RANK.get(character, len(_RANK) + ord(character.lower()[0])) for character in base],
+        base.translate(_RANKS),
         decomposed.casefold(),
         decomposed.swapcase(),
         name,
     )
+
+
+class _Ranks(dict[int, str]):
+    """For `str.translate`: the characters in whose order those of names are compared."""
+
+    def __missing__(self, code: int) -> str:
+        rank = min(len(_RANKED) + ord(chr(code).lower()[0]), sys.maxunicode)
+        return self.setdefault(code, chr(rank))
+
+
+_RANKS = _Ranks({ord(character): chr(rank) for rank, character in enumerate(_RANKED)})
 
 
 def read(folder: Path) -> Folder:
@@ -166,7 +179,7 @@ def survey(folder: Path) -> Folder:
 
 def _names(folder: Path) -> list[str]:
     try:
-        names = [entry.name for entry in folder.iterdir()]
+        names = os.listdir(folder)  # noqa: PTH208  # names are enough, and paths take time
     except FileNotFoundError:
         raise ConfigError(
             f"there is no folder {folder}",
@@ -179,7 +192,7 @@ def _names(folder: Path) -> list[str]:
 
 def _seen(name: str) -> str:
     """The name without the spaces and dots at its end, which hardly show."""
-    return re.sub(r"[\s.]+\Z", "", name)
+    return name if name.endswith(".sql") else re.sub(r"[\s.]+\Z", "", name)
 
 
 def _read_file(path: Path) -> tuple[bytes, str] | FileProblem:
@@ -218,10 +231,9 @@ def _name_problem(name: str) -> tuple[str, str] | None:
             f"the name has {len(name)} characters, and the ledger holds {MAX_NAME}",
             "give it a shorter name",
         )
-    if any("\ud800" <= character <= "\udfff" for character in name):
-        return "the name is not UTF-8", "rename the file"
-    if any(unicodedata.category(character) == "Cc" for character in name):
-        return "the name holds a control character", "rename the file"
+    if odd := _ODD.search(name):
+        what = "is not UTF-8" if odd[0] >= "\ud800" else "holds a control character"
+        return f"the name {what}", "rename the file"
     if not name.endswith(".sql"):
         return "ends in something like .sql, but not in .sql", f"rename it to {_seen(name)[:-4]}.sql"
     return None
@@ -244,6 +256,8 @@ def encoding_problem(path: Path, source: bytes) -> FileProblem | None:
 
 def _fault(source: bytes) -> int | None:
     """The offset of the first byte that is no UTF-8, found without holding the text beside the bytes."""
+    if source.isascii():
+        return None
     decoder = codecs.getincrementaldecoder("utf-8")()
     for start in range(0, len(source), _CHUNK):
         carried = len(decoder.getstate()[0])  # of a character that the chunk before had begun

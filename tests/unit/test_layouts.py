@@ -536,7 +536,7 @@ def test_a_folder_without_permission(folder: Path, monkeypatch: pytest.MonkeyPat
     def refuse(_: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(Path, "iterdir", refuse)  # root reads everything
+    monkeypatch.setattr(os, "listdir", refuse)  # root reads everything
     with pytest.raises(ConfigError) as raised:
         read(folder)
     assert told(raised.value) == (f"cannot read the folder {folder}: Permission denied", None)
