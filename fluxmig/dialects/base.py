@@ -16,17 +16,20 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig import sql
 from fluxmig.dialects import existing
+from fluxmig.dialects.tracing import Tracer
 from fluxmig.errors import ConfigError
 from fluxmig.model import Capabilities, DatabaseInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from sqlalchemy import ColumnElement, Connection, Table
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.types import TypeEngine
 
+    from fluxmig.catalog import Catalog
     from fluxmig.model import Limits, Script, Session, Statement
     from fluxmig.objects import Created, Presence
 
@@ -199,6 +202,7 @@ class Dialect:
         image: The container image that scratch databases come from, without a tag; empty where there is none.
         release_length: How many numbers of a version name a release, whose servers all behave alike.
         tested: The versions that the tests run on.
+        schemas_are_databases: Whether the schema of a name leads out of the database.
     """
 
     name: ClassVar[str] = "generic"
@@ -224,6 +228,7 @@ class Dialect:
     image: ClassVar[str] = ""
     release_length: ClassVar[int] = 2
     tested: ClassVar[str] = ""
+    schemas_are_databases: ClassVar[bool] = False
 
     @property
     def capabilities(self) -> Capabilities:
@@ -552,6 +557,42 @@ class Dialect:
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """What is there of these objects; what cannot be told is left out. Only reads."""
         return existing.generic(connection, wanted)
+
+    def structure(
+        self,
+        connection: Connection,
+        tables: Sequence[Table],
+        programs: Callable[[str], Iterable[Path]],
+        environ: Mapping[str, str],
+    ) -> list[bytes]:
+        """Scripts that make what the database holds, without its rows. Only reads.
+
+        Args:
+            connection: To the database.
+            tables: Whose rows may be taken along, where that costs nothing more.
+            programs: Where a program of a name may be.
+            environ: The environment for programs.
+
+        Raises:
+            ConfigError: It cannot be read here, for want of a program, say.
+            DatabaseConnectionError: It cannot be read, for want of a privilege, say.
+        """
+        raise ConfigError(
+            f"fluxmig cannot read the structure of {self.product}", remedy="leave --from-url out"
+        )
+
+    def tracer(self, own: frozenset[str]) -> Tracer:
+        """Who watches a rehearsal and sees what can be seen there; `own` are the ledger and the log."""
+        return Tracer(self, own)
+
+    def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
+        """All objects of the database and their definitions, or None where that is not known. Only reads.
+
+        Args:
+            connection: Whose database.
+            without: Tables that are left out, with all that is part of them.
+        """
+        return None
 
     # --- databases ----------------------------------------------------------------------------------------
 
