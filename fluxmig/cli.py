@@ -12,6 +12,7 @@ from fluxmig import cli_mend, render, render_diff
 from fluxmig.cli_adopt import adopt
 from fluxmig.cli_check import check
 from fluxmig.cli_fleet import fleet
+from fluxmig.cli_rehearse import rehearse
 from fluxmig.cli_rollback import redo, rollback
 from fluxmig.console import COMMON, PATIENCE, Group, command, setting_option, write
 from fluxmig.errors import ConfigError, FluxmigError, StoppedError
@@ -214,7 +215,7 @@ def main(ctx: click.Context, /, **_options: Any) -> None:
 
 
 for _each in (  # in the order of the help
-    *(run, plan, status, log, rollback, redo),
+    *(run, plan, rehearse, status, log, rollback, redo),
     *(adopt, cli_mend.mark, cli_mend.unmark, cli_mend.accept, cli_mend.resolve, cli_mend.rename),
     *(create, check, verify, fleet),
 ):

@@ -24,6 +24,8 @@ from fluxmig.model import Report, RollbackReport, WaitReason
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from sqlalchemy import Engine
+
     from fluxmig.migrator import Migrator
     from fluxmig.model import Finding, Wait
 
@@ -231,10 +233,9 @@ class Session:
             raise click.exceptions.Exit(1)
 
     @contextmanager
-    def migrator(self, *, read_only: bool = False, must_exist: bool = False) -> Iterator[Migrator]:
-        """A Migrator on the database that the settings name."""
+    def target(self, *, read_only: bool = False, must_exist: bool = False) -> Iterator[Engine]:
+        """The database that the settings name."""
         from fluxmig.connect import reach  # noqa: PLC0415  # loads here and not at start-up, as SQLAlchemy does
-        from fluxmig.migrator import Migrator  # noqa: PLC0415
 
         quiet()
         settings = self.settings
@@ -253,23 +254,37 @@ class Session:
             environ=os.environ,
             postgres_bin=settings.postgres_bin,
         ) as engine:
-            migrator = Migrator(
-                engine,
-                settings.migrations,
-                table=settings.table,
-                schema=settings.schema,
-                on_duplicate=settings.on_duplicate,
-                strict=settings.strict,
-                strict_order=settings.strict_order,
-                wait_lock_s=settings.wait_lock_s,
-                lock_timeout_s=settings.lock_timeout_s,
-                lock_retries=settings.lock_retries,
-                statement_timeout_s=settings.statement_timeout_s,
-                retry_connection_s=settings.retry_connection_s,
-                query_text=not settings.no_query_text,
-                on_wait=self._waits,
-            )
-            self._interrupt = migrator.interrupt
+            yield engine
+
+    def migrator_on(self, engine: Engine, folder: Path | None = None) -> Migrator:
+        """A Migrator on that database; of the folder that the settings name, unless another is given."""
+        from fluxmig.migrator import Migrator  # noqa: PLC0415
+
+        settings = self.settings
+        migrator = Migrator(
+            engine,
+            folder or settings.migrations,
+            table=settings.table,
+            schema=settings.schema,
+            on_duplicate=settings.on_duplicate,
+            strict=settings.strict,
+            strict_order=settings.strict_order,
+            wait_lock_s=settings.wait_lock_s,
+            lock_timeout_s=settings.lock_timeout_s,
+            lock_retries=settings.lock_retries,
+            statement_timeout_s=settings.statement_timeout_s,
+            retry_connection_s=settings.retry_connection_s,
+            query_text=not settings.no_query_text,
+            on_wait=self._waits,
+        )
+        self._interrupt = migrator.interrupt
+        return migrator
+
+    @contextmanager
+    def migrator(self, *, read_only: bool = False, must_exist: bool = False) -> Iterator[Migrator]:
+        """A Migrator on the database that the settings name."""
+        with self.target(read_only=read_only, must_exist=must_exist) as engine:
+            migrator = self.migrator_on(engine)
             try:
                 yield migrator
             except StoppedError as error:

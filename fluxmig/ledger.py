@@ -207,7 +207,7 @@ class Ledger:
         exists = self.exists(connection)
         log_exists = self.log_exists(connection)
         records = self._records(connection) if exists else ()
-        if not log_exists or not may_read(connection, self.log_table):
+        if not log_exists or not may_read(connection, self.log_table) or self._is_known_to_fail(connection):
             return Snapshot(exists, log_exists, records)
         names = in_question(records)
         try:
@@ -369,6 +369,13 @@ class Ledger:
         self.log_is_old = True
         with connection.begin_nested():
             return read()
+
+    def _is_known_to_fail(self, connection: Connection) -> bool:
+        """Whether the log is another's table, where finding out by an error would end the transaction."""
+        if self._style.has_savepoints:
+            return False
+        needed = {column.name for column in self.log_table.c if column.name not in _LATER}
+        return not needed <= self._columns_of_log(connection)
 
     def _columns_of_log(self, connection: Connection) -> set[str]:
         """As a query tells them: not every dialect can read its catalog."""

@@ -13,7 +13,9 @@ from sqlalchemy import Engine, bindparam, func, select, text
 from fluxmig import sql
 from fluxmig.dialects import (
     existing,
+    postgresql_catalog,
     postgresql_databases,
+    postgresql_dump,
     postgresql_errors,
     postgresql_index,
     postgresql_limits,
@@ -23,15 +25,18 @@ from fluxmig.dialects import (
     psycopg_driver,
 )
 from fluxmig.dialects.base import GIVEN, Dialect, UnsoundError, first_error, identifier, shut_down
+from fluxmig.dialects.postgresql_trace import PostgreSQLTracer
 from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from sqlalchemy import ColumnElement, Connection, Table
     from sqlalchemy.exc import DBAPIError
 
+    from fluxmig.catalog import Catalog
     from fluxmig.dialects.base import Heard, Onlooker, ServerError
     from fluxmig.dialects.postgresql_session import SessionState
     from fluxmig.errors import ConfigError
@@ -120,7 +125,7 @@ class PostgreSQL(Dialect):
     doubtful_duplicates: ClassVar[frozenset[str]] = frozenset({"42P16"})
     current_user: ClassVar[ColumnElement[str] | None] = func.current_user()
     has_lock: ClassVar[bool] = True
-    has_transactional_ddl: ClassVar[bool] = True
+    has_transactional_ddl: bool | None = True
     has_session_lock: ClassVar[bool] = True
     # psql takes the encoding from the server; RESET ALL brings that back. A table whose constraints are still
     # to be checked cannot be dropped.
@@ -414,6 +419,24 @@ class PostgreSQL(Dialect):
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By the catalog, in one query."""
         return existing.postgresql(connection, wanted)
+
+    def structure(
+        self,
+        connection: Connection,
+        tables: Sequence[Table],
+        programs: Callable[[str], Iterable[Path]],
+        environ: Mapping[str, str],
+    ) -> list[bytes]:
+        """By pg_dump, and the rows along."""
+        return postgresql_dump.structure(connection, tables, programs("pg_dump"), environ)
+
+    def tracer(self, own: frozenset[str]) -> PostgreSQLTracer:
+        """With the locks, and what was rewritten, built and scanned."""
+        return PostgreSQLTracer(self, own)
+
+    def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
+        """By the catalog, in one query."""
+        return postgresql_catalog.snapshot(connection, without)
 
     # --- databases ----------------------------------------------------------------------------------------
 

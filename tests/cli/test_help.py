@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
 COMMANDS = (
-    *("run", "plan", "status", "log", "rollback", "redo"),
+    *("run", "plan", "rehearse", "status", "log", "rollback", "redo"),
     *("adopt", "mark", "unmark", "accept", "resolve", "rename"),
     *("create", "check", "verify", "fleet"),
 )
@@ -45,6 +45,18 @@ OPTIONS = {
         "--on-duplicate",
         "--strict",
         "--strict-order",
+    ),
+    "rehearse": (
+        "--on",
+        "--from-url",
+        "--from-ref",
+        "--round-trip",
+        "--deny",
+        "--html",
+        "--on-duplicate",
+        "--strict",
+        "--strict-order",
+        "--keep-going",
     ),
     "log": ("--last",),
     "status": ("--check", "--diff"),

@@ -25,19 +25,24 @@ LAYERS = (
     "errors",
     "model",
     "pauses  fleet.model",
-    "signals  config  content  diff  discretion  excerpt  git  layouts.numbered  sql",
-    "fleet.waves  layouts  objects  planner  render  render_diff  render_fleet  render_fleet_html  script",
+    "trace",
+    "signals  catalog  config  content  diff  discretion  excerpt  git  layouts.numbered  sql",
+    "fleet.waves  layouts  objects  planner  render  render_diff  render_fleet  script",
     "check  dialects.existing  foresight  mend  presence  render_mend",
-    "adopt  render_check",
+    "adopt  hazards  render_check  render_rehearsal",
+    "render_html",
+    "render_fleet_html",
+    "dialects.tracing",
     "dialects.base",
-    "dialects.mysql_errors  dialects.mysql_existing  dialects.mysql_limits  dialects.mysql_privileges",
+    "dialects.mysql_catalog  dialects.mysql_errors  dialects.mysql_existing  dialects.mysql_limits",
+    "dialects.mysql_privileges  dialects.mysql_structure",
     "dialects.mysql_session",
-    "dialects.postgresql_databases  dialects.postgresql_errors  dialects.postgresql_index",
-    "dialects.postgresql_limits",
-    "dialects.postgresql_session  dialects.postgresql_watch",
-    "dialects.psycopg_driver  dialects.sqlite_session",
-    "dialects.postgresql_pooler",
-    "dialects.duckdb  dialects.mysql  dialects.postgresql  dialects.sqlite",
+    "dialects.postgresql_catalog  dialects.postgresql_databases",
+    "dialects.postgresql_errors  dialects.postgresql_index  dialects.postgresql_limits",
+    "dialects.postgresql_session  dialects.postgresql_trace  dialects.postgresql_watch",
+    "dialects.psycopg_driver  dialects.sqlite_catalog  dialects.sqlite_session",
+    "dialects.postgresql_dump  dialects.postgresql_pooler",
+    "dialects.duckdb  dialects.generic  dialects.mysql  dialects.postgresql  dialects.sqlite",
     "dialects.postgresql_kin",
     "dialects",
     "files",
@@ -53,7 +58,7 @@ LAYERS = (
     "connect",
     "containers  databases",
     "sweeper",
-    "scratch",
+    "rehearsal  scratch  structure",
     "fleet.targets",
     "fleet.leash  fleet.sources  fleet.state",
     "fleet.work",
@@ -64,7 +69,7 @@ LAYERS = (
     "fleet.passes",
     "fleet",
     "console",
-    "cli_adopt  cli_check  cli_fleet  cli_mend  cli_rollback",
+    "cli_adopt  cli_check  cli_fleet  cli_mend  cli_rehearse  cli_rollback",
     "cli",
     "__main__",
 )
@@ -85,21 +90,28 @@ THIRD_PARTY = {
         "dialects.base",
         "dialects.duckdb",
         "dialects.existing",
+        "dialects.generic",
         "dialects.mysql",
+        "dialects.mysql_catalog",
         "dialects.mysql_existing",
         "dialects.mysql_limits",
         "dialects.mysql_session",
+        "dialects.mysql_structure",
         "dialects.postgresql",
+        "dialects.postgresql_catalog",
         "dialects.postgresql_databases",
         "dialects.postgresql_errors",
         "dialects.postgresql_index",
         "dialects.postgresql_limits",
         "dialects.postgresql_pooler",
         "dialects.postgresql_session",
+        "dialects.postgresql_trace",
         "dialects.postgresql_watch",
         "dialects.psycopg_driver",
         "dialects.sqlite",
+        "dialects.sqlite_catalog",
         "dialects.sqlite_session",
+        "dialects.tracing",
         "execute",
         "fleet.leash",
         "fleet.sources",
@@ -112,9 +124,12 @@ THIRD_PARTY = {
         "scratch",
         "sending",
         "stepwise",
+        "structure",
         "transcript",
     },
-    "click": {"cli", "cli_adopt", "cli_check", "cli_fleet", "cli_mend", "cli_rollback", "console"},
+    "click": {
+        *("cli", "cli_adopt", "cli_check", "cli_fleet", "cli_mend", "cli_rehearse", "cli_rollback", "console")
+    },
     "distributed": {"fleet.crew"},
     "rich": {"render"},
     "dotenv": {"config"},
@@ -126,9 +141,10 @@ AT_LOAD = {"sqlalchemy", "click"}
 
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
 PURE = (
-    "errors model config content diff discretion excerpt git layouts.numbered render render_diff sql layouts"
-    " planner script check adopt preparation render_check mend render_mend fleet.model fleet.waves"
-    " render_fleet render_fleet_html fleet embedded console cli_check cli_fleet cli_mend cli_rollback cli"
+    "errors model trace catalog config content diff discretion excerpt git layouts.numbered render"
+    " render_diff sql layouts planner script check adopt preparation render_check mend render_mend hazards"
+    " render_rehearsal render_html fleet.model fleet.waves render_fleet render_fleet_html fleet embedded"
+    " console cli_check cli_fleet cli_mend cli_rehearse cli_rollback cli"
 )
 
 
