@@ -132,9 +132,9 @@ class Onlooker(Protocol):
         """Ends the second session, if it was needed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TableStyle:
-    """How a database wants the ledger and the log made.
+    """How a database wants the ledger and the log made; equal to itself alone.
 
     Attributes:
         time: The type of a point in time.
