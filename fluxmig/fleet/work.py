@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from fluxmig.connect import reach, within
 from fluxmig.discretion import masked
 from fluxmig.errors import FluxmigError, MigrationFailedError
+from fluxmig.fleet import compiled
 from fluxmig.fleet.leash import Leash
 from fluxmig.fleet.model import Result, TargetState
 from fluxmig.fleet.targets import expanded
@@ -81,6 +82,7 @@ def _in_place(
         environ=environ,
         at_most_s=job.timeout_s,
     ) as engine:
+        compiled.share(engine)
         leash.hold(engine)
         migrator = _migrator(job, engine, files, schema, leash)
         if not job.writes:

@@ -60,7 +60,7 @@ LAYERS = (
     "sweeper",
     "rehearsal  scratch  structure",
     "fleet.targets",
-    "fleet.leash  fleet.sources  fleet.state",
+    "fleet.compiled  fleet.leash  fleet.sources  fleet.state",
     "fleet.work",
     "fleet.worker",
     "fleet.crew",
