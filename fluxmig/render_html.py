@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from fluxmig.excerpt import visible
 from fluxmig.model import Outcome
-from fluxmig.render_rehearsal import doing, duration, locking
+from fluxmig.render_rehearsal import doing, duration, locking, sizes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from fluxmig.trace import FileTrace, Lock, LockMode, Rehearsal, RehearsalFinding, StatementTrace
 
@@ -44,7 +44,7 @@ _OUTCOMES = {
 def page(rehearsal: Rehearsal) -> str:
     """The whole page; names and texts of others are escaped."""
     frame = Template(files("fluxmig").joinpath("rehearsal.html").read_text("utf-8"))
-    parts = [_findings(rehearsal.findings)] if rehearsal.findings else []
+    parts = [_findings(rehearsal)] if rehearsal.findings else []
     parts += [_file(file) for file in rehearsal.files]
     if rehearsal.pending:
         names = "".join(f"<li><code>{_text(name)}</code></li>" for name in rehearsal.pending)
@@ -91,12 +91,13 @@ def _tiles(rehearsal: Rehearsal) -> str:
 # --- findings ---------------------------------------------------------------------------------------------
 
 
-def _findings(findings: Sequence[RehearsalFinding]) -> str:
+def _findings(rehearsal: Rehearsal) -> str:
     rows = []
-    for number, finding in enumerate(findings):
+    for number, finding in enumerate(rehearsal.findings):
         place = finding.path.name + (f":{finding.line}" if finding.line else "")
         style, state = _state(finding)
-        way = f"<p>{_text(finding.remedy)}</p>" if finding.remedy else ""
+        more = [*filter(None, [finding.remedy]), *sizes(rehearsal, [finding])]
+        way = "".join(f"<p>{_text(text)}</p>" for text in more)
         rows.append(
             f'<tr><td class="place" data-sort="{number}">'
             f'<a href="#{_anchor(finding.path.name)}"><code>{_text(place)}</code></a></td>'

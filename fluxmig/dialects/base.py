@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fluxmig.catalog import Catalog
     from fluxmig.model import Limits, Script, Session, Statement
     from fluxmig.objects import Created, Presence
+    from fluxmig.trace import TableSize
 
 __all__ = [
     "GIVEN",
@@ -574,6 +575,17 @@ class Dialect:
         raise ConfigError(
             f"fluxmig cannot read the structure of {self.product}", remedy="leave --from-url out"
         )
+
+    def roles(self, connection: Connection) -> tuple[str, ...]:
+        """The users and roles of the server that a script may name; empty where they are not known."""
+        return ()
+
+    def create_role(self, connection: Connection, name: str) -> None:
+        """Makes a role that may not log in."""
+
+    def sizes(self, connection: Connection) -> Mapping[str, TableSize]:
+        """How large the tables are, by the names that `tracer` tells; takes no lock of theirs. Only reads."""
+        return {}
 
     def tracer(self, own: frozenset[str]) -> Tracer:
         """Who watches a rehearsal and sees what can be seen there; `own` are the ledger and the log."""
