@@ -156,15 +156,15 @@ def _of_statement(file: FileTrace, trace: StatementTrace, way: str | None) -> It
 def _of_work(file: FileTrace, trace: StatementTrace, way: str | None) -> Iterator[RehearsalFinding]:
     for each in trace.work:
         lock = file.held(trace, each.table)
-        if not each.existed or lock is None:
+        if not each.existed:
             continue
         if each.kind is WorkKind.REWRITE:
-            message = f"{each.name} is written anew, row by row, under {lock.mode}"
+            message = f"{each.name} is written anew, row by row" + (f", under {lock.mode}" if lock else "")
             yield _finding(file, trace, "rewrite", message, way, each.table)
-        elif each.kind is WorkKind.INDEX and lock.mode.blocks_writers:
+        elif each.kind is WorkKind.INDEX and lock and lock.mode.blocks_writers:
             message = f"index {each.name} is built on {each.table} while {_who(lock)} wait"
             yield _finding(file, trace, "index-build", message, way, each.table)
-        elif each.kind is WorkKind.SCAN and lock.mode.blocks_writers:
+        elif each.kind is WorkKind.SCAN and lock and lock.mode.blocks_writers:
             message = f"{each.name} is read as a whole while {_who(lock)} wait"
             yield _finding(file, trace, "scan-under-lock", message, way, each.table)
         elif each.kind in _OF_DATA:

@@ -45,7 +45,7 @@ def page(rehearsal: Rehearsal) -> str:
     """The whole page; names and texts of others are escaped."""
     frame = Template(files("fluxmig").joinpath("rehearsal.html").read_text("utf-8"))
     parts = [_findings(rehearsal)] if rehearsal.findings else []
-    parts += [_file(file) for file in rehearsal.files]
+    parts += [_file(file, knows_locks=rehearsal.knows_locks) for file in rehearsal.files]
     if rehearsal.pending:
         names = "".join(f"<li><code>{_text(name)}</code></li>" for name in rehearsal.pending)
         parts.append(f"<h2>Not reached</h2><ul>{names}</ul>")
@@ -116,7 +116,7 @@ def _state(finding: RehearsalFinding) -> tuple[str, str]:
 # --- files ------------------------------------------------------------------------------------------------
 
 
-def _file(file: FileTrace) -> str:
+def _file(file: FileTrace, *, knows_locks: bool) -> str:
     style, outcome = _OUTCOMES[file.result.outcome]
     how = f"no transaction: {file.result.reason}" if file.result.reason else "one transaction"
     took = duration(sum(trace.duration_ms for trace in file.statements))
@@ -127,14 +127,12 @@ def _file(file: FileTrace) -> str:
     heads = ("No.", "Line", "Statement", "Time", "Rows", "On what was there before")
     table = _table(heads, [_row(file, trace) for trace in file.statements]) if file.statements else ""
     if any(file.stronger(trace) for trace in file.statements):
-        parts += [_timeline(file), table]
-    elif table and file.result.outcome is Outcome.APPLIED:
+        parts.append(_timeline(file))
+    elif table and not file.failed and not any(doing(trace) for trace in file.statements):
         count = "1 statement" if len(file.statements) == 1 else f"{len(file.statements)} statements"
-        parts.append(
-            f"<details><summary>{count}; nothing that was there before is locked</summary>{table}</details>"
-        )
-    else:
-        parts.append(table)
+        summary = f"{count} on nothing that was there before" if knows_locks else count
+        table = f"<details><summary>{summary}</summary>{table}</details>"
+    parts.append(table)
     return "\n".join(parts)
 
 

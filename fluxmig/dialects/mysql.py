@@ -24,6 +24,7 @@ from fluxmig.dialects import (
     mysql_privileges,
     mysql_session,
     mysql_structure,
+    mysql_trace,
 )
 from fluxmig.dialects.base import GIVEN, IN_AUTOCOMMIT, NO_AUTOCOMMIT, Dialect, TableStyle, send_as_is
 from fluxmig.errors import ConfigError
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from fluxmig.catalog import Catalog
     from fluxmig.dialects.base import Refusal, ServerError
     from fluxmig.dialects.mysql_session import SessionState
+    from fluxmig.dialects.tracing import Tracer
     from fluxmig.model import Limits, Script
     from fluxmig.objects import Created, Presence
 
@@ -110,6 +112,7 @@ class MySQL(Dialect):
     image: ClassVar[str] = "mysql"
     tested: ClassVar[str] = "not yet"
     _statement_time: ClassVar[str] = "max_execution_time"
+    _innodb_tables: ClassVar[str] = "INNODB_TABLES"
     _is_mariadb: ClassVar[bool] = False
 
     def met(self, connection: Connection) -> Dialect:
@@ -389,6 +392,10 @@ class MySQL(Dialect):
         """By SHOW CREATE."""
         return [mysql_structure.script(connection).encode()]
 
+    def tracer(self, own: frozenset[str]) -> Tracer:
+        """With what InnoDB has written anew."""
+        return mysql_trace.MySQLTracer(self, own, tables=self._innodb_tables)
+
     # --- facts --------------------------------------------------------------------------------------------
 
     def ledger_schema(self, connection: Connection, table: str) -> str | None:
@@ -435,6 +442,7 @@ class MariaDB(MySQL):
     product: str = "MariaDB"
     image: ClassVar[str] = "mariadb"
     tested: ClassVar[str] = "10.11"
+    _innodb_tables: ClassVar[str] = "INNODB_SYS_TABLES"
     _statement_time: ClassVar[str] = "max_statement_time"
     _is_mariadb: ClassVar[bool] = True
 

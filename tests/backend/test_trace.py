@@ -209,6 +209,34 @@ def test_what_is_completed_is_seen_in_its_second_try(
     assert locks(traces[0]) == ["ACCESS EXCLUSIVE on users until 3"]
 
 
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("ALTER TABLE messages ADD COLUMN n integer", []),
+        ("ALTER TABLE messages MODIFY id bigint", ["rewrite messages"]),
+        ("OPTIMIZE TABLE messages", ["rewrite messages"]),
+        ("TRUNCATE TABLE messages", ["truncate messages"]),
+        ("DROP TABLE messages", ["drop table messages"]),
+        ("RENAME TABLE messages TO letters", ["rename messages to letters"]),
+        ("CREATE INDEX body_idx ON messages (body)", []),
+        ("INSERT INTO messages VALUES (1, 'a')", []),
+    ],
+)
+def test_what_innodb_does(
+    mariadb: Database, folder: Path, write: Write, statement: str, expected: list[str]
+) -> None:
+    write(
+        {
+            "001_base.sql": "CREATE TABLE messages (id integer PRIMARY KEY, body varchar(20));\n",
+            "002_change.sql": f"{statement};\nCREATE TABLE other (id integer);\nDROP TABLE other;\n",
+        }
+    )
+    trace, _, dropped = traced(mariadb, folder)
+    assert work(trace) == expected
+    assert trace.locks == ()
+    assert [(each.kind, each.existed) for each in dropped.work] == [("drop table", False)]
+
+
 def test_times_and_rows_are_known_everywhere(database: Database, folder: Path, write: Write) -> None:
     write(
         {"001_a.sql": "CREATE TABLE a (b integer);\nINSERT INTO a VALUES (1);\nINSERT INTO a VALUES (2);\n"}
