@@ -138,7 +138,7 @@ def _of_statement(file: FileTrace, trace: StatementTrace, way: str | None) -> It
         name = "access-exclusive-on-existing" if lock.mode.blocks_readers else "share-lock-on-existing"
         message = f"{lock.mode} on {lock.relation}, {_how_long(file, trace, lock)}; {_who(lock)} wait"
         is_kept = lock.until > trace.last
-        apart = "put it last in the file, or in a file of its own" if is_kept else None
+        apart = f"put it last in {_whole(file, lock)}, or in a file of its own" if is_kept else None
         yield _finding(file, trace, name, message, way if has_work else apart, lock.relation)
         if is_kept:
             more = _count(lock.until - trace.last, "more statement")
@@ -176,8 +176,12 @@ def _how_long(file: FileTrace, trace: StatementTrace, lock: Lock) -> str:
     if not trace.in_transaction or lock.until <= trace.last:
         return "held for this statement"
     count = _count(lock.until - trace.number + 1, "statement")
-    end = "the file" if lock.until >= file.statements[-1].last else "its transaction"
-    return f"held to the end of {end}: {count}"
+    return f"held to the end of {_whole(file, lock)}: {count}"
+
+
+def _whole(file: FileTrace, lock: Lock) -> str:
+    """To whose end it is held."""
+    return "the file" if lock.until >= file.statements[-1].last else "its transaction"
 
 
 def _who(lock: Lock) -> str:

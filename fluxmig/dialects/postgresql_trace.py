@@ -72,7 +72,7 @@ WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.gran
     AND l.relation::int8 >= 16384
     AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
     AND (c.oid IS NULL OR c.relkind IN ('r', 'p', 'm', 'v', 'f', 'S', 'i', 'I') AND n.nspname <> 'pg_toast')
-ORDER BY 1, 2
+ORDER BY l.relation::int8, l.mode <> 'AccessExclusiveLock' DESC, l.mode
 """
 _HELD = _LOCKED.format(
     facts=_OF_A_RELATION.format(
@@ -200,9 +200,19 @@ class PostgreSQLTracer(Tracer):
         self._taken += taken
         self._open += taken if is_open else []
         inserted = self._inserted(now) if statement.data else None
-        self._known |= {oid: relation for oid, relation in now.items() if relation}
-        self._known = {oid: known for oid, known in self._known.items() if now.get(oid, known)}
+        self._keep(now)
         return Seen(work, inserted)
+
+    def _keep(self, now: Mapping[int, _Relation | None]) -> None:
+        """Knows what is there now; columns that were not asked for are as they were."""
+        for oid, relation in now.items():
+            old = self._known.get(oid)
+            if relation is None:
+                self._known.pop(oid, None)
+            elif relation.columns is None and old:
+                self._known[oid] = replace(relation, columns=old.columns)
+            else:
+                self._known[oid] = relation
 
     def _looked(self) -> frozenset[tuple[int, str]]:
         """What the second session has seen."""

@@ -161,6 +161,16 @@ def test_what_a_statement_does_outside_of_transactions(
     assert locks(next_one) == ["ACCESS EXCLUSIVE on users until 2"]
 
 
+@pytest.mark.parametrize("head", ["", "-- fluxmig: no-transaction\n"], ids=["transaction", "none"])
+def test_columns_are_known_behind_a_rewrite(
+    one_postgresql: Database, folder: Path, write: Write, head: str
+) -> None:
+    text = "ALTER TABLE messages ALTER id TYPE bigint;\nSELECT 1;\nALTER TABLE messages DROP COLUMN body;\n"
+    write({"001_base.sql": BASE, "002_change.sql": head + text})
+    rewritten, _, dropped = traced(one_postgresql, folder)
+    assert (work(rewritten), work(dropped)) == (["rewrite messages"], ["drop column messages.body"])
+
+
 def test_a_lock_of_a_transaction_of_the_files_own_ends_with_it(
     postgresql: Database, folder: Path, write: Write
 ) -> None:
