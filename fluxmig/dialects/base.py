@@ -200,6 +200,7 @@ class Dialect:
         has_concurrent_index: Whether an index can be built beside writers, outside of transactions.
         scratch: The sources of scratch databases, best first.
         image: The container image that scratch databases come from, without a tag; empty where there is none.
+        has_templates: Whether a database can be made as a copy of another one.
         release_length: How many numbers of a version name a release, whose servers all behave alike.
         tested: The versions that the tests run on.
         schemas_are_databases: Whether the schema of a name leads out of the database.
@@ -226,6 +227,7 @@ class Dialect:
     has_concurrent_index: ClassVar[bool] = False
     scratch: ClassVar[tuple[str, ...]] = ()
     image: ClassVar[str] = ""
+    has_templates: ClassVar[bool] = False
     release_length: ClassVar[int] = 2
     tested: ClassVar[str] = ""
     schemas_are_databases: ClassVar[bool] = False
@@ -606,6 +608,20 @@ class Dialect:
 
     def drop_database(self, connection: Connection, name: str) -> None:
         """Drops a database that may be gone already, and ends the sessions in it; likewise."""
+
+    def rename_database(self, connection: Connection, old: str, new: str) -> None:
+        """Gives a database that nobody is in another name; likewise. Where `has_templates`."""
+
+    def database_names(self, connection: Connection, prefix: str) -> Mapping[str, str | None]:
+        """The databases whose names begin so, with what is noted of each. Where `has_templates`."""
+        return {}
+
+    def note_database(self, connection: Connection, name: str, words: str) -> None:
+        """Has words noted of a database, for `database_names`. Where `has_templates`."""
+
+    def claim_name(self, connection: Connection, key: str, *, shared: bool, wait: bool) -> bool:
+        """Takes a lock until the session ends; False where another has it. Where `has_templates`."""
+        return True
 
     def release(self, version: str) -> str:
         """The release that a version belongs to: "18" of PostgreSQL's "18.6"."""

@@ -139,6 +139,7 @@ class PostgreSQL(Dialect):
     has_concurrent_index: ClassVar[bool] = True
     scratch: ClassVar[tuple[str, ...]] = ("embedded", "container", GIVEN)
     image: ClassVar[str] = "postgres"
+    has_templates: ClassVar[bool] = True
     release_length: ClassVar[int] = 1
     tested: ClassVar[str] = "15, 18"
     encoding_remedy: ClassVar[str] = (
@@ -429,12 +430,28 @@ class PostgreSQL(Dialect):
     # --- databases ----------------------------------------------------------------------------------------
 
     def create_database(self, connection: Connection, name: str, template: str | None = None) -> None:
-        """By files, which a server that syncs nothing copies fastest."""
+        """By what is the fastest way of the server."""
         postgresql_databases.create(connection, name, template)
 
     def drop_database(self, connection: Connection, name: str) -> None:
         """Whoever is in it."""
         postgresql_databases.drop(connection, name)
+
+    def rename_database(self, connection: Connection, old: str, new: str) -> None:
+        """By ALTER DATABASE."""
+        postgresql_databases.rename(connection, old, new)
+
+    def database_names(self, connection: Connection, prefix: str) -> Mapping[str, str | None]:
+        """With their comments."""
+        return postgresql_databases.names(connection, prefix)
+
+    def note_database(self, connection: Connection, name: str, words: str) -> None:
+        """As a comment."""
+        postgresql_databases.note(connection, name, words)
+
+    def claim_name(self, connection: Connection, key: str, *, shared: bool, wait: bool) -> bool:
+        """An advisory lock, of the database that one is connected to."""
+        return postgresql_databases.claim(connection, key, shared=shared, wait=wait)
 
     # --- facts --------------------------------------------------------------------------------------------
 
