@@ -39,6 +39,7 @@ class _Distributed(PostgreSQL):
     has_lock: ClassVar[bool] = False
     has_session_lock: ClassVar[bool] = False
     has_transactional_ddl: ClassVar[bool] = False
+    elapsed_ms_sql: ClassVar[str] = ""
     lock_kind: ClassVar[str] = "the ledger's unique row"
     has_concurrent_index: ClassVar[bool] = False
     scratch: ClassVar[str] = ""

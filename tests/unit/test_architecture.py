@@ -40,7 +40,7 @@ LAYERS = (
     "dialects.postgresql_kin",
     "dialects",
     "ledger  lock  lookout  preparation  sending",
-    "duplicates  patience",
+    "at_once  duplicates  patience",
     "bookkeeping  stepwise  transcript",
     "execute",
     "reversal  running",
@@ -64,6 +64,7 @@ IMPORT_THE_PACKAGE = {"cli", "migrator"}
 # Nothing else of other people's code is imported when a module is loaded, or later.
 THIRD_PARTY = {
     "sqlalchemy": {
+        "at_once",
         "bookkeeping",
         "connect",
         "dialects.base",
