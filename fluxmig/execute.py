@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from fluxmig.ledger import Ledger
     from fluxmig.lock import Lock
     from fluxmig.model import Lost, Script, Statement
+    from fluxmig.sending import Observer
 
 __all__ = ["Executor"]
 
@@ -73,6 +74,7 @@ class Executor:
             there already is its own leftover, and no duplicate.
         on_notice: Called with what the server says while a script runs.
         at_once: What runs a script with its rows in one message, where that may be done.
+        observer: Who watches the statements run, or nobody; only then they are sent one by one.
         causes: The driver's errors behind the failures so far, by migration.
     """
 
@@ -85,6 +87,7 @@ class Executor:
     attempted: frozenset[str] = frozenset()
     on_notice: Callable[[Notice], None] | None = None
     at_once: AtOnce | None = None
+    observer: Observer | None = None
     causes: dict[str, BaseException | None] = field(default_factory=dict)
     _notices: list[Notice] = field(default_factory=list)
     _skipped: list[Statement] = field(default_factory=list)
@@ -299,7 +302,7 @@ class Executor:
     def _run_at_once(self, script: Script) -> bool:
         """Runs and records a script in one message; False, and nothing done, where it takes more steps."""
         at_once, phase = self.at_once, _Phase()
-        if at_once is None or not self._has_own_transactions or not at_once.fits(script):
+        if at_once is None or self.observer or not self._has_own_transactions or not at_once.fits(script):
             return False
         try:
             with (
@@ -354,7 +357,7 @@ class Executor:
                             for place in range(script.done, len(script.statements)):
                                 skipping.send(connection, script.statements[place])
                         else:
-                            send_script(self.dialect, connection, script)
+                            send_script(self.dialect, connection, script, self.observer)
                         self._check(connection, script)
                     phase.name, phase.has_run = "when its ledger row was written", True
                     finish(connection)
@@ -424,6 +427,7 @@ class Executor:
                             self._tell,
                             self.lock,
                             skipping,
+                            self.observer,
                         )
                         while not steps.run():
                             steps = replace(steps, script=self._fresh(connection, script))
@@ -578,7 +582,7 @@ class Executor:
     def _skipping(self, script: Script) -> Skipping:
         tell = partial(self._tell, script.name)
         watch = presence.Watch(script, list(effects(script, self.dialect.rules)))
-        return Skipping(self.dialect, script, watch, self._own_tables, tell, self._skipped)
+        return Skipping(self.dialect, script, watch, self._own_tables, tell, self._skipped, self.observer)
 
     def _is_overtaken(self, script: Script, *, present: bool) -> bool:
         """Whether a script failed that another runner had just come to the end of.

@@ -937,7 +937,7 @@ class Capabilities:
         positions: Where the place of an error comes from.
         concurrent_index: Whether an index can be built beside writers, outside of transactions.
         copy: Whether COPY ... FROM stdin with its rows is streamed.
-        scratch: What throwaway databases there are.
+        scratch: The sources of scratch databases, best first.
         tested: The versions that the tests run on.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy.exc import DBAPIError
 
@@ -17,6 +17,7 @@ from fluxmig.script import messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from fluxmig.model import Script, Statement
     from fluxmig.script import Message
 
-__all__ = ["MESSAGE_LIMIT", "RefusedError", "failure", "raise_if_lost", "refused", "send_script"]
-__all__ += ["send_statement"]
+__all__ = ["MESSAGE_LIMIT", "Observer", "RefusedError", "failure", "raise_if_lost", "refused"]
+__all__ += ["send_script", "send_statement"]
 
 MESSAGE_LIMIT = 2**17
 """Bytes of SQL in one message, where a file has more: the server and the driver hold it several times, and
@@ -46,16 +47,29 @@ class RefusedError(Exception):
         self.server = server
 
 
-def send_script(dialect: Dialect, connection: Connection, script: Script) -> None:
+class Observer(Protocol):
+    """Who watches statements run, one by one."""
+
+    def watching(
+        self, connection: Connection, script: Script, statement: Statement
+    ) -> AbstractContextManager[None]:
+        """Around one statement; it may ask on the connection before and behind it, and must not change it."""
+
+
+def send_script(
+    dialect: Dialect, connection: Connection, script: Script, observer: Observer | None = None
+) -> None:
     """The whole file, or what an earlier attempt has left of it; in as few messages as the driver can.
+
+    Statement by statement where somebody watches.
 
     Raises:
         RefusedError: The database refused a statement.
         DatabaseConnectionError: The connection was lost.
     """
-    if not dialect.whole_file(connection):
+    if observer or not dialect.whole_file(connection):
         for place in range(script.done, len(script.statements)):
-            send_statement(dialect, connection, script, script.statements[place])
+            send_statement(dialect, connection, script, script.statements[place], observer=observer)
         return
     for message in messages(script, MESSAGE_LIMIT):
         if message.rows:
@@ -102,6 +116,7 @@ def send_statement(
     script: Script,
     statement: Statement,
     tell: Callable[[str], None] | None = None,
+    observer: Observer | None = None,
 ) -> None:
     """One statement, and its rows if it is a COPY; raises as `send_script` does.
 
@@ -111,12 +126,14 @@ def send_statement(
         script: What it belongs to.
         statement: The statement.
         tell: For a statement outside of transactions: who hears what is mended before and behind it.
+        observer: Who watches it run, or nobody.
     """
     offset = None
     again = script.interrupted and statement.number == script.done + 1
     guard = dialect.guarded(connection, statement.sql, tell, again=again) if tell else nullcontext()
+    watch = observer.watching(connection, script, statement) if observer else nullcontext()
     try:
-        with guard:
+        with guard, watch:
             if statement.data:
                 start, end = statement.data
                 dialect.copy(connection, statement.sql, memoryview(script.source)[start:end])

@@ -29,7 +29,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from fluxmig import scratch
+from fluxmig import embedded
 from fluxmig.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ class Servers:
         self._open.callback(shutil.rmtree, folder, ignore_errors=True)
         Path(folder).chmod(0o755)  # for the server's own user, where the tests run as root
         try:
-            server = scratch.start_embedded(Path(folder, "pg"), binaries=binaries, options=FAST)
+            server = embedded.start_embedded(Path(folder, "pg"), binaries=binaries, options=FAST)
         except ConfigError as error:
             return str(error)
         self._open.enter_context(server)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fluxmig.objects import Created, Presence
 
 __all__ = [
+    "GIVEN",
     "IN_AUTOCOMMIT",
     "LOCK_TIMEOUT_S",
     "NO_AUTOCOMMIT",
@@ -50,6 +51,9 @@ LOCK_TIMEOUT_S = 5.0
 
 PAST_THE_POOLER = "--direct-url URL or FLUXMIG_DIRECT_URL: the server's own address, past the pooler"
 """The way out where a session of one's own is needed."""
+
+GIVEN: Final = "URL"
+"""Of the sources of scratch databases: a server that is given."""
 
 _Managed = TypeVar("_Managed")
 
@@ -193,7 +197,9 @@ class Dialect:
         duplicates_by: By what a duplicate is recognised, for people.
         places_by: Where the place of an error comes from, for people.
         has_concurrent_index: Whether an index can be built beside writers, outside of transactions.
-        scratch: What throwaway databases there are, for people.
+        scratch: The sources of scratch databases, best first.
+        image: The container image that scratch databases come from, without a tag; empty where there is none.
+        release_length: How many numbers of a version name a release, whose servers all behave alike.
         tested: The versions that the tests run on.
     """
 
@@ -217,7 +223,9 @@ class Dialect:
     duplicates_by: ClassVar[str] = ""
     places_by: ClassVar[str] = ""
     has_concurrent_index: ClassVar[bool] = False
-    scratch: ClassVar[str] = ""
+    scratch: ClassVar[tuple[str, ...]] = ()
+    image: ClassVar[str] = ""
+    release_length: ClassVar[int] = 2
     tested: ClassVar[str] = "by what SQLAlchemy promises"
 
     @property
@@ -230,7 +238,7 @@ class Dialect:
             self.places_by,
             self.has_concurrent_index,
             self.rules.psql,
-            self.scratch,
+            ", ".join(self.scratch),
             self.tested,
         )
 
@@ -552,6 +560,23 @@ class Dialect:
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """What is there of these objects; what cannot be told is left out. Only reads."""
         return existing.generic(connection, wanted)
+
+    # --- databases ----------------------------------------------------------------------------------------
+
+    def create_database(self, connection: Connection, name: str, template: str | None = None) -> None:
+        """Makes a database, on a connection in autocommit; a copy where a template is given.
+
+        Raises:
+            ConfigError: It cannot be made so there.
+        """
+        raise ConfigError(f"fluxmig cannot make a database of {self.product}", remedy="make it by hand")
+
+    def drop_database(self, connection: Connection, name: str) -> None:
+        """Drops a database that may be gone already, and ends the sessions in it; likewise."""
+
+    def release(self, version: str) -> str:
+        """The release that a version belongs to: "18" of PostgreSQL's "18.6"."""
+        return ".".join(re.findall(r"\d+", version)[: self.release_length])
 
     # --- facts --------------------------------------------------------------------------------------------
 

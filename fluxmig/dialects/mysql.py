@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig import sql
 from fluxmig.dialects import mysql_errors, mysql_existing, mysql_limits, mysql_privileges, mysql_session
-from fluxmig.dialects.base import IN_AUTOCOMMIT, NO_AUTOCOMMIT, Dialect, TableStyle, send_as_is
+from fluxmig.dialects.base import GIVEN, IN_AUTOCOMMIT, NO_AUTOCOMMIT, Dialect, TableStyle, send_as_is
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo, Session
 
@@ -62,6 +62,7 @@ _HOLDER = text(
     "SELECT user, NULL, host, DATE_FORMAT(UTC_TIMESTAMP() - INTERVAL time SECOND, '%Y-%m-%d %T+00'),"
     " LOWER(command) FROM information_schema.processlist WHERE id = :id"
 )
+_SESSIONS = text("SELECT id FROM information_schema.processlist WHERE db = :name")
 
 
 class MySQL(Dialect):
@@ -94,6 +95,8 @@ class MySQL(Dialect):
     lock_kind: ClassVar[str] = "GET_LOCK"
     duplicates_by: ClassVar[str] = "error number"
     places_by: ClassVar[str] = "the text that the message quotes"
+    scratch: ClassVar[tuple[str, ...]] = ("container", GIVEN)
+    image: ClassVar[str] = "mysql"
     tested: ClassVar[str] = "not yet"
     _statement_time: ClassVar[str] = "max_execution_time"
 
@@ -343,6 +346,23 @@ class MySQL(Dialect):
         granted = mysql_privileges.granted(connection)
         return mysql_existing.existing(connection, wanted, granted.sees)
 
+    # --- databases ----------------------------------------------------------------------------------------
+
+    def create_database(self, connection: Connection, name: str, template: str | None = None) -> None:
+        """Empty: there are no templates."""
+        if template is not None:
+            raise ConfigError(
+                f"{self.product} cannot copy a database", remedy="apply the migrations to a new one"
+            )
+        send_as_is(connection, f"CREATE DATABASE {_quoted(name)}")
+
+    def drop_database(self, connection: Connection, name: str) -> None:
+        """After whoever is in it, since DROP DATABASE waits for those who have a table open (8.11.4)."""
+        for number in connection.scalars(_SESSIONS, {"name": name}).all():
+            with suppress(DBAPIError):  # it has ended by itself
+                connection.exec_driver_sql(f"KILL {number}")
+        send_as_is(connection, f"DROP DATABASE IF EXISTS {_quoted(name)}")
+
     # --- facts --------------------------------------------------------------------------------------------
 
     def ledger_schema(self, connection: Connection, table: str) -> str | None:
@@ -387,6 +407,7 @@ class MariaDB(MySQL):
 
     name: ClassVar[str] = "mariadb"
     product: str = "MariaDB"
+    image: ClassVar[str] = "mariadb"
     tested: ClassVar[str] = "10.11"
     _statement_time: ClassVar[str] = "max_statement_time"
 
@@ -401,6 +422,10 @@ def _is_cut_off(words: Sequence[str]) -> bool:
     if len(words) >= _LOOK or "BEGIN" not in words or "END" in words:
         return False
     return not _ROUTINES.isdisjoint(words[: words.index("BEGIN")])
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
 
 
 def _lock_name(key: str) -> str:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, bindparam, func, select, text
 from fluxmig import sql
 from fluxmig.dialects import (
     existing,
+    postgresql_databases,
     postgresql_errors,
     postgresql_index,
     postgresql_limits,
@@ -21,7 +22,15 @@ from fluxmig.dialects import (
     postgresql_watch,
     psycopg_driver,
 )
-from fluxmig.dialects.base import Dialect, UnsoundError, first_error, identifier, literal, send_as_is
+from fluxmig.dialects.base import (
+    GIVEN,
+    Dialect,
+    UnsoundError,
+    first_error,
+    identifier,
+    literal,
+    send_as_is,
+)
 from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
 
@@ -135,7 +144,9 @@ class PostgreSQL(Dialect):
     duplicates_by: ClassVar[str] = "SQLSTATE"
     places_by: ClassVar[str] = "the server"
     has_concurrent_index: ClassVar[bool] = True
-    scratch: ClassVar[str] = "embedded server, container"
+    scratch: ClassVar[tuple[str, ...]] = ("embedded", "container", GIVEN)
+    image: ClassVar[str] = "postgres"
+    release_length: ClassVar[int] = 1
     tested: ClassVar[str] = "15, 18"
     encoding_remedy: ClassVar[str] = (
         "files are UTF-8: take out what sets client_encoding, or end the URL with ?client_encoding=utf8"
@@ -424,6 +435,16 @@ class PostgreSQL(Dialect):
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By the catalog, in one query."""
         return existing.postgresql(connection, wanted)
+
+    # --- databases ----------------------------------------------------------------------------------------
+
+    def create_database(self, connection: Connection, name: str, template: str | None = None) -> None:
+        """By files, which a server that syncs nothing copies fastest."""
+        postgresql_databases.create(connection, name, template)
+
+    def drop_database(self, connection: Connection, name: str) -> None:
+        """Whoever is in it."""
+        postgresql_databases.drop(connection, name)
 
     # --- facts --------------------------------------------------------------------------------------------
 

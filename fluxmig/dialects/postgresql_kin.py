@@ -42,7 +42,8 @@ class _Distributed(PostgreSQL):
     elapsed_ms_sql: ClassVar[str] = ""
     lock_kind: ClassVar[str] = "the ledger's unique row"
     has_concurrent_index: ClassVar[bool] = False
-    scratch: ClassVar[str] = ""
+    scratch: ClassVar[tuple[str, ...]] = ()
+    image: ClassVar[str] = ""
     tested: ClassVar[str] = "not on a live cluster"
 
     def met(self, connection: Connection) -> Dialect:

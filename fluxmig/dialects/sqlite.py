@@ -77,6 +77,8 @@ class SQLite(Dialect):
     lock_kind: ClassVar[str] = "of the file, by BEGIN IMMEDIATE"
     duplicates_by: ClassVar[str] = "message"
     places_by: ClassVar[str] = "the token that the message quotes"
+    scratch: ClassVar[tuple[str, ...]] = ("sqlite",)
+    release_length: ClassVar[int] = 0  # it is in this very process
     tested: ClassVar[str] = "3.40 and Python's own"
 
     # --- connections and transactions ---------------------------------------------------------------------

@@ -32,7 +32,8 @@ LAYERS = (
     "dialects.base",
     "dialects.mysql_errors  dialects.mysql_existing  dialects.mysql_limits  dialects.mysql_privileges",
     "dialects.mysql_session",
-    "dialects.postgresql_errors  dialects.postgresql_index  dialects.postgresql_limits",
+    "dialects.postgresql_databases  dialects.postgresql_errors  dialects.postgresql_index",
+    "dialects.postgresql_limits",
     "dialects.postgresql_session  dialects.postgresql_watch",
     "dialects.psycopg_driver  dialects.sqlite_session",
     "dialects.postgresql_pooler",
@@ -46,9 +47,12 @@ LAYERS = (
     "reversal  running",
     "migrator",
     "_accounts",
-    "scratch",
+    "embedded",
     "unreachable",
     "connect",
+    "containers  databases",
+    "sweeper",
+    "scratch",
     "console",
     "cli_adopt  cli_check  cli_mend  cli_rollback",
     "cli",
@@ -67,6 +71,8 @@ THIRD_PARTY = {
         "at_once",
         "bookkeeping",
         "connect",
+        "containers",
+        "databases",
         "dialects.base",
         "dialects.duckdb",
         "dialects.existing",
@@ -75,6 +81,7 @@ THIRD_PARTY = {
         "dialects.mysql_limits",
         "dialects.mysql_session",
         "dialects.postgresql",
+        "dialects.postgresql_databases",
         "dialects.postgresql_errors",
         "dialects.postgresql_index",
         "dialects.postgresql_limits",
@@ -90,6 +97,7 @@ THIRD_PARTY = {
         "migrator",
         "reversal",
         "running",
+        "scratch",
         "sending",
         "stepwise",
         "transcript",
@@ -98,14 +106,16 @@ THIRD_PARTY = {
     "rich": {"render"},
     "dotenv": {"config"},
     "psycopg": {"dialects.psycopg_driver"},
+    "docker": {"containers"},
+    "testcontainers": {"containers"},
 }
 AT_LOAD = {"sqlalchemy", "click"}
 
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
 PURE = (
     "errors model config content diff discretion excerpt git layouts.numbered render render_diff sql layouts"
-    " planner script check adopt preparation render_check mend render_mend scratch console cli_check cli_mend"
-    " cli_rollback cli"
+    " planner script check adopt preparation render_check mend render_mend embedded console cli_check"
+    " cli_mend cli_rollback cli"
 )
 
 
