@@ -520,6 +520,10 @@ class Ledger:
                 self.log_statement(entry, checksum=checksum, duration_ms=duration_ms, source=source)
             )
 
+    def kept(self, source: bytes) -> str | None:
+        """A text as the log keeps it; None if it is too large, or the log has no place for it."""
+        return None if self.log_is_old else _kept(source)
+
     def log_statement(
         self,
         entry: LogEntry,
@@ -546,7 +550,7 @@ class Ledger:
             "statements": entry.statements,
             "lost": entry.lost,
             "unchecked": entry.unchecked,
-            "source": _kept(source) if source is not None else None,
+            "source": self.kept(source) if source is not None else None,
         }
         if not self.log_is_old:
             values |= {name: value for name, value in later.items() if value is not None}

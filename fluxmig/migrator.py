@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 
 import fluxmig
 from fluxmig import bookkeeping, layouts, mend, planner, sql
+from fluxmig.at_once import AtOnce
 from fluxmig.dialects import dialect_of
 from fluxmig.dialects.base import PAST_THE_POOLER
 from fluxmig.errors import (
@@ -729,6 +730,7 @@ class Migrator:
             self._patience(),
             attempted=frozenset(snapshot.progress),
             on_notice=on_notice,
+            at_once=AtOnce(self._dialect, ledger, key),
         )
 
     def _without_log(self, executor: Executor) -> list[Finding]:

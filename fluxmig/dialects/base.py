@@ -47,7 +47,7 @@ __all__ = [
     "TableStyle",
     "UnsoundError",
 ]
-__all__ += ["escape", "first_error", "identifier", "quoted", "send_as_is"]
+__all__ += ["escape", "first_error", "identifier", "literal", "quoted", "send_as_is"]
 
 LOCK_TIMEOUT_S = 5.0
 """How long a statement waits for a table's lock where nobody says otherwise."""
@@ -189,6 +189,8 @@ class Dialect:
         has_session_lock: Whether `claim_session` keeps other runners out.
         has_transactional_ddl: Whether what creates and alters can be rolled back; None where a probe tells.
         begin_sql: What begins a transaction.
+        elapsed_ms_sql: For how long a message of many statements has run, asked in it; empty where there is
+            none.
         reset_sql: What sets a session back as a whole, at the end of a transaction, for people who run SQL by
             hand.
         owner_sql: What goes on as the user who connected, until the transaction's end, likewise.
@@ -217,6 +219,7 @@ class Dialect:
     has_session_lock: ClassVar[bool] = False
     has_transactional_ddl: bool | None = False
     begin_sql: ClassVar[str] = "BEGIN"
+    elapsed_ms_sql: ClassVar[str] = ""
     reset_sql: ClassVar[str] = ""
     owner_sql: ClassVar[str] = ""
     shell_head: ClassVar[str] = ""
@@ -372,6 +375,19 @@ class Dialect:
             return
         # Not cached: a file runs once, and the engine's cache would keep its text.
         connection.execute(text(escape(script)), execution_options={"compiled_cache": None}).close()
+
+    def begin_at_once(
+        self, connection: Connection, key: str, ledger: Table, name: str, limits: Limits
+    ) -> bool:
+        """In one round trip: begins a transaction, takes the runner's lock, and sets the time-outs.
+
+        False where another runner has the lock, or the ledger the migration; or where that cannot be done.
+        """
+        return False
+
+    def send_at_once(self, connection: Connection, message: str) -> list[int | None]:
+        """Runs a message of many statements as written, and tells how many rows each has met."""
+        raise NotImplementedError
 
     def copy(self, connection: Connection, statement: str, rows: memoryview) -> None:
         """Runs a COPY ... FROM stdin and streams its rows, for a dialect whose rules know such rows."""
@@ -671,6 +687,13 @@ def send_as_is(connection: Connection, command: str) -> None:
 def identifier(*names: str | None) -> str:
     """The names as SQL writes them. Not by SQLAlchemy, which doubles percent signs for a driver's sake."""
     return ".".join('"' + name.replace('"', '""') + '"' for name in names if name)
+
+
+def literal(value: str | int | None) -> str:
+    """The value as standard SQL writes it: a backslash is nothing special."""
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return "NULL" if value is None else str(value)
 
 
 def quoted(message: str) -> str | None:
