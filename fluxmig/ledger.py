@@ -207,7 +207,7 @@ class Ledger:
         exists = self.exists(connection)
         log_exists = self.log_exists(connection)
         records = self._records(connection) if exists else ()
-        if not log_exists or not may_read(connection, self.log_table):
+        if not log_exists or not may_read(connection, self.log_table) or self._is_known_to_fail(connection):
             return Snapshot(exists, log_exists, records)
         names = in_question(records)
         try:
@@ -370,6 +370,13 @@ class Ledger:
         with connection.begin_nested():
             return read()
 
+    def _is_known_to_fail(self, connection: Connection) -> bool:
+        """Whether the log is another's table, where finding out by an error would end the transaction."""
+        if self._style.has_savepoints:
+            return False
+        needed = {column.name for column in self.log_table.c if column.name not in _LATER}
+        return not needed <= self._columns_of_log(connection)
+
     def _columns_of_log(self, connection: Connection) -> set[str]:
         """As a query tells them: not every dialect can read its catalog."""
         rows = connection.execute(select(text("*")).select_from(self.log_table).where(false()))
@@ -513,6 +520,10 @@ class Ledger:
                 self.log_statement(entry, checksum=checksum, duration_ms=duration_ms, source=source)
             )
 
+    def kept(self, source: bytes) -> str | None:
+        """A text as the log keeps it; None if it is too large, or the log has no place for it."""
+        return None if self.log_is_old else _kept(source)
+
     def log_statement(
         self,
         entry: LogEntry,
@@ -539,7 +550,7 @@ class Ledger:
             "statements": entry.statements,
             "lost": entry.lost,
             "unchecked": entry.unchecked,
-            "source": _kept(source) if source is not None else None,
+            "source": self.kept(source) if source is not None else None,
         }
         if not self.log_is_old:
             values |= {name: value for name, value in later.items() if value is not None}

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, overload
 
+from fluxmig.policies import OnDuplicate
+
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
@@ -61,15 +63,6 @@ __all__ = [
     "Wait",
     "WaitReason",
 ]
-
-
-class OnDuplicate(StrEnum):
-    """What to do when a migration creates an object that is already there."""
-
-    MARK = "mark"
-    VERIFY = "verify"
-    COMPLETE = "complete"
-    FAIL = "fail"
 
 
 class Mode(StrEnum):
@@ -942,7 +935,8 @@ class Capabilities:
     """What fluxmig can promise on a database; a text is empty where there is no such thing.
 
     Attributes:
-        transactional_ddl: Whether what creates and alters is rolled back with a failed file.
+        transactional_ddl: Whether what creates and alters is rolled back with a failed file; None where a
+            probe tells, when something is to run.
         lock: What keeps other runners out.
         duplicates: By what "this object already exists" is recognised.
         positions: Where the place of an error comes from.
@@ -952,7 +946,7 @@ class Capabilities:
         tested: The versions that the tests run on.
     """
 
-    transactional_ddl: bool
+    transactional_ddl: bool | None
     lock: str
     duplicates: str
     positions: str

@@ -1,4 +1,4 @@
-"""The generic database: what SQLAlchemy promises of every one, and nothing more.
+"""What fluxmig asks of a database; by default, what SQLAlchemy promises of every one, and nothing more.
 
 A subclass overrides what its database does better or otherwise. SQLAlchemy's errors pass through; only
 `explain` looks into them.
@@ -48,7 +48,7 @@ __all__ = [
     "TableStyle",
     "UnsoundError",
 ]
-__all__ += ["escape", "first_error", "identifier", "quoted", "send_as_is"]
+__all__ += ["escape", "first_error", "identifier", "literal", "quoted", "send_as_is"]
 
 LOCK_TIMEOUT_S = 5.0
 """How long a statement waits for a table's lock where nobody says otherwise."""
@@ -176,7 +176,7 @@ def escape(script: str) -> str:
 
 
 class Dialect:
-    """A database of which nothing is known but that SQLAlchemy can talk to it.
+    """A database.
 
     Attributes:
         name: SQLAlchemy's name of it.
@@ -188,8 +188,10 @@ class Dialect:
         has_lock: Whether `claim` keeps other runners out; where not so, the ledger's unique row does.
         table_style: How the ledger and the log are made.
         has_session_lock: Whether `claim_session` keeps other runners out.
-        has_transactional_ddl: Whether what creates and alters can be rolled back.
+        has_transactional_ddl: Whether what creates and alters can be rolled back; None where a probe tells.
         begin_sql: What begins a transaction.
+        elapsed_ms_sql: For how long a message of many statements has run, asked in it; empty where there is
+            none.
         reset_sql: What sets a session back as a whole, at the end of a transaction, for people who run SQL by
             hand.
         owner_sql: What goes on as the user who connected, until the transaction's end, likewise.
@@ -216,8 +218,9 @@ class Dialect:
     table_style: ClassVar[TableStyle] = TableStyle()
     has_lock: ClassVar[bool] = False
     has_session_lock: ClassVar[bool] = False
-    has_transactional_ddl: ClassVar[bool] = False
+    has_transactional_ddl: bool | None = False
     begin_sql: ClassVar[str] = "BEGIN"
+    elapsed_ms_sql: ClassVar[str] = ""
     reset_sql: ClassVar[str] = ""
     owner_sql: ClassVar[str] = ""
     shell_head: ClassVar[str] = ""
@@ -230,7 +233,7 @@ class Dialect:
     image: ClassVar[str] = ""
     has_templates: ClassVar[bool] = False
     release_length: ClassVar[int] = 2
-    tested: ClassVar[str] = "by what SQLAlchemy promises"
+    tested: ClassVar[str] = ""
     schemas_are_databases: ClassVar[bool] = False
 
     @property
@@ -249,6 +252,13 @@ class Dialect:
 
     def met(self, connection: Connection) -> Dialect:
         """The one that knows this very server, and how its session reads SQL; itself by default."""
+        return self
+
+    def probed(self, bind: Engine | Connection, schema: str | None) -> Dialect:
+        """The one that knows whether what creates and alters can be rolled back; itself, where it does.
+
+        Where nobody has said, it is tried. Writes, and leaves nothing.
+        """
         return self
 
     # --- connections and transactions ---------------------------------------------------------------------
@@ -299,9 +309,9 @@ class Dialect:
             bind.rollback()
             bind.execution_options(isolation_level=level)
 
-    def can_begin(self) -> bool:
-        """Whether a row of progress can be in one transaction with what it tells of."""
-        return self.has_transactional_ddl
+    def can_begin(self, connection: Connection) -> bool:
+        """Whether a row of progress can be in one transaction with what it tells of, in autocommit."""
+        return bool(self.has_transactional_ddl)
 
     def begin(self, connection: Connection) -> bool:
         """In autocommit, begins a transaction by SQL; False at once where others are writing."""
@@ -366,6 +376,19 @@ class Dialect:
             return
         # Not cached: a file runs once, and the engine's cache would keep its text.
         connection.execute(text(escape(script)), execution_options={"compiled_cache": None}).close()
+
+    def begin_at_once(
+        self, connection: Connection, key: str, ledger: Table, name: str, limits: Limits
+    ) -> bool:
+        """In one round trip: begins a transaction, takes the runner's lock, and sets the time-outs.
+
+        False where another runner has the lock, or the ledger the migration; or where that cannot be done.
+        """
+        return False
+
+    def send_at_once(self, connection: Connection, message: str) -> list[int | None]:
+        """Runs a message of many statements as written, and tells how many rows each has met."""
+        raise NotImplementedError
 
     def copy(self, connection: Connection, statement: str, rows: memoryview) -> None:
         """Runs a COPY ... FROM stdin and streams its rows, for a dialect whose rules know such rows."""
@@ -531,7 +554,8 @@ class Dialect:
 
     def explain(self, error: DBAPIError, script: str = "") -> ServerError:
         """What the database said. `script` is the text that was sent."""
-        return ServerError(str(error.orig).strip(), type(error.orig).__name__)
+        code = getattr(error.orig, "sqlstate", None) or type(error.orig).__name__
+        return ServerError(str(error.orig).strip(), code)
 
     def is_duplicate(self, error: ServerError) -> bool:
         """Whether the error means that an object is there already."""
@@ -647,7 +671,7 @@ class Dialect:
         url = connection.engine.url
         return DatabaseInfo(
             dialect=f"{connection.dialect.name}+{connection.dialect.driver}",
-            server=self.product if self.name != "generic" else connection.dialect.name,
+            server=self.product,
             version=version,
             database=url.database,
             user=url.username,
@@ -675,6 +699,13 @@ def send_as_is(connection: Connection, command: str) -> None:
 def identifier(*names: str | None) -> str:
     """The names as SQL writes them. Not by SQLAlchemy, which doubles percent signs for a driver's sake."""
     return ".".join('"' + name.replace('"', '""') + '"' for name in names if name)
+
+
+def literal(value: str | int | None) -> str:
+    """The value as standard SQL writes it: a backslash is nothing special."""
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return "NULL" if value is None else str(value)
 
 
 def quoted(message: str) -> str | None:

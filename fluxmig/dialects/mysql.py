@@ -160,7 +160,7 @@ class MySQL(Dialect):
                 send_as_is(connection, "SET TRANSACTION READ ONLY")  # of the next one, which is this
             yield connection
 
-    def can_begin(self) -> bool:
+    def can_begin(self, connection: Connection) -> bool:
         """Of what can be rolled back: rows."""
         return True
 

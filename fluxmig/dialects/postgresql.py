@@ -25,7 +25,15 @@ from fluxmig.dialects import (
     postgresql_watch,
     psycopg_driver,
 )
-from fluxmig.dialects.base import GIVEN, Dialect, UnsoundError, first_error, identifier, send_as_is
+from fluxmig.dialects.base import (
+    GIVEN,
+    Dialect,
+    UnsoundError,
+    first_error,
+    identifier,
+    literal,
+    send_as_is,
+)
 from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
 
@@ -126,8 +134,12 @@ class PostgreSQL(Dialect):
     doubtful_duplicates: ClassVar[frozenset[str]] = frozenset({"42P16"})
     current_user: ClassVar[ColumnElement[str] | None] = func.current_user()
     has_lock: ClassVar[bool] = True
-    has_transactional_ddl: ClassVar[bool] = True
+    has_transactional_ddl: bool | None = True
     has_session_lock: ClassVar[bool] = True
+    elapsed_ms_sql: ClassVar[str] = (  # 9.9.5; statement_timestamp() is when the message came
+        "CAST(extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp()) * 1000"
+        " AS pg_catalog.int4)"
+    )
     # psql takes the encoding from the server; RESET ALL brings that back. A table whose constraints are still
     # to be checked cannot be dropped.
     reset_sql: ClassVar[str] = (
@@ -222,6 +234,27 @@ class PostgreSQL(Dialect):
         """As everywhere; but errors tell how many statements were done before."""
         with psycopg_driver.counting(connection) if _is_psycopg(connection) else nullcontext():
             super().send(connection, script)
+
+    def begin_at_once(
+        self, connection: Connection, key: str, ledger: Table, name: str, limits: Limits
+    ) -> bool:
+        """By psycopg alone, whose errors tell how far a message has come; not where backslashes escape."""
+        if not psycopg_driver.can_begin(connection):
+            return False
+        row = f"SELECT FROM {identifier(ledger.schema, ledger.name)} WHERE migration_name = {literal(name)}"
+        # Each with a snapshot of its own (54.2.2.1): the second one's is from when it has the lock.
+        lock = f"SELECT pg_catalog.pg_try_advisory_xact_lock({_number(key)}), pg_catalog.pg_backend_pid()"
+        settings = f"{postgresql_limits.calls(limits, session=False)}, ({postgresql_watch.WATCH_SQL})"
+        message = f"BEGIN; {lock}; SELECT EXISTS ({row}), {settings}"
+        (is_mine, process), (is_there, *_) = psycopg_driver.begin(connection, message)
+        connection.info[_BACKEND] = int(process)
+        return is_mine == "t" and is_there == "f"
+
+    def send_at_once(self, connection: Connection, message: str) -> list[int | None]:
+        """As `send` does."""
+        with psycopg_driver.counting(connection) as counts:
+            send_as_is(connection, message)
+        return counts
 
     def copy(self, connection: Connection, statement: str, rows: memoryview) -> None:
         """By psycopg's copy (54.2.6)."""

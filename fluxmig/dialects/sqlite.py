@@ -76,7 +76,7 @@ class SQLite(Dialect):
     product: str = "SQLite"
     rules: sql.Rules = sql.SQLITE
     has_lock: ClassVar[bool] = True
-    has_transactional_ddl: ClassVar[bool] = True
+    has_transactional_ddl: bool | None = True
     begin_sql: ClassVar[str] = "BEGIN IMMEDIATE"
     shell_head: ClassVar[str] = ".bail on\n"
     lock_kind: ClassVar[str] = "of the file, by BEGIN IMMEDIATE"

@@ -73,10 +73,11 @@ def capability_table() -> str:
     heads = ["", "rolls DDL back", "lock", "duplicates by", "places of errors by", "concurrent index", "COPY"]
     heads += ["scratch", "tested"]
     lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
-    for dialect in (*dialects.DIALECTS.values(), YugabyteDB(), dialects.Dialect()):
+    for dialect in (*dialects.DIALECTS.values(), YugabyteDB(), dialects.Generic()):
         can = dialect.capabilities
         cells = [dialect.product if dialect.name != "generic" else "any other"]
-        cells += ["yes" if can.transactional_ddl else "no", can.lock, can.duplicates, can.positions]
+        rolls_back = {True: "yes", False: "no", None: "found out by a probe"}[can.transactional_ddl]
+        cells += [rolls_back, can.lock, can.duplicates, can.positions]
         cells += ["yes" if can.concurrent_index else "", "yes" if can.copy else "", can.scratch, can.tested]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
