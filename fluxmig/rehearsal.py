@@ -164,8 +164,9 @@ class _Performance:
         try:
             migrator.rollback(expected=(name,))
         except (RollbackError, MigrationFileError) as error:
+            why = error.failure.headline if isinstance(error, RollbackError) and error.failure else None
             is_whole = not self._differences(after, self._catalog())
-            return RoundTrip(down_failure=error.message.partition("\n")[0]), is_whole
+            return RoundTrip(down_failure=why or error.message.partition("\n")[0]), is_whole
         trip = RoundTrip(not_restored=self._differences(self._before, self._catalog()))
         try:
             (again,) = migrator.run(only=name).results
