@@ -204,6 +204,7 @@ class Dialect:
         scratch: The sources of scratch databases, best first.
         image: The container image that scratch databases come from, without a tag; empty where there is none.
         has_templates: Whether a database can be made as a copy of another one.
+        async_driver: SQLAlchemy's name of the driver for asyncio.
         release_length: How many numbers of a version name a release, whose servers all behave alike.
         tested: The versions that the tests run on.
         schemas_are_databases: Whether the schema of a name leads out of the database.
@@ -233,6 +234,7 @@ class Dialect:
     image: ClassVar[str] = ""
     has_templates: ClassVar[bool] = False
     release_length: ClassVar[int] = 2
+    async_driver: ClassVar[str] = ""
     tested: ClassVar[str] = ""
     schemas_are_databases: ClassVar[bool] = False
 
@@ -362,6 +364,9 @@ class Dialect:
         """Raises `ConfigError` where the driver commits by itself: nothing could be rolled back."""
         if getattr(connection.connection.dbapi_connection, "autocommit", False) is True:
             raise ConfigError(IN_AUTOCOMMIT, remedy=NO_AUTOCOMMIT)
+
+    def begin_all(self, engine: Engine) -> None:
+        """Has each transaction of an engine begin on the server, too, where its driver puts that off."""
 
     # --- running ------------------------------------------------------------------------------------------
 

@@ -156,6 +156,7 @@ class PostgreSQL(Dialect):
     image: ClassVar[str] = "postgres"
     has_templates: ClassVar[bool] = True
     release_length: ClassVar[int] = 1
+    async_driver: ClassVar[str] = "postgresql+psycopg"
     tested: ClassVar[str] = "15, 18"
     encoding_remedy: ClassVar[str] = (
         "files are UTF-8: take out what sets client_encoding, or end the URL with ?client_encoding=utf8"
