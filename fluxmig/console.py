@@ -235,10 +235,15 @@ class Session:
     @contextmanager
     def migrator(self, *, read_only: bool = False, must_exist: bool = False) -> Iterator[Migrator]:
         """A Migrator on the database that the settings name."""
-        import logging  # noqa: PLC0415  # loads here and not at start-up, as SQLAlchemy does
+        import gc  # noqa: PLC0415  # these load here and not at start-up, as SQLAlchemy does
+        import logging  # noqa: PLC0415
 
+        gc.disable()  # of what is loaded nothing is garbage, and to look for it takes a tenth of the time
         from fluxmig.connect import reach  # noqa: PLC0415
         from fluxmig.migrator import Migrator  # noqa: PLC0415
+
+        gc.freeze()
+        gc.enable()
 
         # What a driver or a pool has to log of a connection that is gone is no second message to people.
         if not logging.getLogger().hasHandlers():

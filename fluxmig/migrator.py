@@ -1,5 +1,7 @@
 """The library's front door: a folder, an engine, and the verbs of the command line as methods.
 
+What only some of them need is loaded by these: most runs find nothing to do.
+
 For an AsyncEngine: `await connection.run_sync(lambda c: Migrator(c, "migrations").run())`, with a connection
 of `async with engine.connect() as connection`.
 """
@@ -19,7 +21,6 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 
 import fluxmig
 from fluxmig import bookkeeping, layouts, mend, planner, sql
-from fluxmig.at_once import AtOnce
 from fluxmig.dialects import dialect_of
 from fluxmig.dialects.base import PAST_THE_POOLER
 from fluxmig.errors import (
@@ -31,10 +32,8 @@ from fluxmig.errors import (
     MigrationFileError,
     StoppedError,
 )
-from fluxmig.execute import Executor
 from fluxmig.layouts.numbered import Folder
 from fluxmig.ledger import Ledger, Snapshot
-from fluxmig.lock import Lock
 from fluxmig.lookout import Lookout
 from fluxmig.model import (
     AdoptionKind,
@@ -57,16 +56,13 @@ from fluxmig.model import (
     Settlement,
     Verification,
 )
-from fluxmig.objects import Created, created
-from fluxmig.patience import Patience
 from fluxmig.preparation import Preparation
-from fluxmig.reversal import redo, take_back
 from fluxmig.running import Run
-from fluxmig.transcript import transcript
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from fluxmig.execute import Executor
     from fluxmig.model import (
         Adoption,
         Change,
@@ -78,6 +74,7 @@ if TYPE_CHECKING:
         Wait,
     )
     from fluxmig.objects import Existing
+    from fluxmig.patience import Patience
     from fluxmig.sending import Observer
 
 __all__ = ["Migrator", "get_applied_migrations", "run_migration"]
@@ -229,6 +226,8 @@ class Migrator:
         restart: str | None = None,
     ) -> Iterator[str]:
         """The SQL that `run` would send, in pieces, for psql or the sqlite3 shell. Only reads."""
+        from fluxmig.transcript import transcript  # noqa: PLC0415
+
         folder = layouts.read(self._folder)
         with self._errors():
             ledger, snapshot = self._read(folder)
@@ -421,6 +420,8 @@ class Migrator:
             LedgerError: `to` is not applied, or others than the expected ones would be taken back. Nothing
                 was done.
         """
+        from fluxmig.reversal import take_back  # noqa: PLC0415
+
         planned, results, findings = RollbackReport(), list[RollbackResult](), list[Finding]()
 
         def report() -> RollbackReport:
@@ -473,6 +474,8 @@ class Migrator:
                 pending, and the message and `report` say so.
             LedgerError: It is not applied.
         """
+        from fluxmig.reversal import redo  # noqa: PLC0415
+
         findings: list[Finding] = []
         try:
             with self._errors():
@@ -709,6 +712,10 @@ class Migrator:
     def _executor(
         self, ledger: Ledger, snapshot: Snapshot, on_notice: Callable[[Notice], None] | None = None
     ) -> Executor:
+        from fluxmig.at_once import AtOnce  # noqa: PLC0415
+        from fluxmig.execute import Executor  # noqa: PLC0415
+        from fluxmig.lock import Lock  # noqa: PLC0415
+
         key = f"fluxmig:{ledger.table.fullname}"
         return Executor(
             self._bind,
@@ -727,6 +734,8 @@ class Migrator:
             return _without_log(executor)
 
     def _patience(self) -> Patience:
+        from fluxmig.patience import Patience  # noqa: PLC0415
+
         self._lookout = Lookout()
         return Patience(
             self._limits,
@@ -769,6 +778,8 @@ class Migrator:
         """Whether the first script makes the ledger itself: the dump of a database that had one."""
         if snapshot.exists or not plan.scripts:
             return False
+        from fluxmig.objects import Created, created  # noqa: PLC0415
+
         table = ledger.table
         own = {Created("table", table.name, schema) for schema in (None, table.schema)}
         statements = plan.scripts[0].statements

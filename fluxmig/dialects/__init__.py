@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fluxmig.dialects.base import Dialect
-from fluxmig.dialects.duckdb import DuckDB
-from fluxmig.dialects.mysql import MariaDB, MySQL
-from fluxmig.dialects.postgresql_kin import AnyPostgreSQL, CockroachDB
-from fluxmig.dialects.sqlite import SQLite
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["DIALECTS", "Dialect", "dialect_named", "dialect_of"]
+__all__ = ["NAMES", "Dialect", "dialect_named", "dialect_of"]
 
-DIALECTS: dict[str, Dialect] = {
-    dialect.name: dialect
-    for dialect in (AnyPostgreSQL(), SQLite(), MySQL(), MariaDB(), DuckDB(), CockroachDB())
+_CLASSES = {
+    "postgresql": "postgresql_kin.AnyPostgreSQL",
+    "sqlite": "sqlite.SQLite",
+    "mysql": "mysql.MySQL",
+    "mariadb": "mysql.MariaDB",
+    "duckdb": "duckdb.DuckDB",
+    "cockroachdb": "postgresql_kin.CockroachDB",
 }
+"""By SQLAlchemy's names: the module, which is loaded when its database is met, and the class."""
+
+NAMES = tuple(_CLASSES)
 
 
 def dialect_of(bind: Engine | Connection) -> Dialect:
@@ -26,6 +31,9 @@ def dialect_of(bind: Engine | Connection) -> Dialect:
     return dialect_named(bind.dialect.name)
 
 
+@cache
 def dialect_named(name: str) -> Dialect:
     """The class that knows the database of that name, as SQLAlchemy has it; the generic one if none does."""
-    return DIALECTS.get(name) or Dialect()
+    module, _, known = _CLASSES.get(name, "base.Dialect").partition(".")
+    found: Dialect = getattr(import_module(f"fluxmig.dialects.{module}"), known)()
+    return found

@@ -15,7 +15,6 @@ from sqlalchemy import TIMESTAMP, Engine, Text, func, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig import sql
-from fluxmig.dialects import existing
 from fluxmig.errors import ConfigError
 from fluxmig.model import Capabilities, DatabaseInfo
 
@@ -559,6 +558,8 @@ class Dialect:
 
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """What is there of these objects; what cannot be told is left out. Only reads."""
+        from fluxmig.dialects import existing  # noqa: PLC0415  # most runs do not ask
+
         return existing.generic(connection, wanted)
 
     # --- databases ----------------------------------------------------------------------------------------

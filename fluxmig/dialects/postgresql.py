@@ -12,7 +12,6 @@ from sqlalchemy import Engine, bindparam, func, select, text
 
 from fluxmig import sql
 from fluxmig.dialects import (
-    existing,
     postgresql_databases,
     postgresql_errors,
     postgresql_index,
@@ -434,6 +433,8 @@ class PostgreSQL(Dialect):
 
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By the catalog, in one query."""
+        from fluxmig.dialects import existing  # noqa: PLC0415  # most runs do not ask
+
         return existing.postgresql(connection, wanted)
 
     # --- databases ----------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def capability_table() -> str:
     heads = ["", "rolls DDL back", "lock", "duplicates by", "places of errors by", "concurrent index", "COPY"]
     heads += ["scratch", "tested"]
     lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
-    for dialect in (*dialects.DIALECTS.values(), YugabyteDB(), dialects.Dialect()):
+    for dialect in (*map(dialects.dialect_named, dialects.NAMES), YugabyteDB(), dialects.Dialect()):
         can = dialect.capabilities
         cells = [dialect.product if dialect.name != "generic" else "any other"]
         cells += ["yes" if can.transactional_ddl else "no", can.lock, can.duplicates, can.positions]
