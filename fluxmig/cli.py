@@ -14,6 +14,7 @@ __all__ = ["main"]
 _COMMANDS = {
     "run": ("cli_run", "Apply the pending migrations, in order."),
     "plan": ("cli_run", "Show what run would do."),
+    "rehearse": ("cli_rehearse", "Run what is pending on a scratch database."),
     "status": ("cli_status", "Show what is applied and what is pending."),
     "log": ("cli_status", "Show what happened, and when."),
     "rollback": ("cli_rollback", "Take the last migration back."),

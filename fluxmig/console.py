@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -18,6 +19,8 @@ from fluxmig.errors import ConfigError, FluxmigError, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from sqlalchemy import Engine
 
     from fluxmig.lines import Line
     from fluxmig.migrator import Migrator
@@ -233,17 +236,12 @@ class Session:
             raise click.exceptions.Exit(1)
 
     @contextmanager
-    def migrator(self, *, read_only: bool = False, must_exist: bool = False) -> Iterator[Migrator]:
-        """A Migrator on the database that the settings name."""
-        import gc  # noqa: PLC0415  # these load here and not at start-up, as SQLAlchemy does
-        import logging  # noqa: PLC0415
+    def target(self, *, read_only: bool = False, must_exist: bool = False) -> Iterator[Engine]:
+        """The database that the settings name."""
+        with _loading():
+            import logging  # noqa: PLC0415  # loads here and not at start-up, as SQLAlchemy does
 
-        gc.disable()  # of what is loaded nothing is garbage, and to look for it takes a tenth of the time
-        from fluxmig.connect import reach  # noqa: PLC0415
-        from fluxmig.migrator import Migrator  # noqa: PLC0415
-
-        gc.freeze()
-        gc.enable()
+            from fluxmig.connect import reach  # noqa: PLC0415
 
         # What a driver or a pool has to log of a connection that is gone is no second message to people.
         if not logging.getLogger().hasHandlers():
@@ -265,23 +263,38 @@ class Session:
             environ=os.environ,
             postgres_bin=settings.postgres_bin,
         ) as engine:
-            migrator = Migrator(
-                engine,
-                settings.migrations,
-                table=settings.table,
-                schema=settings.schema,
-                on_duplicate=settings.on_duplicate,
-                strict=settings.strict,
-                strict_order=settings.strict_order,
-                wait_lock_s=settings.wait_lock_s,
-                lock_timeout_s=settings.lock_timeout_s,
-                lock_retries=settings.lock_retries,
-                statement_timeout_s=settings.statement_timeout_s,
-                retry_connection_s=settings.retry_connection_s,
-                query_text=not settings.no_query_text,
-                on_wait=self._waits,
-            )
-            self._interrupt = migrator.interrupt
+            yield engine
+
+    def migrator_on(self, engine: Engine, folder: Path | None = None) -> Migrator:
+        """A Migrator on that database; of the folder that the settings name, unless another is given."""
+        with _loading():
+            from fluxmig.migrator import Migrator  # noqa: PLC0415
+
+        settings = self.settings
+        migrator = Migrator(
+            engine,
+            folder or settings.migrations,
+            table=settings.table,
+            schema=settings.schema,
+            on_duplicate=settings.on_duplicate,
+            strict=settings.strict,
+            strict_order=settings.strict_order,
+            wait_lock_s=settings.wait_lock_s,
+            lock_timeout_s=settings.lock_timeout_s,
+            lock_retries=settings.lock_retries,
+            statement_timeout_s=settings.statement_timeout_s,
+            retry_connection_s=settings.retry_connection_s,
+            query_text=not settings.no_query_text,
+            on_wait=self._waits,
+        )
+        self._interrupt = migrator.interrupt
+        return migrator
+
+    @contextmanager
+    def migrator(self, *, read_only: bool = False, must_exist: bool = False) -> Iterator[Migrator]:
+        """A Migrator on the database that the settings name."""
+        with self.target(read_only=read_only, must_exist=must_exist) as engine:
+            migrator = self.migrator_on(engine)
             try:
                 yield migrator
             except StoppedError as error:
@@ -333,6 +346,17 @@ class Session:
                 return render.error_json(self.command, error, render.report_json(report, self.command))
             case _:
                 return render.error_json(self.command, error)
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Around imports: nothing of what they load is garbage, and to look for it takes a tenth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def write(text: str | bytes, *, err: bool = False, newline: bool = True) -> None:

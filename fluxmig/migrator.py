@@ -62,6 +62,7 @@ from fluxmig.running import Run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from fluxmig.dialects.base import Tables
     from fluxmig.execute import Executor
     from fluxmig.model import (
         Adoption,
@@ -215,7 +216,7 @@ class Migrator:
             with self._dialect.reading(self._bind) as connection:
                 found = ready.duplicates(plan, self._on_duplicate, self._existing(connection))
             alone = self._without_a_session(plan.scripts)
-            return replace(plan, findings=(*plan.findings, *found, *alone))
+            return replace(plan, findings=(*plan.findings, *found, *alone, *self._unprobed(plan)))
 
     def plan_sql(
         self,
@@ -368,6 +369,9 @@ class Migrator:
             with self._errors():
                 ledger, snapshot = self._read(folder)
                 ready = self._preparation(folder, snapshot)
+                if planner.pending(ready.statuses):
+                    self._probe(ledger)
+                    ready = self._preparation(folder, snapshot)
                 plan = ready.plan(planner.Selection(to, steps, only, restart), self._refused)
                 self._refuse_without_a_session(plan.scripts)
                 run.pending = tuple(migration.name for migration in planner.pending(ready.statuses))
@@ -431,6 +435,8 @@ class Migrator:
             with self._errors():
                 folder = self._folder_if_readable()
                 ledger, snapshot = self._read(folder)
+                if snapshot.records and not record_only:
+                    self._probe(ledger)
                 planned, scripts = self._way_back(folder, snapshot, steps, to, record_only=record_only)
                 findings += planned.findings
                 _refuse_unexpected(planned.names, expected)
@@ -480,6 +486,8 @@ class Migrator:
         try:
             with self._errors():
                 ledger, snapshot = self._read()
+                if snapshot.records:
+                    self._probe(ledger)
                 plan = self._preparation(layouts.read(self._folder), snapshot).redo(name)
                 self._refuse_without_a_session((plan.down, plan.up))
                 findings += plan.findings
@@ -668,15 +676,19 @@ class Migrator:
 
     def _read(self, folder: Folder | None = None) -> tuple[Ledger, Snapshot]:
         """The ledger and what it holds; for `_statuses` of a folder, with the texts that these need."""
-        with self._dialect.reading(self._bind) as connection:
-            ledger = self._ledger(connection)
-            return ledger, self._snapshot(ledger, connection, folder)
+        with self._dialect.reading_tables(self._bind, self._table, self._schema) as (connection, tables):
+            ledger = self._ledger(connection, tables)
+            return ledger, self._snapshot(ledger, connection, folder, tables)
 
-    def _snapshot(self, ledger: Ledger, connection: Connection, folder: Folder | None) -> Snapshot:
+    def _snapshot(
+        self, ledger: Ledger, connection: Connection, folder: Folder | None, tables: Tables | None = None
+    ) -> Snapshot:
         in_question = partial(planner.in_question, folder.migrations if folder else ())
-        return ledger.read(connection, may_read=self._dialect.may_read, in_question=in_question)
+        columns = tables.log_columns if tables else frozenset()
+        may_read = self._dialect.may_read
+        return ledger.read(connection, may_read=may_read, in_question=in_question, log_columns=columns)
 
-    def _ledger(self, connection: Connection) -> Ledger:
+    def _ledger(self, connection: Connection, tables: Tables | None = None) -> Ledger:
         """The ledger with its schema spelled out, so that no search path that a file sets can hide it.
 
         What the dialect can do is known from here on: it has met the server.
@@ -684,13 +696,18 @@ class Migrator:
         self._dialect = self._dialect.met(connection)
         return Ledger(
             self._table,
-            self._schema or self._dialect.ledger_schema(connection, self._table),
+            self._schema
+            or (tables.schema if tables else self._dialect.ledger_schema(connection, self._table)),
             current_user=self._dialect.current_user,
             client=_client(),
             version=fluxmig.__version__,
             style=self._dialect.table_style,
             is_passing=self._dialect.is_passing,
         )
+
+    def _probe(self, ledger: Ledger) -> None:
+        """Has the dialect know what can be rolled back, where that is not known. Writes."""
+        self._dialect = self._dialect.probed(self._bind, ledger.table.schema)
 
     def _preparation(self, folder: Folder, snapshot: Snapshot) -> Preparation:
         return Preparation(folder, snapshot, self._dialect)
@@ -769,6 +786,16 @@ class Migrator:
         names = tuple(planned.path.name for planned in alone)
         message = f"{_outside(alone[0])}, under a lock that its session holds; but {why}"
         return (Finding("session", message, names, PAST_THE_POOLER),)
+
+    def _unprobed(self, plan: Plan) -> tuple[Finding, ...]:
+        """That a plan cannot tell in which mode its scripts will run, where only a probe can."""
+        if not plan.scripts or self._dialect.has_transactional_ddl is not None:
+            return ()
+        message = (
+            f"whether {self._dialect.product} rolls back what creates and drops is found out when something"
+            " runs; where it does not, files that do so run statement by statement"
+        )
+        return (Finding("probe", message),)
 
     @property
     def _is_inside_a_transaction(self) -> bool:

@@ -387,12 +387,14 @@ def applied_after(all_statuses: Iterable[MigrationStatus], name: str) -> tuple[s
 
 
 def apart(
-    down: Script, up: Script, *, product: str, has_transactional_ddl: bool, has_savepoints: bool = True
+    down: Script, up: Script, *, product: str, has_transactional_ddl: bool | None, has_savepoints: bool = True
 ) -> str | None:
     """Why two scripts cannot share one transaction, in words; None where they can."""
     for script in (down, up):
         if script.mode is Mode.NO_TRANSACTION:
             return f"{script.path.name} runs without a transaction: {script.reason}"
+    if has_transactional_ddl is None:
+        return f"whether {product} rolls back what creates and drops is found out when something runs"
     if not has_transactional_ddl:
         return f"{product} does not roll back what creates and drops"
     if not has_savepoints:

@@ -63,6 +63,7 @@ __all__ = [
     "rollback_lines",
     "status_json",
     "status_lines",
+    "step_json",
     "step_lines",
     "taken_back_lines",
     "terminal",
@@ -257,14 +258,15 @@ def report_json(report: Report, command: str = "run") -> dict[str, Any]:
     return _document(
         command,
         dry_run=False,
-        results=[_step_json(result) for result in report.results],
+        results=[step_json(result) for result in report.results],
         pending=list(report.pending),
         findings=findings_json(report.findings),
         duration_ms=report.duration_ms,
     )
 
 
-def _step_json(result: StepResult) -> dict[str, Any]:
+def step_json(result: StepResult) -> dict[str, Any]:
+    """What became of one migration."""
     return {
         "name": result.name,
         "outcome": result.outcome.value,
@@ -578,7 +580,7 @@ def redo_json(report: RedoReport) -> dict[str, Any]:
         "redo",
         dry_run=False,
         reversed=_taken_back_json(report.reversed),
-        results=[_step_json(report.applied)],
+        results=[step_json(report.applied)],
         later=list(report.later),
         findings=findings_json(report.findings),
     )

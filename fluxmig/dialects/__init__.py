@@ -7,11 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fluxmig.dialects.base import Dialect
+from fluxmig.dialects.generic import Generic
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["NAMES", "Dialect", "dialect_named", "dialect_of"]
+__all__ = ["NAMES", "Dialect", "Generic", "dialect_named", "dialect_of"]
 
 _CLASSES = {
     "postgresql": "postgresql_kin.AnyPostgreSQL",
@@ -31,9 +32,14 @@ def dialect_of(bind: Engine | Connection) -> Dialect:
     return dialect_named(bind.dialect.name)
 
 
-@cache
 def dialect_named(name: str) -> Dialect:
     """The class that knows the database of that name, as SQLAlchemy has it; the generic one if none does."""
-    module, _, known = _CLASSES.get(name, "base.Dialect").partition(".")
+    if name not in _CLASSES:
+        return Generic(name.partition(".")[0])
+    return _known(*_CLASSES[name].split("."))
+
+
+@cache
+def _known(module: str, known: str) -> Dialect:
     found: Dialect = getattr(import_module(f"fluxmig.dialects.{module}"), known)()
     return found

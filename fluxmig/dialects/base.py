@@ -1,4 +1,4 @@
-"""The generic database: what SQLAlchemy promises of every one, and nothing more.
+"""What fluxmig asks of a database; by default, what SQLAlchemy promises of every one, and nothing more.
 
 A subclass overrides what its database does better or otherwise. SQLAlchemy's errors pass through; only
 `explain` looks into them.
@@ -15,17 +15,20 @@ from sqlalchemy import TIMESTAMP, Engine, Text, func, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig import sql
+from fluxmig.dialects.tracing import Tracer
 from fluxmig.errors import ConfigError
 from fluxmig.model import Capabilities, DatabaseInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from sqlalchemy import ColumnElement, Connection, Table
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.types import TypeEngine
 
+    from fluxmig.catalog import Catalog
     from fluxmig.model import Limits, Script, Session, Statement
     from fluxmig.objects import Created, Presence
 
@@ -41,6 +44,7 @@ __all__ = [
     "Refusal",
     "ServerError",
     "TableStyle",
+    "Tables",
     "UnsoundError",
 ]
 __all__ += ["escape", "first_error", "identifier", "literal", "quoted", "send_as_is"]
@@ -116,6 +120,19 @@ class UnsoundError(Exception):
         self.message, self.remedy = message, remedy
 
 
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What there is of a ledger and its log.
+
+    Attributes:
+        schema: That of both.
+        log_columns: The log's, where both are there and the login may read it; else none.
+    """
+
+    schema: str | None
+    log_columns: frozenset[str]
+
+
 class Onlooker(Protocol):
     """A second session that tells who holds up the first; used by one thread alone."""
 
@@ -171,7 +188,7 @@ def escape(script: str) -> str:
 
 
 class Dialect:
-    """A database of which nothing is known but that SQLAlchemy can talk to it.
+    """A database.
 
     Attributes:
         name: SQLAlchemy's name of it.
@@ -183,7 +200,7 @@ class Dialect:
         has_lock: Whether `claim` keeps other runners out; where not so, the ledger's unique row does.
         table_style: How the ledger and the log are made.
         has_session_lock: Whether `claim_session` keeps other runners out.
-        has_transactional_ddl: Whether what creates and alters can be rolled back.
+        has_transactional_ddl: Whether what creates and alters can be rolled back; None where a probe tells.
         begin_sql: What begins a transaction.
         elapsed_ms_sql: For how long a message of many statements has run, asked in it; empty where there is
             none.
@@ -198,8 +215,10 @@ class Dialect:
         has_concurrent_index: Whether an index can be built beside writers, outside of transactions.
         scratch: The sources of scratch databases, best first.
         image: The container image that scratch databases come from, without a tag; empty where there is none.
+        has_templates: Whether a database can be made as a copy of another one.
         release_length: How many numbers of a version name a release, whose servers all behave alike.
         tested: The versions that the tests run on.
+        schemas_are_databases: Whether the schema of a name leads out of the database.
     """
 
     name: ClassVar[str] = "generic"
@@ -211,7 +230,7 @@ class Dialect:
     table_style: ClassVar[TableStyle] = TableStyle()
     has_lock: ClassVar[bool] = False
     has_session_lock: ClassVar[bool] = False
-    has_transactional_ddl: ClassVar[bool] = False
+    has_transactional_ddl: bool | None = False
     begin_sql: ClassVar[str] = "BEGIN"
     elapsed_ms_sql: ClassVar[str] = ""
     reset_sql: ClassVar[str] = ""
@@ -224,8 +243,10 @@ class Dialect:
     has_concurrent_index: ClassVar[bool] = False
     scratch: ClassVar[tuple[str, ...]] = ()
     image: ClassVar[str] = ""
+    has_templates: ClassVar[bool] = False
     release_length: ClassVar[int] = 2
-    tested: ClassVar[str] = "by what SQLAlchemy promises"
+    tested: ClassVar[str] = ""
+    schemas_are_databases: ClassVar[bool] = False
 
     @property
     def capabilities(self) -> Capabilities:
@@ -243,6 +264,13 @@ class Dialect:
 
     def met(self, connection: Connection) -> Dialect:
         """The one that knows this very server, and how its session reads SQL; itself by default."""
+        return self
+
+    def probed(self, bind: Engine | Connection, schema: str | None) -> Dialect:
+        """The one that knows whether what creates and alters can be rolled back; itself, where it does.
+
+        Where nobody has said, it is tried. Writes, and leaves nothing.
+        """
         return self
 
     # --- connections and transactions ---------------------------------------------------------------------
@@ -269,6 +297,14 @@ class Dialect:
             yield connection
 
     @contextmanager
+    def reading_tables(
+        self, bind: Engine | Connection, table: str, schema: str | None
+    ) -> Iterator[tuple[Connection, Tables | None]]:
+        """As `reading`; with what there is of a ledger, where that can be asked in the same round trip."""
+        with self.reading(bind) as connection:
+            yield connection, None
+
+    @contextmanager
     def autocommit(self, bind: Engine | Connection) -> Iterator[Connection]:
         """A connection on which every statement is its own transaction; the caller's gets its level back.
 
@@ -293,9 +329,9 @@ class Dialect:
             bind.rollback()
             bind.execution_options(isolation_level=level)
 
-    def can_begin(self) -> bool:
-        """Whether a row of progress can be in one transaction with what it tells of."""
-        return self.has_transactional_ddl
+    def can_begin(self, connection: Connection) -> bool:
+        """Whether a row of progress can be in one transaction with what it tells of, in autocommit."""
+        return bool(self.has_transactional_ddl)
 
     def begin(self, connection: Connection) -> bool:
         """In autocommit, begins a transaction by SQL; False at once where others are writing."""
@@ -538,7 +574,8 @@ class Dialect:
 
     def explain(self, error: DBAPIError, script: str = "") -> ServerError:
         """What the database said. `script` is the text that was sent."""
-        return ServerError(str(error.orig).strip(), type(error.orig).__name__)
+        code = getattr(error.orig, "sqlstate", None) or type(error.orig).__name__
+        return ServerError(str(error.orig).strip(), code)
 
     def is_duplicate(self, error: ServerError) -> bool:
         """Whether the error means that an object is there already."""
@@ -562,6 +599,42 @@ class Dialect:
 
         return existing.generic(connection, wanted)
 
+    def structure(
+        self,
+        connection: Connection,
+        tables: Sequence[Table],
+        programs: Callable[[str], Iterable[Path]],
+        environ: Mapping[str, str],
+    ) -> list[bytes]:
+        """Scripts that make what the database holds, without its rows. Only reads.
+
+        Args:
+            connection: To the database.
+            tables: Whose rows may be taken along, where that costs nothing more.
+            programs: Where a program of a name may be.
+            environ: The environment for programs.
+
+        Raises:
+            ConfigError: It cannot be read here, for want of a program, say.
+            DatabaseConnectionError: It cannot be read, for want of a privilege, say.
+        """
+        raise ConfigError(
+            f"fluxmig cannot read the structure of {self.product}", remedy="leave --from-url out"
+        )
+
+    def tracer(self, own: frozenset[str]) -> Tracer:
+        """Who watches a rehearsal and sees what can be seen there; `own` are the ledger and the log."""
+        return Tracer(self, own)
+
+    def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
+        """All objects of the database and their definitions, or None where that is not known. Only reads.
+
+        Args:
+            connection: Whose database.
+            without: Tables that are left out, with all that is part of them.
+        """
+        return None
+
     # --- databases ----------------------------------------------------------------------------------------
 
     def create_database(self, connection: Connection, name: str, template: str | None = None) -> None:
@@ -574,6 +647,20 @@ class Dialect:
 
     def drop_database(self, connection: Connection, name: str) -> None:
         """Drops a database that may be gone already, and ends the sessions in it; likewise."""
+
+    def rename_database(self, connection: Connection, old: str, new: str) -> None:
+        """Gives a database that nobody is in another name; likewise. Where `has_templates`."""
+
+    def database_names(self, connection: Connection, prefix: str) -> Mapping[str, str | None]:
+        """The databases whose names begin so, with what is noted of each. Where `has_templates`."""
+        return {}
+
+    def note_database(self, connection: Connection, name: str, words: str) -> None:
+        """Has words noted of a database, for `database_names`. Where `has_templates`."""
+
+    def claim_name(self, connection: Connection, key: str, *, shared: bool, wait: bool) -> bool:
+        """Takes a lock until the session ends; False where another has it. Where `has_templates`."""
+        return True
 
     def release(self, version: str) -> str:
         """The release that a version belongs to: "18" of PostgreSQL's "18.6"."""
@@ -595,7 +682,7 @@ class Dialect:
         url = connection.engine.url
         return DatabaseInfo(
             dialect=f"{connection.dialect.name}+{connection.dialect.driver}",
-            server=self.product if self.name != "generic" else connection.dialect.name,
+            server=self.product,
             version=version,
             database=url.database,
             user=url.username,

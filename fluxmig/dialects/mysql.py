@@ -16,16 +16,26 @@ from sqlalchemy.dialects.mysql import DATETIME, LONGTEXT
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig import sql
-from fluxmig.dialects import mysql_errors, mysql_existing, mysql_limits, mysql_privileges, mysql_session
+from fluxmig.dialects import (
+    mysql_catalog,
+    mysql_errors,
+    mysql_existing,
+    mysql_limits,
+    mysql_privileges,
+    mysql_session,
+    mysql_structure,
+)
 from fluxmig.dialects.base import GIVEN, IN_AUTOCOMMIT, NO_AUTOCOMMIT, Dialect, TableStyle, send_as_is
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from sqlalchemy import ColumnElement, Connection, Table
 
+    from fluxmig.catalog import Catalog
     from fluxmig.dialects.base import Refusal, ServerError
     from fluxmig.dialects.mysql_session import SessionState
     from fluxmig.model import Limits, Script
@@ -70,6 +80,7 @@ class MySQL(Dialect):
 
     name: ClassVar[str] = "mysql"
     product: str = "MySQL"
+    schemas_are_databases: ClassVar[bool] = True
     rules: sql.Rules = sql.MYSQL
     duplicates: ClassVar[Mapping[str, str]] = mysql_errors.DUPLICATES
     doubtful_duplicates: ClassVar[frozenset[str]] = mysql_errors.DOUBTFUL
@@ -99,6 +110,7 @@ class MySQL(Dialect):
     image: ClassVar[str] = "mysql"
     tested: ClassVar[str] = "not yet"
     _statement_time: ClassVar[str] = "max_execution_time"
+    _is_mariadb: ClassVar[bool] = False
 
     def met(self, connection: Connection) -> Dialect:
         """By whether it is MariaDB, which a URL need not say, and by the session's sql_mode (5.1.11)."""
@@ -145,7 +157,7 @@ class MySQL(Dialect):
                 send_as_is(connection, "SET TRANSACTION READ ONLY")  # of the next one, which is this
             yield connection
 
-    def can_begin(self) -> bool:
+    def can_begin(self, connection: Connection) -> bool:
         """Of what can be rolled back: rows."""
         return True
 
@@ -346,6 +358,10 @@ class MySQL(Dialect):
         granted = mysql_privileges.granted(connection)
         return mysql_existing.existing(connection, wanted, granted.sees)
 
+    def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
+        """By information_schema."""
+        return mysql_catalog.snapshot(connection, without, is_mariadb=self._is_mariadb)
+
     # --- databases ----------------------------------------------------------------------------------------
 
     def create_database(self, connection: Connection, name: str, template: str | None = None) -> None:
@@ -362,6 +378,16 @@ class MySQL(Dialect):
             with suppress(DBAPIError):  # it has ended by itself
                 connection.exec_driver_sql(f"KILL {number}")
         send_as_is(connection, f"DROP DATABASE IF EXISTS {_quoted(name)}")
+
+    def structure(
+        self,
+        connection: Connection,
+        tables: Sequence[Table],
+        programs: Callable[[str], Iterable[Path]],
+        environ: Mapping[str, str],
+    ) -> list[bytes]:
+        """By SHOW CREATE."""
+        return [mysql_structure.script(connection).encode()]
 
     # --- facts --------------------------------------------------------------------------------------------
 
@@ -410,6 +436,7 @@ class MariaDB(MySQL):
     image: ClassVar[str] = "mariadb"
     tested: ClassVar[str] = "10.11"
     _statement_time: ClassVar[str] = "max_statement_time"
+    _is_mariadb: ClassVar[bool] = True
 
 
 def _leave_behind(connection: Connection, *statements: str) -> None:

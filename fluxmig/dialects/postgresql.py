@@ -12,9 +12,12 @@ from sqlalchemy import Engine, bindparam, func, select, text
 
 from fluxmig import sql
 from fluxmig.dialects import (
+    postgresql_catalog,
     postgresql_databases,
+    postgresql_dump,
     postgresql_errors,
     postgresql_index,
+    postgresql_ledger,
     postgresql_limits,
     postgresql_pooler,
     postgresql_session,
@@ -30,16 +33,19 @@ from fluxmig.dialects.base import (
     literal,
     send_as_is,
 )
+from fluxmig.dialects.postgresql_trace import PostgreSQLTracer
 from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from sqlalchemy import ColumnElement, Connection, Table
     from sqlalchemy.exc import DBAPIError
 
-    from fluxmig.dialects.base import Heard, Onlooker, ServerError
+    from fluxmig.catalog import Catalog
+    from fluxmig.dialects.base import Heard, Onlooker, ServerError, Tables
     from fluxmig.dialects.postgresql_session import SessionState
     from fluxmig.errors import ConfigError
     from fluxmig.model import Limits, Script, Statement
@@ -125,7 +131,7 @@ class PostgreSQL(Dialect):
     doubtful_duplicates: ClassVar[frozenset[str]] = frozenset({"42P16"})
     current_user: ClassVar[ColumnElement[str] | None] = func.current_user()
     has_lock: ClassVar[bool] = True
-    has_transactional_ddl: ClassVar[bool] = True
+    has_transactional_ddl: bool | None = True
     has_session_lock: ClassVar[bool] = True
     elapsed_ms_sql: ClassVar[str] = (  # 9.9.5; statement_timestamp() is when the message came
         "CAST(extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp()) * 1000"
@@ -145,6 +151,7 @@ class PostgreSQL(Dialect):
     has_concurrent_index: ClassVar[bool] = True
     scratch: ClassVar[tuple[str, ...]] = ("embedded", "container", GIVEN)
     image: ClassVar[str] = "postgres"
+    has_templates: ClassVar[bool] = True
     release_length: ClassVar[int] = 1
     tested: ClassVar[str] = "15, 18"
     encoding_remedy: ClassVar[str] = (
@@ -183,6 +190,25 @@ class PostgreSQL(Dialect):
             if _is_psycopg(connection):
                 psycopg_driver.refuse_backslashes(connection)
             yield connection
+
+    @contextmanager
+    def reading_tables(
+        self, bind: Engine | Connection, table: str, schema: str | None
+    ) -> Iterator[tuple[Connection, Tables | None]]:
+        """In one message with what begins the transaction, where the driver is psycopg."""
+        if not isinstance(bind, Engine):
+            with super().reading_tables(bind, table, schema) as found:
+                yield found
+            return
+        with first_error(bind.begin()) as connection, _unprepared(connection):
+            if psycopg_driver.can_begin(connection):
+                ask = postgresql_ledger.tables_sql(table, schema)
+                *_, row = psycopg_driver.begin(connection, f"{postgresql_watch.BEGIN_READ_ONLY}; {ask}")
+                yield connection, postgresql_ledger.tables(row)
+            else:
+                connection.rollback()
+                with super().reading_tables(connection, table, schema) as found:
+                    yield found
 
     def begin_again(self, connection: Connection) -> None:
         """By one command; 11 and older have none, and their next command fails as it would without."""
@@ -437,15 +463,49 @@ class PostgreSQL(Dialect):
 
         return existing.postgresql(connection, wanted)
 
+    def structure(
+        self,
+        connection: Connection,
+        tables: Sequence[Table],
+        programs: Callable[[str], Iterable[Path]],
+        environ: Mapping[str, str],
+    ) -> list[bytes]:
+        """By pg_dump, and the rows along."""
+        return postgresql_dump.structure(connection, tables, programs("pg_dump"), environ)
+
+    def tracer(self, own: frozenset[str]) -> PostgreSQLTracer:
+        """With the locks, and what was rewritten, built and scanned."""
+        return PostgreSQLTracer(self, own)
+
+    def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
+        """By the catalog, in one query."""
+        return postgresql_catalog.snapshot(connection, without)
+
     # --- databases ----------------------------------------------------------------------------------------
 
     def create_database(self, connection: Connection, name: str, template: str | None = None) -> None:
-        """By files, which a server that syncs nothing copies fastest."""
+        """By what is the fastest way of the server."""
         postgresql_databases.create(connection, name, template)
 
     def drop_database(self, connection: Connection, name: str) -> None:
         """Whoever is in it."""
         postgresql_databases.drop(connection, name)
+
+    def rename_database(self, connection: Connection, old: str, new: str) -> None:
+        """By ALTER DATABASE."""
+        postgresql_databases.rename(connection, old, new)
+
+    def database_names(self, connection: Connection, prefix: str) -> Mapping[str, str | None]:
+        """With their comments."""
+        return postgresql_databases.names(connection, prefix)
+
+    def note_database(self, connection: Connection, name: str, words: str) -> None:
+        """As a comment."""
+        postgresql_databases.note(connection, name, words)
+
+    def claim_name(self, connection: Connection, key: str, *, shared: bool, wait: bool) -> bool:
+        """An advisory lock, of the database that one is connected to."""
+        return postgresql_databases.claim(connection, key, shared=shared, wait=wait)
 
     # --- facts --------------------------------------------------------------------------------------------
 

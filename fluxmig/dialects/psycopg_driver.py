@@ -22,13 +22,19 @@ if TYPE_CHECKING:
 
     from fluxmig.dialects.base import Heard, Onlooker
 
-__all__ = ["ask", "begin", "can_begin", "copy", "counting", "is_in_transaction", "listening", "onlooker"]
-__all__ += ["refuse_backslashes", "reported", "unprepared"]
+__all__ = ["ask", "begin", "can_begin", "copy", "counting", "for_programs", "is_in_transaction", "listening"]
+__all__ += ["onlooker", "refuse_backslashes", "reported", "unprepared"]
 
 _CHUNK = 2**18
 """Bytes that are given to psycopg at a time."""
 
 _QUERY_CHARACTERS = 100
+
+_OF_EVERY_LIBPQ = frozenset(
+    {"host", "hostaddr", "port", "user", "dbname", "options", "connect_timeout", "gssencmode"}
+    | {"sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "channel_binding"}
+)
+"""Parameters that lead somewhere, and that libpq has had since version 13."""
 
 # Of a session that may not be looked into, state and query are no more than a word of refusal.
 _BLOCKERS = """
@@ -50,6 +56,18 @@ def reported(connection: Connection, *names: str) -> tuple[str | None, ...]:
     """What the server has reported of these settings, without asking it; None where it reports none."""
     driver = _driver(connection)
     return tuple(driver.info.parameter_status(name) for name in names)
+
+
+def for_programs(connection: Connection) -> tuple[str, str, int]:
+    """How PostgreSQL's programs connect to the same database: parameters, password; and its release.
+
+    The parameters are in libpq's own form, without those that an older libpq would not know.
+    """
+    from psycopg.conninfo import make_conninfo  # noqa: PLC0415  # it is there: the connection is its
+
+    info = _driver(connection).info
+    given = {name: value for name, value in info.get_parameters().items() if name in _OF_EVERY_LIBPQ}
+    return make_conninfo(**given), info.password, info.server_version // 10000
 
 
 def refuse_backslashes(connection: Connection) -> None:

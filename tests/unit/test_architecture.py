@@ -25,20 +25,25 @@ LAYERS = (
     "errors  policies",
     "model",
     "pauses",
-    "signals  config  content  diff  discretion  excerpt  git  names  sql",
+    "trace",
+    "signals  catalog  config  content  diff  discretion  excerpt  git  names  sql",
     "creation  layouts.numbered  lines",
     "layouts  objects  planner  render  render_diff  script",
     "check  dialects.existing  foresight  mend  presence  render_mend",
-    "adopt  render_check",
+    "adopt  hazards  render_check  render_rehearsal",
+    "render_html",
+    "dialects.tracing",
     "dialects.base",
-    "dialects.mysql_errors  dialects.mysql_existing  dialects.mysql_limits  dialects.mysql_privileges",
+    "dialects.mysql_catalog  dialects.mysql_errors  dialects.mysql_existing  dialects.mysql_limits",
+    "dialects.mysql_privileges  dialects.mysql_structure",
     "dialects.mysql_session",
-    "dialects.postgresql_databases  dialects.postgresql_errors  dialects.postgresql_index",
+    "dialects.postgresql_catalog  dialects.postgresql_databases",
+    "dialects.postgresql_errors  dialects.postgresql_index  dialects.postgresql_ledger",
     "dialects.postgresql_limits",
-    "dialects.postgresql_session  dialects.postgresql_watch",
-    "dialects.psycopg_driver  dialects.sqlite_session",
-    "dialects.postgresql_pooler",
-    "dialects.duckdb  dialects.mysql  dialects.postgresql  dialects.sqlite",
+    "dialects.postgresql_session  dialects.postgresql_trace  dialects.postgresql_watch",
+    "dialects.psycopg_driver  dialects.sqlite_catalog  dialects.sqlite_session",
+    "dialects.postgresql_dump  dialects.postgresql_pooler",
+    "dialects.duckdb  dialects.generic  dialects.mysql  dialects.postgresql  dialects.sqlite",
     "dialects.postgresql_kin",
     "dialects",
     "ledger  lock  lookout  preparation  sending",
@@ -53,9 +58,9 @@ LAYERS = (
     "connect",
     "containers  databases",
     "sweeper",
-    "scratch",
+    "rehearsal  scratch  structure",
     "console",
-    "cli_adopt  cli_check  cli_create  cli_mend  cli_rollback  cli_run  cli_status",
+    "cli_adopt  cli_check  cli_create  cli_mend  cli_rehearse  cli_rollback  cli_run  cli_status",
     "cli",
     "__main__",
 )
@@ -76,21 +81,28 @@ THIRD_PARTY = {
         "dialects.base",
         "dialects.duckdb",
         "dialects.existing",
+        "dialects.generic",
         "dialects.mysql",
+        "dialects.mysql_catalog",
         "dialects.mysql_existing",
         "dialects.mysql_limits",
         "dialects.mysql_session",
+        "dialects.mysql_structure",
         "dialects.postgresql",
+        "dialects.postgresql_catalog",
         "dialects.postgresql_databases",
         "dialects.postgresql_errors",
         "dialects.postgresql_index",
         "dialects.postgresql_limits",
         "dialects.postgresql_pooler",
         "dialects.postgresql_session",
+        "dialects.postgresql_trace",
         "dialects.postgresql_watch",
         "dialects.psycopg_driver",
         "dialects.sqlite",
+        "dialects.sqlite_catalog",
         "dialects.sqlite_session",
+        "dialects.tracing",
         "execute",
         "ledger",
         "lock",
@@ -100,6 +112,7 @@ THIRD_PARTY = {
         "scratch",
         "sending",
         "stepwise",
+        "structure",
         "transcript",
     },
     "click": {
@@ -108,6 +121,7 @@ THIRD_PARTY = {
         "cli_check",
         "cli_create",
         "cli_mend",
+        "cli_rehearse",
         "cli_rollback",
         "cli_run",
         "cli_status",
@@ -123,9 +137,10 @@ AT_LOAD = {"sqlalchemy", "click"}
 
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
 PURE = (
-    "errors policies model config content creation diff discretion excerpt git lines names layouts.numbered"
-    " render render_diff sql layouts planner script check adopt preparation render_check mend render_mend"
-    " embedded console cli_check cli_mend cli_rollback cli_create cli_run cli_status cli"
+    "errors policies model trace catalog config content creation diff discretion excerpt git lines names"
+    " layouts.numbered render render_diff sql layouts planner script check adopt preparation render_check"
+    " mend render_mend hazards render_rehearsal render_html embedded console cli_check cli_mend cli_rehearse"
+    " cli_rollback cli_create cli_run cli_status cli"
 )
 
 
