@@ -196,19 +196,15 @@ class PostgreSQL(Dialect):
         self, bind: Engine | Connection, table: str, schema: str | None
     ) -> Iterator[tuple[Connection, Tables | None]]:
         """In one message with what begins the transaction, where the driver is psycopg."""
-        if not isinstance(bind, Engine):
+        if not isinstance(bind, Engine) or bind.dialect.driver != "psycopg" or bind.dialect.is_async:
             with super().reading_tables(bind, table, schema) as found:
                 yield found
             return
         with first_error(bind.begin()) as connection, _unprepared(connection):
-            if psycopg_driver.can_begin(connection):
-                ask = postgresql_ledger.tables_sql(table, schema)
-                *_, row = psycopg_driver.begin(connection, f"{postgresql_watch.BEGIN_READ_ONLY}; {ask}")
-                yield connection, postgresql_ledger.tables(row)
-            else:
-                connection.rollback()
-                with super().reading_tables(connection, table, schema) as found:
-                    yield found
+            psycopg_driver.refuse_backslashes(connection)
+            ask = postgresql_ledger.tables_sql(table, schema)
+            *_, row = psycopg_driver.begin(connection, f"{postgresql_watch.BEGIN_READ_ONLY}; {ask}")
+            yield connection, postgresql_ledger.tables(row)
 
     def begin_again(self, connection: Connection) -> None:
         """By one command; 11 and older have none, and their next command fails as it would without."""
