@@ -158,13 +158,18 @@ def report(session: Session, *, name: str | None, state: str | None, html: Path 
     session.out(render_fleet.report_lines(found), render_fleet.fleet_json(found, session.command))
 
 
-@click.group(cls=Group, params=[setting_option(field, hidden=True) for field in COMMON], epilog=EPILOG)
+@click.group(
+    cls=Group,
+    summaries={
+        "status": ("cli_fleet", "Show how many databases are at which migration."),
+        "run": ("cli_fleet", "Apply the pending migrations to many databases."),
+        "report": ("cli_fleet", "Show what a run has come to, also while it goes on."),
+    },
+    params=[setting_option(field, hidden=True) for field in COMMON],
+    epilog=EPILOG,
+)
 def fleet(**_options: Any) -> None:
     """The same for many databases, or schemas, at once."""
-
-
-for _each in (status, run, report):
-    fleet.add_command(_each)
 
 
 # --- parts ------------------------------------------------------------------------------------------------

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
-import json
+import gc
 import os
 import re
-import shutil
 import sys
-import traceback
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fluxmig import config, render, render_fleet, signals
+from fluxmig import config, lines, signals
 from fluxmig.config import Color, Settings
-from fluxmig.discretion import masked
 from fluxmig.errors import ConfigError, FluxmigError, StoppedError
-from fluxmig.model import Report, RollbackReport, WaitReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from sqlalchemy import Engine
 
+    from fluxmig.lines import Line
     from fluxmig.migrator import Migrator
     from fluxmig.model import Finding, Wait
 
@@ -117,11 +114,33 @@ def _above(ctx: click.Context) -> list[click.Context]:
 class Group(click.Group):
     """The commands, and what people mistype."""
 
-    command_class = _Command
+    def __init__(self, *args: Any, summaries: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+        """As click does.
+
+        Args:
+            args: click's.
+            summaries: By name, in the order of the help: a command's module, and the first line of its help.
+            kwargs: click's.
+        """
+        super().__init__(*args, **kwargs)
+        self.summaries = summaries
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         """In the order in which they stand here, which is that of their use."""
-        return list(self.commands)
+        return list(self.summaries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Loads the command's module: for the help of all, that of none is needed."""
+        if cmd_name not in self.summaries:
+            return None
+        module, _ = self.summaries[cmd_name]
+        found: click.Command = getattr(import_module(f"fluxmig.{module}"), cmd_name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """As click does."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in self.summaries.items()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click does, without repeating URLs."""
@@ -140,6 +159,8 @@ class Group(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
+            import difflib  # noqa: PLC0415
+
             near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
             if not near:
                 raise
@@ -171,9 +192,11 @@ class Session:
     def show_passing(self, *texts: str) -> None:
         """On a terminal, lines that go when the next ones come: what is being done right now."""
         if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not self.settings.json:
+            import shutil  # noqa: PLC0415
+
             self._clear()
             width = shutil.get_terminal_size().columns
-            write("\n".join(render.cut(text, width - 1) for text in texts), newline=False)
+            write("\n".join(lines.cut(text, width - 1) for text in texts), newline=False)
             self._passing = len(texts)
 
     def _clear(self) -> None:
@@ -182,22 +205,24 @@ class Session:
             write("\r\x1b[2K" + "\x1b[1A\x1b[2K" * (self._passing - 1), newline=False)
             self._passing = 0
 
-    def show(self, lines: list[render.Line], *, err: bool = False) -> None:
+    def show(self, shown: list[Line], *, err: bool = False) -> None:
         """Prints lines, with colour where that is wanted."""
         self._clear()
         stream = sys.stderr if err else sys.stdout
         color = self.settings.color is Color.ALWAYS or (self.settings.color is Color.AUTO and stream.isatty())
-        write(render.terminal(lines) if color else render.plain(lines), err=err)
+        write(lines.terminal(shown) if color else lines.plain(shown), err=err)
 
-    def out(self, lines: list[render.Line], document: dict[str, Any]) -> None:
+    def out(self, shown: list[Line], document: dict[str, Any]) -> None:
         """The command's result: text, or JSON."""
         if self.settings.json:
             _write_json(document)
         else:
-            self.show(lines)
+            self.show(shown)
 
     def warn(self, findings: Iterable[Finding]) -> None:
         """Findings, on standard error."""
+        from fluxmig import render  # noqa: PLC0415  # what makes a file or helps has none
+
         for finding in findings:
             self.show(render.finding_lines(finding), err=True)
 
@@ -235,7 +260,8 @@ class Session:
     @contextmanager
     def target(self, *, read_only: bool = False, must_exist: bool = False) -> Iterator[Engine]:
         """The database that the settings name."""
-        from fluxmig.connect import reach  # noqa: PLC0415  # loads here and not at start-up, as SQLAlchemy does
+        with _loading():
+            from fluxmig.connect import reach  # noqa: PLC0415  # loads here and not at start-up
 
         quiet()
         settings = self.settings
@@ -258,7 +284,8 @@ class Session:
 
     def migrator_on(self, engine: Engine, folder: Path | None = None) -> Migrator:
         """A Migrator on that database; of the folder that the settings name, unless another is given."""
-        from fluxmig.migrator import Migrator  # noqa: PLC0415
+        with _loading():
+            from fluxmig.migrator import Migrator  # noqa: PLC0415
 
         settings = self.settings
         migrator = Migrator(
@@ -299,6 +326,10 @@ class Session:
             yield
         except (FluxmigError, StoppedError) as error:
             if self.settings.debug:
+                import traceback  # noqa: PLC0415
+
+                from fluxmig.discretion import masked  # noqa: PLC0415
+
                 write(
                     masked(traceback.format_exc(), self.settings.database_url, self.settings.direct_url),
                     err=True,
@@ -316,10 +347,15 @@ class Session:
 
     def _waits(self, wait: Wait) -> None:
         """Tells that one has to wait, on standard error, also where the result is JSON."""
+        from fluxmig.model import WaitReason  # noqa: PLC0415
+
         name = f"{wait.name}: " if wait.name and wait.reason is WaitReason.LOCK else ""
         self.show([[(f"{name}{wait.message}", "yellow")]], err=True)
 
     def _error_json(self, error: FluxmigError | StoppedError) -> dict[str, Any]:
+        from fluxmig import render, render_fleet  # noqa: PLC0415
+        from fluxmig.model import Report, RollbackReport  # noqa: PLC0415
+
         if isinstance(error, StoppedError) and error.fleet:
             return render.error_json(self.command, error, render_fleet.fleet_json(error.fleet, self.command))
         match error.report:
@@ -337,6 +373,17 @@ def quiet() -> None:
 
     if not logging.getLogger().hasHandlers():
         logging.getLogger().addHandler(logging.NullHandler())
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Around imports: nothing of what they load is garbage, and to look for it takes a tenth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def write(text: str | bytes, *, err: bool = False, newline: bool = True) -> None:
@@ -361,6 +408,8 @@ def write(text: str | bytes, *, err: bool = False, newline: bool = True) -> None
 
 
 def _write_json(document: dict[str, Any]) -> None:
+    import json  # noqa: PLC0415
+
     text = json.dumps(document, ensure_ascii=False, indent=2)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
@@ -369,7 +418,7 @@ def _write_json(document: dict[str, Any]) -> None:
     write(text)
 
 
-def _error_lines(error: FluxmigError | StoppedError) -> list[render.Line]:
+def _error_lines(error: FluxmigError | StoppedError) -> list[Line]:
     if isinstance(error, StoppedError):
         way_out = f": {error.remedy}" if error.remedy else ""
         return [[(error.message, "red"), (way_out, "")]]

@@ -6,7 +6,7 @@ import gc
 import secrets
 import time
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -15,14 +15,14 @@ from sqlalchemy import URL
 
 from fluxmig.connect import reach
 from fluxmig.dialects.postgresql_databases import make_fast
-from fluxmig.errors import ConfigError, DatabaseConnectionError
+from fluxmig.errors import ConfigError, DatabaseConnectionError, FluxmigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from testcontainers.core.container import DockerContainer
 
-__all__ = ["LABEL", "remove", "run"]
+__all__ = ["LABEL", "remove", "start"]
 
 LABEL = "fluxmig"
 """The label of every container; its value says whose it is."""
@@ -37,7 +37,8 @@ class _Image:
 
     Attributes:
         driver: What its URL begins with.
-        user: Its superuser.
+        user: Its superuser, and
+        database: a database to connect to.
         port: Where it listens.
         password: The variable that takes the superuser's password.
         data: Where it keeps its data: in memory.
@@ -47,6 +48,7 @@ class _Image:
 
     driver: str
     user: str
+    database: str | None
     port: int
     password: str
     data: str
@@ -57,6 +59,7 @@ class _Image:
 _POSTGRES = _Image(
     "postgresql+psycopg",
     "postgres",
+    "postgres",
     5432,
     "POSTGRES_PASSWORD",
     "/fluxmig",
@@ -65,15 +68,14 @@ _POSTGRES = _Image(
     (),
 )
 _FAST = ("--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--skip-log-bin", "--sync-binlog=0")
-_MYSQL = _Image("mysql+pymysql", "root", 3306, "MYSQL_ROOT_PASSWORD", "/var/lib/mysql", {}, _FAST)
-_MARIADB = _Image("mariadb+pymysql", "root", 3306, "MARIADB_ROOT_PASSWORD", "/var/lib/mysql", {}, _FAST)
+_MYSQL = _Image("mysql+pymysql", "root", None, 3306, "MYSQL_ROOT_PASSWORD", "/var/lib/mysql", {}, _FAST)
+_MARIADB = _Image("mariadb+pymysql", "root", None, 3306, "MARIADB_ROOT_PASSWORD", "/var/lib/mysql", {}, _FAST)
 _KINDS = {"mariadb": _MARIADB, "mysql": _MYSQL, "percona": _MYSQL}
 """By a word in the image's name; every other image is one of PostgreSQL's."""
 
 
-@contextmanager
-def run(image: str, owner: str, tell: Callable[[str], None]) -> Iterator[str]:
-    """The URL of the superuser of a server in a new container, which is removed afterwards.
+def start(image: str, owner: str, tell: Callable[[str], None]) -> str:
+    """The URL of the superuser of a server in a new container, which `remove` removes.
 
     Args:
         image: Its name, with or without a tag.
@@ -96,32 +98,32 @@ def run(image: str, owner: str, tell: Callable[[str], None]) -> Iterator[str]:
         tell(f"starting a container of {image}")
         container.start()
         where = container.get_container_host_ip(), int(container.get_exposed_port(kind.port))
-    except Exception as error:  # noqa: BLE001  # whatever an engine, its client and a proxy in between raise
-        if container:
-            _stop(container)
-        raise _refusal(image, error) from None
-    except BaseException:
-        if container:
-            _stop(container)
-        raise
-    try:
-        url = URL.create(kind.driver, kind.user, password, *where)
-        if kind is _POSTGRES:
-            url = url.set(database="postgres")
+        url = URL.create(kind.driver, kind.user, password, *where, database=kind.database)
         raw = url.render_as_string(hide_password=False)
         _await(container, kind, image, raw)
-        yield raw
-    finally:
+    except FluxmigError:
         _stop(container)
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever an engine, its client and a proxy in between raise
+        _stop(container)
+        raise _refusal(image, error) from None
+    except BaseException:
+        _stop(container)
+        raise
+    container.get_docker_client().client.close()
+    return raw
 
 
 def remove(owner: str) -> None:
     """Removes all containers of an owner, whatever they do."""
     from testcontainers.core.docker_client import DockerClient  # noqa: PLC0415  # only where there are any
 
-    api = DockerClient().client.api
-    for container in api.containers(all=True, filters={"label": f"{LABEL}={owner}"}):
-        api.remove_container(container["Id"], force=True, v=True)
+    client = DockerClient().client
+    try:
+        for container in client.api.containers(all=True, filters={"label": f"{LABEL}={owner}"}):
+            client.api.remove_container(container["Id"], force=True, v=True)
+    finally:
+        client.close()
 
 
 def _container(image: str, kind: _Image, password: str, owner: str) -> DockerContainer:
@@ -155,10 +157,11 @@ def _await(container: DockerContainer, kind: _Image, image: str, url: str) -> No
         time.sleep(0.1)
 
 
-def _stop(container: DockerContainer) -> None:
+def _stop(container: DockerContainer | None) -> None:
     """Removes the container; an engine that is gone has none, and the first error counts."""
     with suppress(Exception):
-        container.stop()
+        if container:
+            container.stop()
 
 
 def _refusal(image: str, error: Exception) -> ConfigError:

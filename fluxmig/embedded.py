@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from fluxmig._accounts import Account
 
 
-__all__ = ["EmbeddedServer", "find_binaries", "installed", "programs", "start_embedded"]
+__all__ = ["EmbeddedServer", "find_binaries", "installed", "lock", "programs", "start_embedded"]
 
 _PROGRAMS = ("initdb", "postgres")
 _PLACES = (
@@ -255,6 +255,21 @@ def _prepare(folder: Path, account: Account) -> Path:
         accounts.make_passable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def lock(path: Path, *, shared: bool = False, wait: bool = True) -> FileIO | None:
+    """The file, locked. Closing the file gives the lock back.
+
+    Args:
+        path: The file; made if need be.
+        shared: Whether others may have the lock, too.
+        wait: Whether to wait for it; otherwise None at once where another has it.
+    """
+    operation = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        return _lock(path, operation if wait else operation | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
 
 
 def _lock(path: Path, operation: int) -> FileIO:

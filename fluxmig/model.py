@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, overload
 
+from fluxmig.policies import OnDuplicate
+
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
@@ -61,15 +63,6 @@ __all__ = [
     "Wait",
     "WaitReason",
 ]
-
-
-class OnDuplicate(StrEnum):
-    """What to do when a migration creates an object that is already there."""
-
-    MARK = "mark"
-    VERIFY = "verify"
-    COMPLETE = "complete"
-    FAIL = "fail"
 
 
 class Mode(StrEnum):

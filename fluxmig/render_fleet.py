@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from fluxmig.fleet.model import FleetReport, Result, Wave
-    from fluxmig.render import Line
+    from fluxmig.lines import Line
 
 __all__ = [
     "bars",

@@ -6,6 +6,7 @@ Nothing is left behind, however the process ends: what it makes and has not remo
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -22,20 +23,20 @@ from sqlalchemy import make_url
 
 from fluxmig import containers, embedded
 from fluxmig.databases import Databases, in_folder, on_server
-from fluxmig.dialects import DIALECTS
+from fluxmig.dialects import NAMES, dialect_named
 from fluxmig.dialects.base import GIVEN
 from fluxmig.dialects.postgresql_databases import FAST
-from fluxmig.errors import ConfigError, DatabaseConnectionError
+from fluxmig.errors import ConfigError, DatabaseConnectionError, FluxmigError
 from fluxmig.sweeper import Sweeper, remove_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from io import FileIO
 
     from fluxmig.dialects import Dialect
-    from fluxmig.errors import FluxmigError
     from fluxmig.model import DatabaseInfo
 
-__all__ = ["PREFIX", "Server", "open_server"]
+__all__ = ["PREFIX", "Server", "open_server", "shared_folder"]
 
 PREFIX = "fluxmig_scratch_"
 """What the names of scratch databases begin with."""
@@ -59,14 +60,20 @@ class Server:
         product: "PostgreSQL", "MySQL", "MariaDB" or "SQLite".
         version: The server's.
         remarks: Lines for people: what was passed over and why, and what is not as it was asked for.
+        databases: What makes them.
+        stays: Whether it outlives this, so that each database has to be dropped.
+        is_given: Whether it is a given server, whose password is not to be shown.
     """
 
     source: str
     product: str
     version: str
     remarks: tuple[str, ...]
-    _databases: Databases = field(repr=False)
-    _note: Note | None = field(repr=False)
+    databases: Databases = field(repr=False)
+    stays: bool
+    is_given: bool
+    _note: Note = field(repr=False)
+    _linger: Callable[[], None] = field(repr=False)
     _made: dict[str, Callable[[], None]] = field(default_factory=dict, repr=False)
     _names: Iterator[str] = field(
         default_factory=lambda: map(f"{PREFIX}{secrets.token_hex(4)}_{{}}".format, count(1)), repr=False
@@ -84,22 +91,27 @@ class Server:
             SQLAlchemyError: The server refuses.
         """
         name = name or next(self._names)
-        if self._note:
-            self._made[name] = self._note(name)
-        return self._databases.create(name, template).render_as_string(hide_password=False)
+        self._made[name] = self._note(name)
+        return self.databases.create(name, template).render_as_string(hide_password=False)
 
     def drop(self, url: str) -> None:
         """Drops a database that it has made, whoever is in it. Writes."""
-        self._drop(self._databases.name(make_url(url)))
+        self._drop(self.databases.name(make_url(url)))
+
+    def keep(self, url: str) -> None:
+        """Has a database stay: on a server that stays until it is dropped, elsewhere for another hour."""
+        if forget := self._made.pop(self.databases.name(make_url(url)), None):
+            forget()
+        self._linger()
 
     def _drop(self, name: str) -> None:
-        self._databases.drop(name)
+        self.databases.drop(name)
         if forget := self._made.pop(name, None):
             forget()
 
     def close(self) -> None:
         """Drops what was made and not dropped, where the server stays."""
-        for name in reversed(list(self._made)):
+        for name in reversed(list(self._made) if self.stays else []):
             with suppress(Exception):  # the sweeper tries again
                 self._drop(name)
 
@@ -112,6 +124,8 @@ def open_server(
     environ: Mapping[str, str] = {},
     postgres_bin: Path | None = None,
     tell: Callable[[str], None] = lambda _: None,
+    shared: Path | None = None,
+    keep: bool = False,
 ) -> Iterator[Server]:
     """Somewhere that makes scratch databases; with them, it is gone afterwards.
 
@@ -124,6 +138,10 @@ def open_server(
         environ: Where libpq's own variables are looked up for a URL.
         postgres_bin: The binaries of the embedded server.
         tell: Called with a line before what may take long.
+        shared: A folder by which several processes share what is started; it need not be there. The last one
+            to leave removes all.
+        keep: Whether what is started in the shared folder stays for others to come: a container runs on, an
+            embedded server stops, and its data stay.
 
     Raises:
         ConfigError: The source is none, or cannot be had here; of `auto`, each with its reason and way out.
@@ -131,15 +149,15 @@ def open_server(
     """
     with ExitStack() as stack:
         sweeper = stack.enter_context(Sweeper())
-        opening = _Opening(_dialect(like), like, environ, postgres_bin, tell, sweeper)
+        opening = _Opening(_dialect(like), like, environ, postgres_bin, tell, shared, keep, sweeper)
         yield _first(stack, opening) if source == "auto" else stack.enter_context(opening.server(source))
 
 
 def _dialect(like: DatabaseInfo | None) -> Dialect:
     """What knows the product that is wanted: PostgreSQL, unless something else has to be resembled."""
     if like is None:
-        return DIALECTS["postgresql"]
-    for dialect in DIALECTS.values():
+        return dialect_named("postgresql")
+    for dialect in map(dialect_named, NAMES):
         if dialect.product == like.server and dialect.scratch:
             return dialect
     raise ConfigError(f"there are no scratch databases of {like.server}")
@@ -158,8 +176,16 @@ def _first(stack: ExitStack, opening: _Opening) -> Server:
     raise ConfigError(f"no scratch database can be had here:\n{reasons}")
 
 
-_Opened = tuple[str, Databases, Note | None]
-"""A server's name for people, what makes databases there, and what notes each where the server stays."""
+@dataclass(frozen=True)
+class _Opened:
+    """A server: its name for people, what makes databases there, and what becomes of these."""
+
+    source: str
+    databases: Databases
+    stays: bool
+    is_given: bool = False
+    note: Note = lambda _: _nothing
+    linger: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -171,6 +197,8 @@ class _Opening:
     environ: Mapping[str, str]
     postgres_bin: Path | None
     tell: Callable[[str], None]
+    shared: Path | None
+    keep: bool
     sweeper: Sweeper
 
     @property
@@ -198,10 +226,11 @@ class _Opening:
             opened = openers[word](rest)
         else:  # it may be a URL that was mistyped, and is not repeated
             raise ConfigError("this is no source of scratch databases", remedy=f"give {_SOURCES}")
-        with opened as (name, databases, note):
-            info = databases.info
+        with opened as found:
+            info, databases = found.databases.info, found.databases
             remarks += self._difference(databases)
-            server = Server(name, info.server, info.version, remarks, databases, note)
+            about = (found.source, info.server, info.version, remarks)
+            server = Server(*about, databases, found.stays, found.is_given, found.note, found.linger)
             try:
                 yield server
             finally:
@@ -213,57 +242,90 @@ class _Opening:
         if like is None:
             return ()
         release = databases.dialect.release
-        if (found.server, release(found.version)) == (like.server, release(like.version)):
+        is_alike = release(like.version) in {"", release(found.version)}
+        if found.server == like.server and is_alike:
             return ()
         return (f"{found.server} {found.version} stands in for {like.server} {like.version}",)
 
     @contextmanager
     def _given(self, url: str) -> Iterator[_Opened]:
         with on_server(url, self.environ) as databases:
-
-            def note(name: str) -> Callable[[], None]:
-                return partial(self.sweeper.forget, self.sweeper.watch("database", url=url, name=name))
-
-            yield "a given server", databases, note
+            note = partial(self._note, url)
+            yield _Opened("a given server", databases, stays=True, is_given=True, note=note)
 
     @contextmanager
     def _sqlite(self, rest: str) -> Iterator[_Opened]:
         _refuse(rest)
-        with self._folder() as folder, in_folder(folder) as databases:
-            yield "sqlite", databases, None
+        with self._folder() as (folder, linger), in_folder(folder) as databases:
+            yield _Opened("sqlite", databases, self.keep, linger=linger)
 
     @contextmanager
     def _embedded(self, rest: str) -> Iterator[_Opened]:
         _refuse(rest)
-        with self._folder() as folder:
+        with self._folder() as (folder, linger):
             folder.chmod(0o711)  # the server's own user, where root runs it, has to pass through
             binaries = self.postgres_bin or self._nearest()
             with (
                 embedded.start_embedded(folder / "pg", binaries=binaries, options=FAST) as server,
                 on_server(server.url) as databases,
             ):
-                yield "embedded", databases, None
+                yield self._opened("embedded", server.url, databases, linger)
 
     @contextmanager
     def _container(self, image: str) -> Iterator[_Opened]:
         image = image or f"{self.dialect.image}:{self.release or _TAG}"
-        owner = secrets.token_hex(8)
-        number = self.sweeper.watch("containers", owner=owner)
-        with containers.run(image, owner, self.tell) as url, on_server(url) as databases:
-            yield f"container:{image}", databases, None
-        self.sweeper.forget(number)
+        with self._folder() as (folder, linger):
+            url = self._url_of_container(folder, image)
+            with on_server(url) as databases:
+                yield self._opened(f"container:{image}", url, databases, linger)
+
+    def _url_of_container(self, folder: Path, image: str) -> str:
+        """Of the one that another process has started in the folder, or of a new one."""
+        noted = folder / "container"
+        starting = embedded.lock(folder / "start.lock")
+        try:
+            if noted.exists():
+                url = noted.read_text(encoding="utf-8")
+                with suppress(DatabaseConnectionError), on_server(url):
+                    return url
+                containers.remove(folder.name)  # it has stopped
+            noted.touch(mode=0o600)  # from here on there may be something to remove
+            url = containers.start(image, folder.name, self.tell)
+            noted.write_text(url, encoding="utf-8")
+        except FluxmigError:
+            noted.unlink(missing_ok=True)
+            raise
+        finally:
+            if starting:
+                starting.close()
+        return url
+
+    def _opened(self, source: str, url: str, databases: Databases, linger: Callable[[], None]) -> _Opened:
+        """A server that may stay."""
+        if self.keep:
+            return _Opened(source, databases, stays=True, note=partial(self._note, url))
+        return _Opened(source, databases, stays=False, linger=linger)
+
+    def _note(self, url: str, name: str) -> Callable[[], None]:
+        """Has a database of a server that stays swept, until what is returned is called."""
+        return partial(self.sweeper.forget, self.sweeper.watch("database", url=url, name=name))
 
     @contextmanager
-    def _folder(self) -> Iterator[Path]:
-        """A new folder, in memory where there is room."""
-        folder = Path(_roomy(), f"fluxmig-{secrets.token_hex(8)}")
+    def _folder(self) -> Iterator[tuple[Path, Callable[[], None]]]:
+        """A folder, in memory where there is room, and what has it stay for a while; new, unless shared."""
+        folder = self.shared or Path(_roomy(), f"fluxmig-{secrets.token_hex(8)}")
+        if self.keep:
+            with _joined(folder):
+                yield folder, _nothing
+            return
         number = self.sweeper.watch("folder", path=str(folder))
-        folder.mkdir(mode=0o700)
         try:
-            yield folder
+            with _joined(folder):
+                yield folder, partial(self.sweeper.postpone, number, folder)
         finally:
-            remove_folder(folder)
-            self.sweeper.forget(number)
+            if number not in self.sweeper.postponed:
+                remove_folder(folder, wait=False)
+                self.sweeper.forget(number)
 
     def _nearest(self) -> Path | None:
         """The binaries of the wanted release, or of the nearest one, and rather of a newer than an older."""
@@ -281,6 +343,28 @@ def _refuse(rest: str) -> None:
     """Nothing may stand behind the word."""
     if rest:
         raise ConfigError("this is no source of scratch databases", remedy=f"give {_SOURCES}")
+
+
+def _nothing() -> None:
+    """Where there is nothing to do."""
+
+
+def _joined(folder: Path) -> FileIO:
+    """The folder's lock, shared, for as long as one uses the folder."""
+    while True:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_uid != os.geteuid():  # in a folder of everybody's, it may be anybody's
+            raise ConfigError(f"{folder} belongs to another user", remedy="remove it, or name another source")
+        with suppress(FileNotFoundError):  # removed in this moment
+            users = embedded.lock(folder / "users.lock", shared=True)
+            if users:
+                return users
+
+
+def shared_folder(word: str) -> Path:
+    """A folder for `shared`, the same for all processes of this user that say the same word."""
+    digest = hashlib.sha256(word.encode()).hexdigest()[:16]
+    return Path(_roomy(), f"fluxmig-{os.getuid()}-{digest}")
 
 
 def _roomy() -> str:

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
     from fluxmig.dialects import Dialect
     from fluxmig.model import Script, Statement
+    from fluxmig.script import Message
 
-__all__ = ["Observer", "RefusedError", "failure", "raise_if_lost", "send_script", "send_statement"]
+__all__ = ["MESSAGE_LIMIT", "Observer", "RefusedError", "failure", "raise_if_lost", "refused"]
+__all__ += ["send_script", "send_statement"]
 
-_MESSAGE_LIMIT = 2**17
+MESSAGE_LIMIT = 2**17
 """Bytes of SQL in one message, where a file has more: the server and the driver hold it several times, and
 libpq a result of some 3 KB for each of its statements."""
 
@@ -69,7 +71,7 @@ def send_script(
         for place in range(script.done, len(script.statements)):
             send_statement(dialect, connection, script, script.statements[place], observer=observer)
         return
-    for message in messages(script, _MESSAGE_LIMIT):
+    for message in messages(script, MESSAGE_LIMIT):
         if message.rows:
             send_statement(dialect, connection, script, script.statements[message.first])
             continue
@@ -81,16 +83,31 @@ def send_script(
         except DBAPIError as error:
             raise_if_lost(dialect, error, script)
             server = dialect.explain(error, text)
-            statement: Statement | None = None
-            offset: int | None = None
-            if server.offset is not None:
-                offset = message.start + len(text[: server.offset].encode())
-                statement = script.statements[script.statements.index_at(offset) or 0]
-            elif server.completed is not None and server.completed < message.last - message.first:
-                statement = script.statements[message.first + server.completed]
-            elif message.last - message.first == 1:
-                statement = script.statements[message.first]
-            raise RefusedError(failure(dialect, script, server, statement, offset), server) from error
+            raise refused(dialect, script, message, text, server) from error
+
+
+def refused(
+    dialect: Dialect, script: Script, message: Message, text: str, server: ServerError
+) -> RefusedError:
+    """The server's error at a message, with its place: by its position, or by how many statements were done.
+
+    Args:
+        dialect: The database's.
+        script: The script.
+        message: Its part that was sent.
+        text: That part's text.
+        server: What the server said of it.
+    """
+    statement: Statement | None = None
+    offset: int | None = None
+    if server.offset is not None:
+        offset = message.start + len(text[: server.offset].encode())
+        statement = script.statements[script.statements.index_at(offset) or 0]
+    elif server.completed is not None and server.completed < message.last - message.first:
+        statement = script.statements[message.first + server.completed]
+    elif message.last - message.first == 1:
+        statement = script.statements[message.first]
+    return RefusedError(failure(dialect, script, server, statement, offset), server)
 
 
 def send_statement(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,16 +16,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from io import FileIO
     from typing import Self
 
 __all__ = ["Sweeper", "remove_folder"]
 
 _PATIENCE_S = 10.0
+_LATER_S = 3600.0
 
 
 @dataclass
@@ -34,13 +37,14 @@ class Sweeper:
     _process: subprocess.Popen[str] = field(init=False)
     _numbers: count[int] = field(default_factory=count)
     _lock: Lock = field(default_factory=Lock)
+    postponed: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         # In a session of its own: Ctrl-C in the terminal is for the one that is watched.
         self._process = subprocess.Popen(
             [sys.executable, "-P", __file__],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd="/",
             text=True,
@@ -54,13 +58,27 @@ class Sweeper:
         return number
 
     def forget(self, number: int) -> None:
-        """Takes back what has been removed."""
+        """Takes back what has been removed, or what is to stay."""
         self._tell({"number": number})
 
+    def postpone(self, number: int, folder: Path) -> None:
+        """Has a folder stay, and the server in it run, for an hour behind the end of this process."""
+        if number in self.postponed:
+            return
+        self.postponed.add(number)
+        self._tell({"number": number, "kind": "later", "path": str(folder)})
+        if self._process.stdout:
+            self._process.stdout.readline()  # it uses the folder now
+
     def close(self) -> None:
-        """Has removed what is left."""
+        """Has removed what is left, but for what was postponed."""
         with suppress(BrokenPipeError):
-            self._process.communicate(timeout=_PATIENCE_S)
+            if self.postponed:
+                for pipe in filter(None, (self._process.stdin, self._process.stdout)):
+                    pipe.close()
+                self._process.returncode = 0  # nobody waits for it
+            else:
+                self._process.communicate(timeout=_PATIENCE_S)
 
     def __enter__(self) -> Self:
         return self
@@ -76,27 +94,46 @@ class Sweeper:
                 pipe.flush()
 
 
-def remove_folder(folder: Path) -> None:
-    """Removes a folder with all that is in it: an embedded server, too, once its users are gone."""
-    server = folder / "pg"
-    with suppress(FileNotFoundError):
-        _stop_server(server)
-    kept_elsewhere = server.resolve() if server.is_symlink() else None
-    deadline = time.monotonic() + _PATIENCE_S
-    while folder.exists() and time.monotonic() < deadline:  # initdb may still be at work
-        shutil.rmtree(folder, ignore_errors=True)
-    if kept_elsewhere:
-        shutil.rmtree(kept_elsewhere, ignore_errors=True)
+def remove_folder(folder: Path, *, wait: bool) -> None:
+    """Removes a folder of scratch databases, and the server in it, once nobody uses it any more.
+
+    Args:
+        folder: As `scratch` makes it.
+        wait: Whether to wait for those who use it; otherwise they are left to do the same.
+    """
+    from fluxmig import embedded  # noqa: PLC0415  # not before something is to be removed
+
+    try:
+        users = embedded.lock(folder / "users.lock", wait=wait)
+    except FileNotFoundError:
+        return
+    if users is None:
+        return
+    with users:
+        container, server = folder / "container", folder / "pg"
+        if container.exists():
+            from fluxmig.containers import remove  # noqa: PLC0415  # loads the container engine's client
+
+            with suppress(Exception):  # without an engine there is no container either
+                remove(folder.name)
+        if server.exists():
+            _stop_server(server)
+        kept_elsewhere = server.resolve() if server.is_symlink() else None
+        gone = folder.rename(folder.with_name(f"{folder.name}.gone"))  # whoever comes now makes it anew
+    for each in filter(None, (gone, kept_elsewhere)):
+        deadline = time.monotonic() + _PATIENCE_S
+        while each.exists() and time.monotonic() < deadline:  # initdb may still be at work
+            shutil.rmtree(each, ignore_errors=True)
 
 
 def _stop_server(folder: Path) -> None:
-    import fcntl  # noqa: PLC0415  # where there is an embedded server, there is fcntl
+    from fluxmig import _guardian, embedded  # noqa: PLC0415  # likewise
 
-    from fluxmig import _guardian  # noqa: PLC0415
-
-    with (folder / "users.lock").open("ab") as users:
-        fcntl.flock(users, fcntl.LOCK_EX)
+    with suppress(FileNotFoundError):
+        users = embedded.lock(folder / "users.lock")
         _guardian.stop(folder / "data")
+        if users:
+            users.close()
 
 
 def _remove_database(url: str, name: str) -> None:
@@ -106,34 +143,48 @@ def _remove_database(url: str, name: str) -> None:
         databases.drop(name)
 
 
-def _remove_containers(owner: str) -> None:
-    from fluxmig.containers import remove  # noqa: PLC0415  # loads the container engine's client
+def _held(folder: Path) -> list[FileIO | None]:
+    """The folder's locks, so that nobody else stops what is in it."""
+    from fluxmig import embedded  # noqa: PLC0415
 
-    remove(owner)
+    paths = [folder / "users.lock", folder / "pg" / "users.lock"]
+    return [embedded.lock(path, shared=True) for path in paths if path.exists()]
 
 
 _REMOVERS: Final[dict[str, Callable[..., None]]] = {
-    "folder": lambda path: remove_folder(Path(path)),
+    "folder": lambda path: remove_folder(Path(path), wait=True),
     "database": _remove_database,
-    "containers": _remove_containers,
 }
 
 
-def main(lines: Iterable[str]) -> None:
-    """Hears until the pipe ends, and removes what is left, the last thing first."""
+def main(lines: Iterable[str], said: TextIO) -> None:
+    """Hears until the pipe ends, and removes what is left, the last first; later what was postponed."""
+    is_asked = Event()
+    signal.signal(signal.SIGTERM, lambda *_: is_asked.set())  # not before there is something to remove
     noted: dict[int, dict[str, str]] = {}
+    later: dict[str, list[FileIO | None]] = {}
     for line in lines:
         with suppress(ValueError):  # cut off by the end
             facts = json.loads(line)
             number = facts.pop("number")
             noted.pop(number, None)
-            if facts:
+            if facts.get("kind") == "later":
+                later[facts["path"]] = _held(Path(facts["path"]))
+                said.write("held\n")
+                said.flush()
+            elif facts:
                 noted[number] = facts
     for facts in reversed(noted.values()):
         with suppress(Exception):
             _REMOVERS[facts.pop("kind")](*facts.values())
+    if later:
+        is_asked.wait(_LATER_S)
+    for path, locks in later.items():
+        for lock in filter(None, locks):
+            lock.close()
+        remove_folder(Path(path), wait=True)
 
 
 if __name__ == "__main__":
-    with open(0, encoding="utf-8") as pipe:
-        main(pipe)
+    with open(0, encoding="utf-8") as pipe, open(1, "w", encoding="utf-8") as answers:
+        main(pipe, answers)

@@ -1,8 +1,8 @@
 """The databases that tests run on: where they come from, and a fresh one for each test.
 
 `SOURCES` names them all. One that cannot be had on this machine is skipped with its reason; with
-`FLUXMIG_TEST_REQUIRE=postgresql,sqlite,mariadb,duckdb,firebird,containers,pgbouncer` a skip of that kind is a
-failure; so are for root `namespaces` and `mounts`.
+`FLUXMIG_TEST_REQUIRE=postgresql,sqlite,mariadb,duckdb,firebird,containers,pgbouncer,chromium` a skip of that
+kind is a failure; so are for root `namespaces` and `mounts`.
 """
 
 from __future__ import annotations

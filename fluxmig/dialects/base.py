@@ -17,7 +17,6 @@ from sqlalchemy import TIMESTAMP, Engine, Text, func, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig import sql
-from fluxmig.dialects import existing
 from fluxmig.dialects.tracing import Tracer
 from fluxmig.errors import ConfigError
 from fluxmig.model import Capabilities, DatabaseInfo
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from fluxmig.catalog import Catalog
     from fluxmig.model import Limits, Script, Session, Statement
     from fluxmig.objects import Created, Presence
+    from fluxmig.trace import TableSize
 
 __all__ = [
     "GIVEN",
@@ -47,9 +47,10 @@ __all__ = [
     "Refusal",
     "ServerError",
     "TableStyle",
+    "Tables",
     "UnsoundError",
 ]
-__all__ += ["escape", "first_error", "identifier", "quoted", "send_as_is", "shut_down"]
+__all__ += ["escape", "first_error", "identifier", "literal", "quoted", "send_as_is", "shut_down"]
 
 LOCK_TIMEOUT_S = 5.0
 """How long a statement waits for a table's lock where nobody says otherwise."""
@@ -122,6 +123,19 @@ class UnsoundError(Exception):
         self.message, self.remedy = message, remedy
 
 
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What there is of a ledger and its log.
+
+    Attributes:
+        schema: That of both.
+        log_columns: The log's, where both are there and the login may read it; else none.
+    """
+
+    schema: str | None
+    log_columns: frozenset[str]
+
+
 class Onlooker(Protocol):
     """A second session that tells who holds up the first; used by one thread alone."""
 
@@ -191,6 +205,8 @@ class Dialect:
         has_session_lock: Whether `claim_session` keeps other runners out.
         has_transactional_ddl: Whether what creates and alters can be rolled back; None where a probe tells.
         begin_sql: What begins a transaction.
+        elapsed_ms_sql: For how long a message of many statements has run, asked in it; empty where there is
+            none.
         reset_sql: What sets a session back as a whole, at the end of a transaction, for people who run SQL by
             hand.
         owner_sql: What goes on as the user who connected, until the transaction's end, likewise.
@@ -202,6 +218,8 @@ class Dialect:
         has_concurrent_index: Whether an index can be built beside writers, outside of transactions.
         scratch: The sources of scratch databases, best first.
         image: The container image that scratch databases come from, without a tag; empty where there is none.
+        has_templates: Whether a database can be made as a copy of another one.
+        async_driver: SQLAlchemy's name of the driver for asyncio.
         release_length: How many numbers of a version name a release, whose servers all behave alike.
         tested: The versions that the tests run on.
         schemas_are_databases: Whether the schema of a name leads out of the database.
@@ -218,6 +236,7 @@ class Dialect:
     has_session_lock: ClassVar[bool] = False
     has_transactional_ddl: bool | None = False
     begin_sql: ClassVar[str] = "BEGIN"
+    elapsed_ms_sql: ClassVar[str] = ""
     reset_sql: ClassVar[str] = ""
     owner_sql: ClassVar[str] = ""
     shell_head: ClassVar[str] = ""
@@ -228,7 +247,9 @@ class Dialect:
     has_concurrent_index: ClassVar[bool] = False
     scratch: ClassVar[tuple[str, ...]] = ()
     image: ClassVar[str] = ""
+    has_templates: ClassVar[bool] = False
     release_length: ClassVar[int] = 2
+    async_driver: ClassVar[str] = ""
     tested: ClassVar[str] = ""
     schemas_are_databases: ClassVar[bool] = False
 
@@ -279,6 +300,14 @@ class Dialect:
         """A transaction that only reads, and that the database keeps to that where it can."""
         with self.transaction(bind) as connection:
             yield connection
+
+    @contextmanager
+    def reading_tables(
+        self, bind: Engine | Connection, table: str, schema: str | None
+    ) -> Iterator[tuple[Connection, Tables | None]]:
+        """As `reading`; with what there is of a ledger, where that can be asked in the same round trip."""
+        with self.reading(bind) as connection:
+            yield connection, None
 
     @contextmanager
     def autocommit(self, bind: Engine | Connection) -> Iterator[Connection]:
@@ -359,6 +388,9 @@ class Dialect:
         if getattr(connection.connection.dbapi_connection, "autocommit", False) is True:
             raise ConfigError(IN_AUTOCOMMIT, remedy=NO_AUTOCOMMIT)
 
+    def begin_all(self, engine: Engine) -> None:
+        """Has each transaction of an engine begin on the server, too, where its driver puts that off."""
+
     # --- running ------------------------------------------------------------------------------------------
 
     def whole_file(self, connection: Connection) -> bool:
@@ -372,6 +404,19 @@ class Dialect:
             return
         # Not cached: a file runs once, and the engine's cache would keep its text.
         connection.execute(text(escape(script)), execution_options={"compiled_cache": None}).close()
+
+    def begin_at_once(
+        self, connection: Connection, key: str, ledger: Table, name: str, limits: Limits
+    ) -> bool:
+        """In one round trip: begins a transaction, takes the runner's lock, and sets the time-outs.
+
+        False where another runner has the lock, or the ledger the migration; or where that cannot be done.
+        """
+        return False
+
+    def send_at_once(self, connection: Connection, message: str) -> list[int | None]:
+        """Runs a message of many statements as written, and tells how many rows each has met."""
+        raise NotImplementedError
 
     def copy(self, connection: Connection, statement: str, rows: memoryview) -> None:
         """Runs a COPY ... FROM stdin and streams its rows, for a dialect whose rules know such rows."""
@@ -564,6 +609,8 @@ class Dialect:
 
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """What is there of these objects; what cannot be told is left out. Only reads."""
+        from fluxmig.dialects import existing  # noqa: PLC0415  # most runs do not ask
+
         return existing.generic(connection, wanted)
 
     def structure(
@@ -588,6 +635,17 @@ class Dialect:
         raise ConfigError(
             f"fluxmig cannot read the structure of {self.product}", remedy="leave --from-url out"
         )
+
+    def roles(self, connection: Connection) -> tuple[str, ...]:
+        """The users and roles of the server that a script may name; empty where they are not known."""
+        return ()
+
+    def create_role(self, connection: Connection, name: str) -> None:
+        """Makes a role that may not log in."""
+
+    def sizes(self, connection: Connection) -> Mapping[str, TableSize]:
+        """How large the tables are, by the names that `tracer` tells; takes no lock of theirs. Only reads."""
+        return {}
 
     def tracer(self, own: frozenset[str]) -> Tracer:
         """Who watches a rehearsal and sees what can be seen there; `own` are the ledger and the log."""
@@ -614,6 +672,20 @@ class Dialect:
 
     def drop_database(self, connection: Connection, name: str) -> None:
         """Drops a database that may be gone already, and ends the sessions in it; likewise."""
+
+    def rename_database(self, connection: Connection, old: str, new: str) -> None:
+        """Gives a database that nobody is in another name; likewise. Where `has_templates`."""
+
+    def database_names(self, connection: Connection, prefix: str) -> Mapping[str, str | None]:
+        """The databases whose names begin so, with what is noted of each. Where `has_templates`."""
+        return {}
+
+    def note_database(self, connection: Connection, name: str, words: str) -> None:
+        """Has words noted of a database, for `database_names`. Where `has_templates`."""
+
+    def claim_name(self, connection: Connection, key: str, *, shared: bool, wait: bool) -> bool:
+        """Takes a lock until the session ends; False where another has it. Where `has_templates`."""
+        return True
 
     def release(self, version: str) -> str:
         """The release that a version belongs to: "18" of PostgreSQL's "18.6"."""
@@ -669,6 +741,13 @@ def shut_down(descriptor: int) -> None:
 def identifier(*names: str | None) -> str:
     """The names as SQL writes them. Not by SQLAlchemy, which doubles percent signs for a driver's sake."""
     return ".".join('"' + name.replace('"', '""') + '"' for name in names if name)
+
+
+def literal(value: str | int | None) -> str:
+    """The value as standard SQL writes it: a backslash is nothing special."""
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return "NULL" if value is None else str(value)
 
 
 def quoted(message: str) -> str | None:

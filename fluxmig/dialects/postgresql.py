@@ -12,20 +12,29 @@ from sqlalchemy import Engine, bindparam, func, select, text
 
 from fluxmig import sql
 from fluxmig.dialects import (
-    existing,
     postgresql_catalog,
     postgresql_databases,
     postgresql_dump,
     postgresql_errors,
     postgresql_index,
+    postgresql_ledger,
     postgresql_limits,
     postgresql_pooler,
     postgresql_session,
+    postgresql_trace,
     postgresql_watch,
     psycopg_driver,
 )
-from fluxmig.dialects.base import GIVEN, Dialect, UnsoundError, first_error, identifier, shut_down
-from fluxmig.dialects.postgresql_trace import PostgreSQLTracer
+from fluxmig.dialects.base import (
+    GIVEN,
+    Dialect,
+    UnsoundError,
+    first_error,
+    identifier,
+    literal,
+    send_as_is,
+    shut_down,
+)
 from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
 
@@ -37,11 +46,13 @@ if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
 
     from fluxmig.catalog import Catalog
-    from fluxmig.dialects.base import Heard, Onlooker, ServerError
+    from fluxmig.dialects.base import Heard, Onlooker, ServerError, Tables
     from fluxmig.dialects.postgresql_session import SessionState
+    from fluxmig.dialects.tracing import Tracer
     from fluxmig.errors import ConfigError
     from fluxmig.model import Limits, Script, Statement
     from fluxmig.objects import Created, Presence
+    from fluxmig.trace import TableSize
 
 __all__ = ["PostgreSQL"]
 
@@ -91,6 +102,7 @@ _INFO = text(
     "SELECT current_setting('server_version'), current_database(), current_user, now()::text,"
     " (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid())"
 )
+_ROLES = text("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_' ORDER BY 1")
 _BACKEND = "fluxmig: the server's process"
 """Where a claim leaves the process's number, in `Connection.info`."""
 _CANCEL_S = 2.0
@@ -127,6 +139,10 @@ class PostgreSQL(Dialect):
     has_lock: ClassVar[bool] = True
     has_transactional_ddl: bool | None = True
     has_session_lock: ClassVar[bool] = True
+    elapsed_ms_sql: ClassVar[str] = (  # 9.9.5; statement_timestamp() is when the message came
+        "CAST(extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp()) * 1000"
+        " AS pg_catalog.int4)"
+    )
     # psql takes the encoding from the server; RESET ALL brings that back. A table whose constraints are still
     # to be checked cannot be dropped.
     reset_sql: ClassVar[str] = (
@@ -141,7 +157,9 @@ class PostgreSQL(Dialect):
     has_concurrent_index: ClassVar[bool] = True
     scratch: ClassVar[tuple[str, ...]] = ("embedded", "container", GIVEN)
     image: ClassVar[str] = "postgres"
+    has_templates: ClassVar[bool] = True
     release_length: ClassVar[int] = 1
+    async_driver: ClassVar[str] = "postgresql+psycopg"
     tested: ClassVar[str] = "15, 18"
     encoding_remedy: ClassVar[str] = (
         "files are UTF-8: take out what sets client_encoding, or end the URL with ?client_encoding=utf8"
@@ -179,6 +197,21 @@ class PostgreSQL(Dialect):
             if _is_psycopg(connection):
                 psycopg_driver.refuse_backslashes(connection)
             yield connection
+
+    @contextmanager
+    def reading_tables(
+        self, bind: Engine | Connection, table: str, schema: str | None
+    ) -> Iterator[tuple[Connection, Tables | None]]:
+        """In one message with what begins the transaction, where the driver is psycopg."""
+        if not isinstance(bind, Engine) or bind.dialect.driver != "psycopg" or bind.dialect.is_async:
+            with super().reading_tables(bind, table, schema) as found:
+                yield found
+            return
+        with first_error(bind.begin()) as connection, _unprepared(connection):
+            psycopg_driver.refuse_backslashes(connection)
+            ask = postgresql_ledger.tables_sql(table, schema)
+            *_, row = psycopg_driver.begin(connection, f"{postgresql_watch.BEGIN_READ_ONLY}; {ask}")
+            yield connection, postgresql_ledger.tables(row)
 
     def begin_again(self, connection: Connection) -> None:
         """By one command; 11 and older have none, and their next command fails as it would without."""
@@ -220,6 +253,27 @@ class PostgreSQL(Dialect):
         """As everywhere; but errors tell how many statements were done before."""
         with psycopg_driver.counting(connection) if _is_psycopg(connection) else nullcontext():
             super().send(connection, script)
+
+    def begin_at_once(
+        self, connection: Connection, key: str, ledger: Table, name: str, limits: Limits
+    ) -> bool:
+        """By psycopg alone, whose errors tell how far a message has come; not where backslashes escape."""
+        if not psycopg_driver.can_begin(connection):
+            return False
+        row = f"SELECT FROM {identifier(ledger.schema, ledger.name)} WHERE migration_name = {literal(name)}"
+        # Each with a snapshot of its own (54.2.2.1): the second one's is from when it has the lock.
+        lock = f"SELECT pg_catalog.pg_try_advisory_xact_lock({_number(key)}), pg_catalog.pg_backend_pid()"
+        settings = f"{postgresql_limits.calls(limits, session=False)}, ({postgresql_watch.WATCH_SQL})"
+        message = f"BEGIN; {lock}; SELECT EXISTS ({row}), {settings}"
+        (is_mine, process), (is_there, *_) = psycopg_driver.begin(connection, message)
+        connection.info[_BACKEND] = int(process)
+        return is_mine == "t" and is_there == "f"
+
+    def send_at_once(self, connection: Connection, message: str) -> list[int | None]:
+        """As `send` does."""
+        with psycopg_driver.counting(connection) as counts:
+            send_as_is(connection, message)
+        return counts
 
     def copy(self, connection: Connection, statement: str, rows: memoryview) -> None:
         """By psycopg's copy (54.2.6)."""
@@ -418,6 +472,8 @@ class PostgreSQL(Dialect):
 
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By the catalog, in one query."""
+        from fluxmig.dialects import existing  # noqa: PLC0415  # most runs do not ask
+
         return existing.postgresql(connection, wanted)
 
     def structure(
@@ -430,9 +486,21 @@ class PostgreSQL(Dialect):
         """By pg_dump, and the rows along."""
         return postgresql_dump.structure(connection, tables, programs("pg_dump"), environ)
 
-    def tracer(self, own: frozenset[str]) -> PostgreSQLTracer:
+    def roles(self, connection: Connection) -> tuple[str, ...]:
+        """All but those that every server has."""
+        return tuple(connection.scalars(_ROLES))
+
+    def create_role(self, connection: Connection, name: str) -> None:
+        """By SQL."""
+        send_as_is(connection, f"CREATE ROLE {identifier(name)}")
+
+    def sizes(self, connection: Connection) -> Mapping[str, TableSize]:
+        """As VACUUM or ANALYZE has counted last."""
+        return postgresql_trace.sizes(connection)
+
+    def tracer(self, own: frozenset[str]) -> Tracer:
         """With the locks, and what was rewritten, built and scanned."""
-        return PostgreSQLTracer(self, own)
+        return postgresql_trace.PostgreSQLTracer(self, own)
 
     def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
         """By the catalog, in one query."""
@@ -441,12 +509,28 @@ class PostgreSQL(Dialect):
     # --- databases ----------------------------------------------------------------------------------------
 
     def create_database(self, connection: Connection, name: str, template: str | None = None) -> None:
-        """By files, which a server that syncs nothing copies fastest."""
+        """By what is the fastest way of the server."""
         postgresql_databases.create(connection, name, template)
 
     def drop_database(self, connection: Connection, name: str) -> None:
         """Whoever is in it."""
         postgresql_databases.drop(connection, name)
+
+    def rename_database(self, connection: Connection, old: str, new: str) -> None:
+        """By ALTER DATABASE."""
+        postgresql_databases.rename(connection, old, new)
+
+    def database_names(self, connection: Connection, prefix: str) -> Mapping[str, str | None]:
+        """With their comments."""
+        return postgresql_databases.names(connection, prefix)
+
+    def note_database(self, connection: Connection, name: str, words: str) -> None:
+        """As a comment."""
+        postgresql_databases.note(connection, name, words)
+
+    def claim_name(self, connection: Connection, key: str, *, shared: bool, wait: bool) -> bool:
+        """An advisory lock, of the database that one is connected to."""
+        return postgresql_databases.claim(connection, key, shared=shared, wait=wait)
 
     # --- facts --------------------------------------------------------------------------------------------
 

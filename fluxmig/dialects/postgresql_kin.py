@@ -36,6 +36,7 @@ class _Distributed(PostgreSQL):
     has_lock: ClassVar[bool] = False
     has_session_lock: ClassVar[bool] = False
     has_transactional_ddl: bool | None = False
+    elapsed_ms_sql: ClassVar[str] = ""
     lock_kind: ClassVar[str] = "the ledger's unique row"
     has_concurrent_index: ClassVar[bool] = False
     scratch: ClassVar[tuple[str, ...]] = ()

@@ -57,6 +57,7 @@ def test_what_fails_is_seen_to_begin(database: Database, folder: Path, write: Wr
     assert caught.value.failures[0].failure.line == 3
 
 
+@pytest.mark.savepoints
 def test_both_tries_of_what_is_completed_are_seen(database: Database, folder: Path, write: Write) -> None:
     database.rows("CREATE TABLE a (b integer)")
     write({"001_a.sql": TWO})

@@ -22,11 +22,12 @@ ROOT = Path(fluxmig.__file__).parent
 # fluxmig: neither what stands below nor what stands beside it.
 LAYERS = (
     "_guardian",
-    "errors",
+    "errors  policies",
     "model",
     "pauses  fleet.model",
     "trace",
-    "signals  catalog  config  content  diff  discretion  excerpt  git  layouts.numbered  sql",
+    "signals  catalog  config  content  diff  discretion  excerpt  git  names  sql",
+    "creation  layouts.numbered  lines",
     "fleet.waves  layouts  objects  planner  render  render_diff  render_fleet  script",
     "check  dialects.existing  foresight  mend  presence  render_mend",
     "adopt  hazards  render_check  render_rehearsal",
@@ -35,10 +36,11 @@ LAYERS = (
     "dialects.tracing",
     "dialects.base",
     "dialects.mysql_catalog  dialects.mysql_errors  dialects.mysql_existing  dialects.mysql_limits",
-    "dialects.mysql_privileges  dialects.mysql_structure",
+    "dialects.mysql_privileges  dialects.mysql_structure  dialects.mysql_trace",
     "dialects.mysql_session",
     "dialects.postgresql_catalog  dialects.postgresql_databases",
-    "dialects.postgresql_errors  dialects.postgresql_index  dialects.postgresql_limits",
+    "dialects.postgresql_errors  dialects.postgresql_index  dialects.postgresql_ledger",
+    "dialects.postgresql_limits",
     "dialects.postgresql_session  dialects.postgresql_trace  dialects.postgresql_watch",
     "dialects.psycopg_driver  dialects.sqlite_catalog  dialects.sqlite_session",
     "dialects.postgresql_dump  dialects.postgresql_pooler",
@@ -47,7 +49,7 @@ LAYERS = (
     "dialects",
     "files",
     "ledger  lock  lookout  preparation  sending",
-    "duplicates  patience",
+    "at_once  duplicates  patience",
     "bookkeeping  stepwise  transcript",
     "execute",
     "reversal  running",
@@ -69,20 +71,28 @@ LAYERS = (
     "fleet.passes",
     "fleet",
     "console",
-    "cli_adopt  cli_check  cli_fleet  cli_mend  cli_rehearse  cli_rollback",
+    "cli_adopt  cli_check  cli_create  cli_fleet  cli_mend  cli_rehearse  cli_rollback",
+    "cli_run  cli_status",
     "cli",
     "__main__",
+    "testing.clones",
+    "testing.templates",
+    "testing.session",
+    "testing.fixtures",
+    "testing.suite",
+    "testing",
+    "pytest_plugin",
 )
 LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer.split()}
 
 # The package itself is the public names, and its version, which these need.
-PACKAGE_IMPORTS = {"errors", "model"}
-PACKAGE_IMPORTS_WHEN_USED = {"migrator"}
-IMPORT_THE_PACKAGE = {"cli", "migrator"}
+PACKAGE_IMPORTS_WHEN_USED = {"errors", "migrator", "model"}
+IMPORT_THE_PACKAGE = {"cli", "migrator", "testing.templates"}
 
 # Nothing else of other people's code is imported when a module is loaded, or later.
 THIRD_PARTY = {
     "sqlalchemy": {
+        "at_once",
         "bookkeeping",
         "connect",
         "containers",
@@ -97,6 +107,7 @@ THIRD_PARTY = {
         "dialects.mysql_limits",
         "dialects.mysql_session",
         "dialects.mysql_structure",
+        "dialects.mysql_trace",
         "dialects.postgresql",
         "dialects.postgresql_catalog",
         "dialects.postgresql_databases",
@@ -125,26 +136,42 @@ THIRD_PARTY = {
         "sending",
         "stepwise",
         "structure",
+        "testing.fixtures",
+        "testing.session",
+        "testing.suite",
+        "testing.templates",
         "transcript",
     },
     "click": {
-        *("cli", "cli_adopt", "cli_check", "cli_fleet", "cli_mend", "cli_rehearse", "cli_rollback", "console")
+        "cli",
+        "cli_adopt",
+        "cli_check",
+        "cli_create",
+        "cli_fleet",
+        "cli_mend",
+        "cli_rehearse",
+        "cli_rollback",
+        "cli_run",
+        "cli_status",
+        "console",
     },
     "distributed": {"fleet.crew"},
-    "rich": {"render"},
+    "rich": {"lines"},
     "dotenv": {"config"},
     "psycopg": {"dialects.psycopg_driver"},
     "docker": {"containers"},
     "testcontainers": {"containers"},
+    "pytest": {"pytest_plugin", "testing.fixtures", "testing.suite"},
 }
-AT_LOAD = {"sqlalchemy", "click"}
+AT_LOAD = {"sqlalchemy", "click", "pytest"}
 
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
 PURE = (
-    "errors model trace catalog config content diff discretion excerpt git layouts.numbered render"
-    " render_diff sql layouts planner script check adopt preparation render_check mend render_mend hazards"
-    " render_rehearsal render_html fleet.model fleet.waves render_fleet render_fleet_html fleet embedded"
-    " console cli_check cli_fleet cli_mend cli_rehearse cli_rollback cli"
+    "errors policies model trace catalog config content creation diff discretion excerpt git lines names"
+    " layouts.numbered render render_diff sql layouts planner script check adopt preparation render_check"
+    " mend render_mend hazards render_rehearsal render_html fleet.model fleet.waves render_fleet"
+    " render_fleet_html fleet embedded console cli_check cli_fleet cli_mend cli_rehearse cli_rollback"
+    " cli_create cli_run cli_status cli testing pytest_plugin"
 )
 
 
@@ -225,7 +252,7 @@ def test_imports_point_one_way(module: str) -> None:
 
 
 def test_the_package_imports_what_it_shows() -> None:
-    assert own("", late=False) == PACKAGE_IMPORTS
+    assert own("", late=False) == set()
     assert own("", late=True) == PACKAGE_IMPORTS_WHEN_USED
 
 
@@ -277,15 +304,15 @@ def test_what_never_loads_sqlalchemy(modules: str, guilty: str) -> None:
 
 # --- the world --------------------------------------------------------------------------------------------
 
-# What only the command line does: print, ask, exit, read the environment. What another module needs of it,
-# it is given.
+# What only the command line and the pytest plugin do: print, ask, exit, read the environment. What another
+# module needs of it, it is given.
 WORLD = {"print", "input", "breakpoint", "exit", "quit"}
 WORLD |= {"sys.exit", "sys.stdout", "sys.stderr", "sys.stdin", "os._exit", "os.abort"}
 WORLD |= {"os.environ", "os.environb", "os.getenv", "os.getenvb", "os.putenv", "os.path.expandvars"}
 WORLD |= {"click.echo", "click.secho", "click.confirm", "click.prompt", "logging.basicConfig"}
 
 
-COMMAND_LINE = {"console", "signals"}
+COMMAND_LINE = {"console", "signals", "pytest_plugin"}
 WORKERS = {"fleet.worker": {"os.environ"}}
 """What runs in a process that has no command line of fluxmig's."""
 
