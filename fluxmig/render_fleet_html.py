@@ -1,6 +1,6 @@
 """A fleet's run -> one page of HTML: the failures first, then a timeline for each group. Sees nouns only.
 
-Its frame is that of a rehearsal's page: it needs nothing else, and follows the reader's choice of light or dark.
+Its frame is that of a rehearsal's page: it needs nothing else, and follows the choice of light or dark.
 """
 
 from __future__ import annotations
