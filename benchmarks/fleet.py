@@ -7,8 +7,8 @@
 
 On an embedded server of its own, in memory where there is enough of it, which shares the cores with who is
 measured. 10 files, each a table and an index. `bare` sends each file and a row of the ledger in a
-transaction; `same` also what fluxmig sends beside: the lock, the look under it, and the log with its row. Each
-has connections of its own, 8 at once, as fluxmig and `xargs -P8` have. The CPU is that of the client alone.
+transaction; `same` also what fluxmig sends beside: the lock, the look under it, and the log with its row.
+Each has connections of its own, 8 at once, as fluxmig and `xargs -P8` have. The CPU is that of the client.
 """
 
 # ruff: noqa: INP001, T201
@@ -48,8 +48,8 @@ FILES = {
 PARALLEL, LOOPED = 8, 100
 """How many at once; and at most so many databases for a shell loop, which takes minutes for more."""
 LEDGER = """CREATE TABLE schema_migrations (id serial PRIMARY KEY,
-migration_name varchar(255) UNIQUE NOT NULL, applied_at timestamptz DEFAULT now(), execution_time_ms integer, checksum varchar(64),
-applied_by varchar(255) DEFAULT current_user)"""
+migration_name varchar(255) UNIQUE NOT NULL, applied_at timestamptz DEFAULT now(), execution_time_ms integer,
+checksum varchar(64), applied_by varchar(255) DEFAULT current_user)"""
 LOG = """CREATE TABLE schema_migrations_log (id serial PRIMARY KEY, event varchar(32) NOT NULL,
 migration_name varchar(255) NOT NULL, logged_at timestamptz DEFAULT now() NOT NULL, duration_ms integer,
 checksum varchar(64), client varchar(255), source text)"""
