@@ -197,7 +197,7 @@ class PostgreSQLTracer(Tracer):
         if not is_open:
             held |= dict.fromkeys(self._certain(work, now, words), "")
         gone = [taken for taken in self._open if held.get(taken.key) != taken.transaction]
-        self._close(gone, self._traces[-1].last if self._traces else number)
+        self._close(gone, number - 1)
         known = {taken.key for taken in self._open}
         taken = [
             _Taken(key, transaction, number, lock)
