@@ -110,6 +110,7 @@ class MySQL(Dialect):
     places_by: ClassVar[str] = "the text that the message quotes"
     scratch: ClassVar[tuple[str, ...]] = ("container", GIVEN)
     image: ClassVar[str] = "mysql"
+    async_driver: ClassVar[str] = "mysql+asyncmy"
     tested: ClassVar[str] = "not yet"
     _statement_time: ClassVar[str] = "max_execution_time"
     _innodb_tables: ClassVar[str] = "INNODB_TABLES"
@@ -441,6 +442,7 @@ class MariaDB(MySQL):
     name: ClassVar[str] = "mariadb"
     product: str = "MariaDB"
     image: ClassVar[str] = "mariadb"
+    async_driver: ClassVar[str] = "mariadb+asyncmy"
     tested: ClassVar[str] = "10.11"
     _innodb_tables: ClassVar[str] = "INNODB_SYS_TABLES"
     _statement_time: ClassVar[str] = "max_statement_time"
