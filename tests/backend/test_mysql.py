@@ -266,6 +266,8 @@ def by_driver(database: Database, driver: str) -> str:
     """The database's URL for this driver."""
     if find_spec(DRIVERS[driver]) is None:
         pytest.skip(f"the driver {DRIVERS[driver]} is not installed")
+    if driver.startswith("mariadb") and database.product == "MySQL":
+        pytest.skip("SQLAlchemy takes a MySQL by a URL of MariaDB's for an error")
     query = {"charset": "utf8mb4"} if "mysqldb" in driver else {}
     url = make_url(database.url).set(drivername=driver).update_query_dict(query)
     return url.render_as_string(hide_password=False)
@@ -521,6 +523,8 @@ DUPLICATES = [
     ("ALTER TABLE r ADD CONSTRAINT fk FOREIGN KEY (id) REFERENCES t (id)", "1005", None),
     ("CREATE DATABASE {}", "1007", "{}"),
 ]
+MYSQL = {"1826": "3822", "1005": "1826"}
+"""Where MySQL has another number than MariaDB."""
 
 
 @pytest.mark.parametrize(("statement", "code", "name"), DUPLICATES)
@@ -533,10 +537,10 @@ def test_what_counts_as_a_duplicate(
         step = last(Migrator(mariadb.engine(), folder, on_duplicate=policy))
         assert (step.outcome, step.lost) == (Outcome.MARKED, ())
         assert step.failure is not None
-        assert (step.failure.code, step.failure.object) == (
-            code,
-            name.format(here) if name else step.failure.object,
-        )
+        is_mysql = mariadb.product == "MySQL"
+        assert step.failure.code == (MYSQL.get(code, code) if is_mysql else code)
+        if name and not (is_mysql and code == "1359"):  # which names no trigger there
+            assert step.failure.object == name.format(here)
         Migrator(mariadb.engine(), folder).unmark("002_b")
 
 
@@ -573,7 +577,7 @@ def test_what_does_not(
 ) -> None:
     write({"001_a.sql": SETUP, "002_b.sql": statement})
     failure = failure_of(Migrator(mariadb.engine(), folder))
-    assert failure.code == code
+    assert failure.code == (MYSQL.get(code, code) if mariadb.product == "MySQL" else code)
     assert (failure.remedy or "").startswith(remedy or "") if remedy else failure.remedy is None
 
 
@@ -594,7 +598,10 @@ def test_the_place_of_an_error(
 ) -> None:
     write({"001_a.sql": sql})
     failure = failure_of(Migrator(mariadb.engine(), folder))
-    assert (failure.line, failure.column) == place
+    line, column = place
+    if mariadb.product == "MySQL" and ",," in sql:  # of two commas, each means another one
+        column -= 1
+    assert (failure.line, failure.column) == (line, column)
     assert " at line " not in failure.message
 
 
@@ -735,7 +742,8 @@ def test_a_deadlock_is_tried_again(mariadb: Database, folder: Path, write: Write
     try:
         # The heavier transaction lives, and the migration's is the lighter one.
         other.execute(text("UPDATE t SET n = 5 WHERE id = 2"))
-        other.execute(text("INSERT INTO t SELECT seq, 0 FROM seq_100_to_500"))
+        numbers = "WITH RECURSIVE s (n) AS (SELECT 100 UNION ALL SELECT n + 1 FROM s WHERE n < 500)"
+        other.execute(text(f"INSERT INTO t {numbers} SELECT n, 0 FROM s"))
         waits: list[str] = []
 
         def free(wait: Wait) -> None:
