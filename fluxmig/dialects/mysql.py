@@ -16,7 +16,14 @@ from sqlalchemy.dialects.mysql import DATETIME, LONGTEXT
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig import sql
-from fluxmig.dialects import mysql_errors, mysql_existing, mysql_limits, mysql_privileges, mysql_session
+from fluxmig.dialects import (
+    mysql_errors,
+    mysql_existing,
+    mysql_limits,
+    mysql_privileges,
+    mysql_session,
+    mysql_watch,
+)
 from fluxmig.dialects.base import IN_AUTOCOMMIT, NO_AUTOCOMMIT, Dialect, TableStyle, send_as_is
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo, Session
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Table
 
-    from fluxmig.dialects.base import Refusal, ServerError
+    from fluxmig.dialects.base import Heard, Onlooker, Refusal, ServerError
     from fluxmig.dialects.mysql_session import SessionState
     from fluxmig.model import Limits, Script
     from fluxmig.objects import Created, Presence
@@ -52,6 +59,7 @@ _LOOK = 64
 """Words of a statement that `refusal` may get."""
 _BEHIND = "fluxmig: behind the transaction"
 """Where a transaction leaves what is to be sent behind it, in `Connection.info`."""
+_HEAR = "fluxmig: who hears of warnings"
 _SAVEPOINT = "fluxmig_script"
 _KEY_LENGTH = 40
 """Of the digest; a lock's name has at most 64 characters (12.14)."""
@@ -96,6 +104,7 @@ class MySQL(Dialect):
     places_by: ClassVar[str] = "the text that the message quotes"
     tested: ClassVar[str] = "9.7, by hand"
     _statement_time: ClassVar[str] = "max_execution_time"
+    _transaction_read_only: ClassVar[str] = "transaction_read_only"
 
     def met(self, connection: Connection) -> Dialect:
         """By whether it is MariaDB, which a URL need not say, and by the session's sql_mode (5.1.11)."""
@@ -172,7 +181,20 @@ class MySQL(Dialect):
 
     def send(self, connection: Connection, script: str) -> None:
         """Runs the SQL exactly as written: past the parameters of SQLAlchemy and of the driver."""
-        send_as_is(connection, script)
+        result = connection.exec_driver_sql(script, execution_options={"no_parameters": True})
+        result.close()
+        if hear := connection.info.get(_HEAR):
+            mysql_watch.tell_warnings(connection, result, hear)
+
+    @contextmanager
+    def listening(self, connection: Connection, hear: Callable[[Heard], None]) -> Iterator[None]:
+        """SHOW WARNINGS behind each statement of which the driver says that it has any."""
+        connection.info[_HEAR] = hear
+        try:
+            yield
+        finally:
+            if not connection.invalidated:
+                del connection.info[_HEAR]
 
     def may_be_atomic(self, statement: str) -> bool:
         """By the verb."""
@@ -305,6 +327,10 @@ class MySQL(Dialect):
         """By the number: a lock not had in time, a deadlock, a row that has changed meanwhile."""
         return error.code in mysql_errors.HELD_UP
 
+    def onlooker(self, connection: Connection) -> Onlooker | None:
+        """By the server's tables of locks, on a second connection."""
+        return mysql_watch.onlooker(connection)
+
     def interrupter(self, connection: Connection) -> Callable[[], None] | None:
         """KILL QUERY by a second connection; but PyMySQL, which waits in Python, hears of signals."""
         if connection.dialect.driver == "pymysql":
@@ -330,9 +356,13 @@ class MySQL(Dialect):
         """By the number."""
         return mysql_errors.is_duplicate(error)
 
+    def trouble(self, error: ServerError) -> str | None:
+        """By the number, and that of the operating system."""
+        return mysql_errors.trouble(error)
+
     def remedy(self, error: ServerError) -> str | None:
         """By the number."""
-        return mysql_errors.REMEDIES.get(error.code or "")
+        return mysql_errors.REMEDIES.get(error.code or "") or mysql_errors.trouble(error)
 
     def way_out(self, error: ServerError) -> str | None:
         """By the number."""
@@ -344,6 +374,10 @@ class MySQL(Dialect):
         return mysql_existing.existing(connection, wanted, granted.sees)
 
     # --- facts --------------------------------------------------------------------------------------------
+
+    def read_only(self, connection: Connection) -> ConfigError | None:
+        """read_only and its like, and what exempts the login (5.1.8)."""
+        return mysql_privileges.read_only(connection, self._transaction_read_only)
 
     def ledger_schema(self, connection: Connection, table: str) -> str | None:
         """The database of the connection.
@@ -389,6 +423,7 @@ class MariaDB(MySQL):
     product: str = "MariaDB"
     tested: ClassVar[str] = "10.11"
     _statement_time: ClassVar[str] = "max_statement_time"
+    _transaction_read_only: ClassVar[str] = "tx_read_only"
 
 
 def _leave_behind(connection: Connection, *statements: str) -> None:

@@ -31,7 +31,7 @@ LAYERS = (
     "adopt  render_check",
     "dialects.base",
     "dialects.mysql_errors  dialects.mysql_existing  dialects.mysql_limits  dialects.mysql_privileges",
-    "dialects.mysql_session",
+    "dialects.mysql_session  dialects.mysql_watch",
     "dialects.postgresql_errors  dialects.postgresql_index  dialects.postgresql_limits",
     "dialects.postgresql_session  dialects.postgresql_watch",
     "dialects.psycopg_driver  dialects.sqlite_session",
