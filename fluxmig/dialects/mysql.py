@@ -356,6 +356,10 @@ class MySQL(Dialect):
         """By the number."""
         return mysql_errors.is_duplicate(error)
 
+    def is_lost(self, error: DBAPIError) -> bool:
+        """Also where there was none."""
+        return mysql_errors.is_lost(error)
+
     def trouble(self, error: ServerError) -> str | None:
         """By the number, and that of the operating system."""
         return mysql_errors.trouble(error)

@@ -28,7 +28,7 @@ __all__ = [
     "code_of",
     "explain",
 ]
-__all__ += ["TROUBLES", "is_done", "is_duplicate", "place", "trouble"]
+__all__ += ["TROUBLES", "is_done", "is_duplicate", "is_lost", "place", "trouble"]
 
 DUPLICATES: Final[Mapping[str, str]] = {
     "1007": "ER_DB_CREATE_EXISTS",
@@ -63,6 +63,8 @@ GONE: Final = frozenset(
 )
 HELD_UP: Final = frozenset({"1020", "1205", "1213", "3572"})
 """ER_CHECKREAD, ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK, ER_LOCK_NOWAIT."""
+_LOST: Final = frozenset({"2002", "2003", "2005", "2006", "2012", "2013", "2055"})
+"""The client's own, CR_CONNECTION_ERROR and its like: there is no connection, or none was to be had."""
 NO_SAVEPOINT: Final = "1305"
 """ER_SP_DOES_NOT_EXIST, of savepoints, too."""
 
@@ -146,6 +148,11 @@ def place(fragment: str, line: int, script: str) -> int | None:
     if len(places) > 1:
         places = [place for place in places if script.count("\n", 0, place) + 1 == line]
     return places[0] if len(places) == 1 else None
+
+
+def is_lost(error: DBAPIError) -> bool:
+    """Whether there is no connection any more, or none was to be had."""
+    return error.connection_invalidated or code_of(error) in _LOST
 
 
 def trouble(error: ServerError) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import subprocess
 import threading
@@ -17,6 +18,7 @@ from sqlalchemy.pool import NullPool
 from fluxmig import (
     Condition,
     ConfigError,
+    DatabaseConnectionError,
     LockTimeoutError,
     MigrationFailedError,
     MigrationFileError,
@@ -946,3 +948,17 @@ def test_no_connection_is_free(mariadb: Database, tmp_path: Path) -> None:
     assert result.stderr.endswith(
         "\nclose other connections, or raise the server's limit; --wait SECONDS waits for a free one\n"
     )
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # PyMySQL leaves its socket open
+def test_a_server_that_is_gone_between_two_connections(tmp_path: Path, folder: Path, write: Write) -> None:
+    write({"001_a.sql": "CREATE TABLE a (id int);"})
+    engine = create_engine(f"mariadb+pymysql://root@localhost/x?unix_socket={tmp_path}/nobody")
+    with pytest.raises(DatabaseConnectionError) as caught:
+        Migrator(engine, folder).run()
+    assert caught.value.message.startswith("cannot connect: Can't connect to MySQL server on 'localhost'")
+    assert caught.value.remedy == "run it again when the server is there"
+    del caught
+    gc.collect()  # while the warning is ignored
