@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 
 import fluxmig
 from fluxmig import bookkeeping, layouts, mend, planner, sql
+from fluxmig.at_once import AtOnce
 from fluxmig.dialects import dialect_of
 from fluxmig.dialects.base import PAST_THE_POOLER
 from fluxmig.errors import (
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
         Wait,
     )
     from fluxmig.objects import Existing
+    from fluxmig.sending import Observer
 
 __all__ = ["Migrator", "get_applied_migrations", "run_migration"]
 
@@ -337,6 +339,7 @@ class Migrator:
         on_start: Callable[[Script], None] | None = None,
         on_step: Callable[[StepResult], None] | None = None,
         on_notice: Callable[[Notice], None] | None = None,
+        observer: Observer | None = None,
     ) -> Report:
         """Applies the pending migrations in order. Writes.
 
@@ -350,6 +353,7 @@ class Migrator:
             on_step: Called after each migration, likewise.
             on_notice: Called with what the server says while a migration runs, likewise. An error of its own
                 is lost.
+            observer: Who watches the statements, which are then sent one by one; for rehearsals.
 
         Raises:
             MigrationFileError: A file cannot be read as a migration. Nothing was run.
@@ -374,7 +378,7 @@ class Migrator:
                 run.findings += plan.findings
                 if not plan.scripts:
                     return run.report()
-                executor = self._executor(ledger, snapshot, on_notice)
+                executor = replace(self._executor(ledger, snapshot, on_notice), observer=observer)
                 ledger.is_brought = self._is_brought(plan, ledger, snapshot)
                 run.findings += run.again(executor, lambda: self._without_log(executor))
                 run.go(executor, plan)
@@ -726,6 +730,7 @@ class Migrator:
             self._patience(),
             attempted=frozenset(snapshot.progress),
             on_notice=on_notice,
+            at_once=AtOnce(self._dialect, ledger, key),
         )
 
     def _without_log(self, executor: Executor) -> list[Finding]:

@@ -1,8 +1,8 @@
 """The databases that tests run on: where they come from, and a fresh one for each test.
 
 `SOURCES` names them all. One that cannot be had on this machine is skipped with its reason; with
-`FLUXMIG_TEST_REQUIRE=postgresql,sqlite,mariadb,duckdb,firebird,containers,pgbouncer` a skip of that kind is a
-failure; so are for root `namespaces` and `mounts`.
+`FLUXMIG_TEST_REQUIRE=postgresql,sqlite,mariadb,duckdb,firebird,containers,pgbouncer,chromium` a skip of that
+kind is a failure; so are for root `namespaces` and `mounts`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from fluxmig import scratch
+from fluxmig import embedded
 from fluxmig.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -294,7 +294,7 @@ class Servers:
         self._open.callback(shutil.rmtree, folder, ignore_errors=True)
         Path(folder).chmod(0o755)  # for the server's own user, where the tests run as root
         try:
-            server = scratch.start_embedded(Path(folder, "pg"), binaries=binaries, options=FAST)
+            server = embedded.start_embedded(Path(folder, "pg"), binaries=binaries, options=FAST)
         except ConfigError as error:
             return str(error)
         self._open.enter_context(server)
@@ -347,6 +347,8 @@ COMMITS_DDL = {"mariadb", "mysql-url", "firebird"}
 LACKING = {
     "transactional_ddl": (COMMITS_DDL, "does not roll back what creates and drops"),
     "savepoints": ({"duckdb"}, "has no savepoints"),
+    "catalog": ({"duckdb"}, "has no catalog that fluxmig compares"),
+    "own_databases": ({"duckdb"}, "is a file, and fluxmig makes none of its kind"),
     "concurrent_writers": ({"duckdb"}, "is for one process, and one of two that write at once is refused"),
 }
 """For each marker of a test, the sources that cannot do what it asks for, and why."""

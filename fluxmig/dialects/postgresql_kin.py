@@ -36,9 +36,11 @@ class _Distributed(PostgreSQL):
     has_lock: ClassVar[bool] = False
     has_session_lock: ClassVar[bool] = False
     has_transactional_ddl: bool | None = False
+    elapsed_ms_sql: ClassVar[str] = ""
     lock_kind: ClassVar[str] = "the ledger's unique row"
     has_concurrent_index: ClassVar[bool] = False
-    scratch: ClassVar[str] = ""
+    scratch: ClassVar[tuple[str, ...]] = ()
+    image: ClassVar[str] = ""
     tested: ClassVar[str] = "not on a live cluster"
 
     def met(self, connection: Connection) -> Dialect:

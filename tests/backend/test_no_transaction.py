@@ -32,7 +32,7 @@ from fluxmig import (
     RollbackError,
     StepResult,
 )
-from fluxmig.scratch import start_embedded
+from fluxmig.embedded import start_embedded
 from tests.support import FAST, Database
 
 if TYPE_CHECKING:
