@@ -315,8 +315,14 @@ class Dialect:
             ConfigError: The caller's connection is inside a transaction.
         """
         if isinstance(bind, Engine):
-            with bind.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection = bind.execution_options(isolation_level="AUTOCOMMIT").connect()
+            try:
                 yield connection
+            finally:
+                # The level is put back past SQLAlchemy's own errors; where the server has gone meanwhile,
+                # what was sent before has told, and what is sent next will.
+                with suppress(bind.dialect.loaded_dbapi.Error):
+                    connection.close()
             return
         if bind.in_transaction():
             raise ConfigError(
@@ -533,6 +539,10 @@ class Dialect:
     def lock_holder(self, connection: Connection, key: str) -> Session | None:
         """Who holds the runner's lock."""
         return None
+
+    def lock_held(self, holder: Session | None) -> str:
+        """That one cannot have the runner's lock, and what is known of who has it."""
+        return f"another runner holds the lock: {holder or 'it is not known which'}"
 
     # --- time-outs ----------------------------------------------------------------------------------------
 

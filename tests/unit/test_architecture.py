@@ -36,7 +36,7 @@ LAYERS = (
     "dialects.base",
     "dialects.mysql_catalog  dialects.mysql_errors  dialects.mysql_existing  dialects.mysql_limits",
     "dialects.mysql_privileges  dialects.mysql_structure  dialects.mysql_trace",
-    "dialects.mysql_session",
+    "dialects.mysql_session  dialects.mysql_watch",
     "dialects.postgresql_catalog  dialects.postgresql_databases",
     "dialects.postgresql_errors  dialects.postgresql_index  dialects.postgresql_ledger",
     "dialects.postgresql_limits",
