@@ -175,7 +175,9 @@ def _refusal(image: str, error: Exception) -> ConfigError:
         remedy = "start Docker or Podman, or set DOCKER_HOST to its socket"
     else:
         reason, remedy = str(error) or type(error).__name__, None
-    error.__traceback__ = None  # which holds what is open
+    chained: BaseException | None = error
+    while chained:  # the frames of the chain hold what is open
+        chained.__traceback__, chained = None, chained.__context__
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()

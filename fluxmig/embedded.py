@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from fluxmig._accounts import Account
 
 
-__all__ = ["EmbeddedServer", "find_binaries", "installed", "lock", "start_embedded"]
+__all__ = ["EmbeddedServer", "find_binaries", "installed", "lock", "programs", "start_embedded"]
 
 _PROGRAMS = ("initdb", "postgres")
 _PLACES = (
@@ -167,6 +167,14 @@ def installed() -> dict[Path, str]:
         with suppress(ConfigError):
             versions[folder] = accounts.usable(folder, {})[1]
     return versions
+
+
+def programs(name: str, override: Path | None = None) -> list[Path]:
+    """Every program of this name among PostgreSQL's, be there a server beside it or not."""
+    places = [override] if override else [folder for folders in _places().values() for folder in folders]
+    on_path = None if override else shutil.which(name)
+    found = [folder / name for folder in places] + ([Path(on_path)] if on_path else [])
+    return list(dict.fromkeys(program for program in found if os.access(program, os.X_OK)))
 
 
 def _places() -> dict[str, list[Path]]:

@@ -23,19 +23,23 @@ from fluxmig.dialects import (
     mysql_limits,
     mysql_privileges,
     mysql_session,
+    mysql_structure,
+    mysql_trace,
 )
 from fluxmig.dialects.base import GIVEN, IN_AUTOCOMMIT, NO_AUTOCOMMIT, Dialect, TableStyle, send_as_is
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from sqlalchemy import ColumnElement, Connection, Table
 
     from fluxmig.catalog import Catalog
     from fluxmig.dialects.base import Refusal, ServerError
     from fluxmig.dialects.mysql_session import SessionState
+    from fluxmig.dialects.tracing import Tracer
     from fluxmig.model import Limits, Script
     from fluxmig.objects import Created, Presence
 
@@ -78,6 +82,7 @@ class MySQL(Dialect):
 
     name: ClassVar[str] = "mysql"
     product: str = "MySQL"
+    schemas_are_databases: ClassVar[bool] = True
     rules: sql.Rules = sql.MYSQL
     duplicates: ClassVar[Mapping[str, str]] = mysql_errors.DUPLICATES
     doubtful_duplicates: ClassVar[frozenset[str]] = mysql_errors.DOUBTFUL
@@ -108,6 +113,7 @@ class MySQL(Dialect):
     async_driver: ClassVar[str] = "mysql+asyncmy"
     tested: ClassVar[str] = "not yet"
     _statement_time: ClassVar[str] = "max_execution_time"
+    _innodb_tables: ClassVar[str] = "INNODB_TABLES"
     _is_mariadb: ClassVar[bool] = False
 
     def met(self, connection: Connection) -> Dialect:
@@ -155,7 +161,7 @@ class MySQL(Dialect):
                 send_as_is(connection, "SET TRANSACTION READ ONLY")  # of the next one, which is this
             yield connection
 
-    def can_begin(self) -> bool:
+    def can_begin(self, connection: Connection) -> bool:
         """Of what can be rolled back: rows."""
         return True
 
@@ -377,6 +383,20 @@ class MySQL(Dialect):
                 connection.exec_driver_sql(f"KILL {number}")
         send_as_is(connection, f"DROP DATABASE IF EXISTS {_quoted(name)}")
 
+    def structure(
+        self,
+        connection: Connection,
+        tables: Sequence[Table],
+        programs: Callable[[str], Iterable[Path]],
+        environ: Mapping[str, str],
+    ) -> list[bytes]:
+        """By SHOW CREATE."""
+        return [mysql_structure.script(connection).encode()]
+
+    def tracer(self, own: frozenset[str]) -> Tracer:
+        """With what InnoDB has written anew."""
+        return mysql_trace.MySQLTracer(self, own, tables=self._innodb_tables)
+
     # --- facts --------------------------------------------------------------------------------------------
 
     def ledger_schema(self, connection: Connection, table: str) -> str | None:
@@ -424,6 +444,7 @@ class MariaDB(MySQL):
     image: ClassVar[str] = "mariadb"
     async_driver: ClassVar[str] = "mariadb+asyncmy"
     tested: ClassVar[str] = "10.11"
+    _innodb_tables: ClassVar[str] = "INNODB_SYS_TABLES"
     _statement_time: ClassVar[str] = "max_statement_time"
     _is_mariadb: ClassVar[bool] = True
 

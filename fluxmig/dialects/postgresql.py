@@ -15,20 +15,31 @@ from fluxmig.dialects import (
     existing,
     postgresql_catalog,
     postgresql_databases,
+    postgresql_dump,
     postgresql_errors,
     postgresql_index,
     postgresql_limits,
     postgresql_pooler,
     postgresql_session,
+    postgresql_trace,
     postgresql_watch,
     psycopg_driver,
 )
-from fluxmig.dialects.base import GIVEN, Dialect, UnsoundError, first_error, identifier
+from fluxmig.dialects.base import (
+    GIVEN,
+    Dialect,
+    UnsoundError,
+    first_error,
+    identifier,
+    literal,
+    send_as_is,
+)
 from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from sqlalchemy import ColumnElement, Connection, Table
     from sqlalchemy.exc import DBAPIError
@@ -36,9 +47,11 @@ if TYPE_CHECKING:
     from fluxmig.catalog import Catalog
     from fluxmig.dialects.base import Heard, Onlooker, ServerError
     from fluxmig.dialects.postgresql_session import SessionState
+    from fluxmig.dialects.tracing import Tracer
     from fluxmig.errors import ConfigError
     from fluxmig.model import Limits, Script, Statement
     from fluxmig.objects import Created, Presence
+    from fluxmig.trace import TableSize
 
 __all__ = ["PostgreSQL"]
 
@@ -88,6 +101,7 @@ _INFO = text(
     "SELECT current_setting('server_version'), current_database(), current_user, now()::text,"
     " (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid())"
 )
+_ROLES = text("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_' ORDER BY 1")
 _BACKEND = "fluxmig: the server's process"
 """Where a claim leaves the process's number, in `Connection.info`."""
 _HELD_UP = frozenset({"55P03", "40P01", "40001"})
@@ -120,8 +134,12 @@ class PostgreSQL(Dialect):
     doubtful_duplicates: ClassVar[frozenset[str]] = frozenset({"42P16"})
     current_user: ClassVar[ColumnElement[str] | None] = func.current_user()
     has_lock: ClassVar[bool] = True
-    has_transactional_ddl: ClassVar[bool] = True
+    has_transactional_ddl: bool | None = True
     has_session_lock: ClassVar[bool] = True
+    elapsed_ms_sql: ClassVar[str] = (  # 9.9.5; statement_timestamp() is when the message came
+        "CAST(extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp()) * 1000"
+        " AS pg_catalog.int4)"
+    )
     # psql takes the encoding from the server; RESET ALL brings that back. A table whose constraints are still
     # to be checked cannot be dropped.
     reset_sql: ClassVar[str] = (
@@ -217,6 +235,27 @@ class PostgreSQL(Dialect):
         """As everywhere; but errors tell how many statements were done before."""
         with psycopg_driver.counting(connection) if _is_psycopg(connection) else nullcontext():
             super().send(connection, script)
+
+    def begin_at_once(
+        self, connection: Connection, key: str, ledger: Table, name: str, limits: Limits
+    ) -> bool:
+        """By psycopg alone, whose errors tell how far a message has come; not where backslashes escape."""
+        if not psycopg_driver.can_begin(connection):
+            return False
+        row = f"SELECT FROM {identifier(ledger.schema, ledger.name)} WHERE migration_name = {literal(name)}"
+        # Each with a snapshot of its own (54.2.2.1): the second one's is from when it has the lock.
+        lock = f"SELECT pg_catalog.pg_try_advisory_xact_lock({_number(key)}), pg_catalog.pg_backend_pid()"
+        settings = f"{postgresql_limits.calls(limits, session=False)}, ({postgresql_watch.WATCH_SQL})"
+        message = f"BEGIN; {lock}; SELECT EXISTS ({row}), {settings}"
+        (is_mine, process), (is_there, *_) = psycopg_driver.begin(connection, message)
+        connection.info[_BACKEND] = int(process)
+        return is_mine == "t" and is_there == "f"
+
+    def send_at_once(self, connection: Connection, message: str) -> list[int | None]:
+        """As `send` does."""
+        with psycopg_driver.counting(connection) as counts:
+            send_as_is(connection, message)
+        return counts
 
     def copy(self, connection: Connection, statement: str, rows: memoryview) -> None:
         """By psycopg's copy (54.2.6)."""
@@ -406,6 +445,32 @@ class PostgreSQL(Dialect):
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By the catalog, in one query."""
         return existing.postgresql(connection, wanted)
+
+    def structure(
+        self,
+        connection: Connection,
+        tables: Sequence[Table],
+        programs: Callable[[str], Iterable[Path]],
+        environ: Mapping[str, str],
+    ) -> list[bytes]:
+        """By pg_dump, and the rows along."""
+        return postgresql_dump.structure(connection, tables, programs("pg_dump"), environ)
+
+    def roles(self, connection: Connection) -> tuple[str, ...]:
+        """All but those that every server has."""
+        return tuple(connection.scalars(_ROLES))
+
+    def create_role(self, connection: Connection, name: str) -> None:
+        """By SQL."""
+        send_as_is(connection, f"CREATE ROLE {identifier(name)}")
+
+    def sizes(self, connection: Connection) -> Mapping[str, TableSize]:
+        """As VACUUM or ANALYZE has counted last."""
+        return postgresql_trace.sizes(connection)
+
+    def tracer(self, own: frozenset[str]) -> Tracer:
+        """With the locks, and what was rewritten, built and scanned."""
+        return postgresql_trace.PostgreSQLTracer(self, own)
 
     def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
         """By the catalog, in one query."""
