@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     )
     from fluxmig.migrator import Migrator, get_applied_migrations, run_migration
     from fluxmig.model import (
+        Allowance,
         Action,
         Adoption,
         AdoptionKind,
         AdoptionReport,
+        Allowance,
         Capabilities,
         Change,
         Condition,
@@ -70,10 +72,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Allowance",
     "Action",
     "Adoption",
     "AdoptionKind",
     "AdoptionReport",
+    "Allowance",
     "Capabilities",
     "Change",
     "Condition",

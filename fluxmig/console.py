@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -237,9 +238,10 @@ class Session:
     @contextmanager
     def target(self, *, read_only: bool = False, must_exist: bool = False) -> Iterator[Engine]:
         """The database that the settings name."""
-        import logging  # noqa: PLC0415  # loads here and not at start-up, as SQLAlchemy does
+        with _loading():
+            import logging  # noqa: PLC0415  # loads here and not at start-up, as SQLAlchemy does
 
-        from fluxmig.connect import reach  # noqa: PLC0415
+            from fluxmig.connect import reach  # noqa: PLC0415
 
         # What a driver or a pool has to log of a connection that is gone is no second message to people.
         if not logging.getLogger().hasHandlers():
@@ -265,7 +267,8 @@ class Session:
 
     def migrator_on(self, engine: Engine, folder: Path | None = None) -> Migrator:
         """A Migrator on that database; of the folder that the settings name, unless another is given."""
-        from fluxmig.migrator import Migrator  # noqa: PLC0415
+        with _loading():
+            from fluxmig.migrator import Migrator  # noqa: PLC0415
 
         settings = self.settings
         migrator = Migrator(
@@ -343,6 +346,17 @@ class Session:
                 return render.error_json(self.command, error, render.report_json(report, self.command))
             case _:
                 return render.error_json(self.command, error)
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Around imports: nothing of what they load is garbage, and to look for it takes a tenth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def write(text: str | bytes, *, err: bool = False, newline: bool = True) -> None:

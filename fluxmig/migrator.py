@@ -1,5 +1,7 @@
 """The library's front door: a folder, an engine, and the verbs of the command line as methods.
 
+What only some of them need is loaded by these: most runs find nothing to do.
+
 For an AsyncEngine: `await connection.run_sync(lambda c: Migrator(c, "migrations").run())`, with a connection
 of `async with engine.connect() as connection`.
 """
@@ -19,7 +21,6 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 
 import fluxmig
 from fluxmig import bookkeeping, layouts, mend, planner, sql
-from fluxmig.at_once import AtOnce
 from fluxmig.dialects import dialect_of
 from fluxmig.dialects.base import PAST_THE_POOLER
 from fluxmig.errors import (
@@ -31,10 +32,8 @@ from fluxmig.errors import (
     MigrationFileError,
     StoppedError,
 )
-from fluxmig.execute import Executor
 from fluxmig.layouts.numbered import Folder
 from fluxmig.ledger import Ledger, Snapshot
-from fluxmig.lock import Lock
 from fluxmig.lookout import Lookout
 from fluxmig.model import (
     AdoptionKind,
@@ -57,16 +56,14 @@ from fluxmig.model import (
     Settlement,
     Verification,
 )
-from fluxmig.objects import Created, created
-from fluxmig.patience import Patience
 from fluxmig.preparation import Preparation
-from fluxmig.reversal import redo, take_back
 from fluxmig.running import Run
-from fluxmig.transcript import transcript
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from fluxmig.dialects.base import Tables
+    from fluxmig.execute import Executor
     from fluxmig.model import (
         Adoption,
         Change,
@@ -78,6 +75,7 @@ if TYPE_CHECKING:
         Wait,
     )
     from fluxmig.objects import Existing
+    from fluxmig.patience import Patience
     from fluxmig.sending import Observer
 
 __all__ = ["Migrator", "get_applied_migrations", "run_migration"]
@@ -229,6 +227,8 @@ class Migrator:
         restart: str | None = None,
     ) -> Iterator[str]:
         """The SQL that `run` would send, in pieces, for psql or the sqlite3 shell. Only reads."""
+        from fluxmig.transcript import transcript  # noqa: PLC0415
+
         folder = layouts.read(self._folder)
         with self._errors():
             ledger, snapshot = self._read(folder)
@@ -424,6 +424,8 @@ class Migrator:
             LedgerError: `to` is not applied, or others than the expected ones would be taken back. Nothing
                 was done.
         """
+        from fluxmig.reversal import take_back  # noqa: PLC0415
+
         planned, results, findings = RollbackReport(), list[RollbackResult](), list[Finding]()
 
         def report() -> RollbackReport:
@@ -478,6 +480,8 @@ class Migrator:
                 pending, and the message and `report` say so.
             LedgerError: It is not applied.
         """
+        from fluxmig.reversal import redo  # noqa: PLC0415
+
         findings: list[Finding] = []
         try:
             with self._errors():
@@ -672,15 +676,19 @@ class Migrator:
 
     def _read(self, folder: Folder | None = None) -> tuple[Ledger, Snapshot]:
         """The ledger and what it holds; for `_statuses` of a folder, with the texts that these need."""
-        with self._dialect.reading(self._bind) as connection:
-            ledger = self._ledger(connection)
-            return ledger, self._snapshot(ledger, connection, folder)
+        with self._dialect.reading_tables(self._bind, self._table, self._schema) as (connection, tables):
+            ledger = self._ledger(connection, tables)
+            return ledger, self._snapshot(ledger, connection, folder, tables)
 
-    def _snapshot(self, ledger: Ledger, connection: Connection, folder: Folder | None) -> Snapshot:
+    def _snapshot(
+        self, ledger: Ledger, connection: Connection, folder: Folder | None, tables: Tables | None = None
+    ) -> Snapshot:
         in_question = partial(planner.in_question, folder.migrations if folder else ())
-        return ledger.read(connection, may_read=self._dialect.may_read, in_question=in_question)
+        columns = tables.log_columns if tables else frozenset()
+        may_read = self._dialect.may_read
+        return ledger.read(connection, may_read=may_read, in_question=in_question, log_columns=columns)
 
-    def _ledger(self, connection: Connection) -> Ledger:
+    def _ledger(self, connection: Connection, tables: Tables | None = None) -> Ledger:
         """The ledger with its schema spelled out, so that no search path that a file sets can hide it.
 
         What the dialect can do is known from here on: it has met the server.
@@ -688,7 +696,8 @@ class Migrator:
         self._dialect = self._dialect.met(connection)
         return Ledger(
             self._table,
-            self._schema or self._dialect.ledger_schema(connection, self._table),
+            self._schema
+            or (tables.schema if tables else self._dialect.ledger_schema(connection, self._table)),
             current_user=self._dialect.current_user,
             client=_client(),
             version=fluxmig.__version__,
@@ -720,6 +729,10 @@ class Migrator:
     def _executor(
         self, ledger: Ledger, snapshot: Snapshot, on_notice: Callable[[Notice], None] | None = None
     ) -> Executor:
+        from fluxmig.at_once import AtOnce  # noqa: PLC0415
+        from fluxmig.execute import Executor  # noqa: PLC0415
+        from fluxmig.lock import Lock  # noqa: PLC0415
+
         key = f"fluxmig:{ledger.table.fullname}"
         return Executor(
             self._bind,
@@ -738,6 +751,8 @@ class Migrator:
             return _without_log(executor)
 
     def _patience(self) -> Patience:
+        from fluxmig.patience import Patience  # noqa: PLC0415
+
         self._lookout = Lookout()
         return Patience(
             self._limits,
@@ -790,6 +805,8 @@ class Migrator:
         """Whether the first script makes the ledger itself: the dump of a database that had one."""
         if snapshot.exists or not plan.scripts:
             return False
+        from fluxmig.objects import Created, created  # noqa: PLC0415
+
         table = ledger.table
         own = {Created("table", table.name, schema) for schema in (None, table.schema)}
         statements = plan.scripts[0].statements

@@ -23,7 +23,7 @@ from sqlalchemy import make_url
 
 from fluxmig import containers, embedded
 from fluxmig.databases import Databases, in_folder, on_server
-from fluxmig.dialects import DIALECTS
+from fluxmig.dialects import NAMES, dialect_named
 from fluxmig.dialects.base import GIVEN
 from fluxmig.dialects.postgresql_databases import FAST
 from fluxmig.errors import ConfigError, DatabaseConnectionError, FluxmigError
@@ -156,8 +156,8 @@ def open_server(
 def _dialect(like: DatabaseInfo | None) -> Dialect:
     """What knows the product that is wanted: PostgreSQL, unless something else has to be resembled."""
     if like is None:
-        return DIALECTS["postgresql"]
-    for dialect in DIALECTS.values():
+        return dialect_named("postgresql")
+    for dialect in map(dialect_named, NAMES):
         if dialect.product == like.server and dialect.scratch:
             return dialect
     raise ConfigError(f"there are no scratch databases of {like.server}")

@@ -15,7 +15,6 @@ from sqlalchemy import TIMESTAMP, Engine, Text, func, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig import sql
-from fluxmig.dialects import existing
 from fluxmig.dialects.tracing import Tracer
 from fluxmig.errors import ConfigError
 from fluxmig.model import Capabilities, DatabaseInfo
@@ -46,6 +45,7 @@ __all__ = [
     "Refusal",
     "ServerError",
     "TableStyle",
+    "Tables",
     "UnsoundError",
 ]
 __all__ += ["escape", "first_error", "identifier", "literal", "quoted", "send_as_is"]
@@ -119,6 +119,19 @@ class UnsoundError(Exception):
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
         self.message, self.remedy = message, remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What there is of a ledger and its log.
+
+    Attributes:
+        schema: That of both.
+        log_columns: The log's, where both are there and the login may read it; else none.
+    """
+
+    schema: str | None
+    log_columns: frozenset[str]
 
 
 class Onlooker(Protocol):
@@ -285,6 +298,14 @@ class Dialect:
         """A transaction that only reads, and that the database keeps to that where it can."""
         with self.transaction(bind) as connection:
             yield connection
+
+    @contextmanager
+    def reading_tables(
+        self, bind: Engine | Connection, table: str, schema: str | None
+    ) -> Iterator[tuple[Connection, Tables | None]]:
+        """As `reading`; with what there is of a ledger, where that can be asked in the same round trip."""
+        with self.reading(bind) as connection:
+            yield connection, None
 
     @contextmanager
     def autocommit(self, bind: Engine | Connection) -> Iterator[Connection]:
@@ -580,6 +601,8 @@ class Dialect:
 
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """What is there of these objects; what cannot be told is left out. Only reads."""
+        from fluxmig.dialects import existing  # noqa: PLC0415  # most runs do not ask
+
         return existing.generic(connection, wanted)
 
     def structure(

@@ -12,12 +12,12 @@ from sqlalchemy import Engine, bindparam, func, select, text
 
 from fluxmig import sql
 from fluxmig.dialects import (
-    existing,
     postgresql_catalog,
     postgresql_databases,
     postgresql_dump,
     postgresql_errors,
     postgresql_index,
+    postgresql_ledger,
     postgresql_limits,
     postgresql_pooler,
     postgresql_session,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
 
     from fluxmig.catalog import Catalog
-    from fluxmig.dialects.base import Heard, Onlooker, ServerError
+    from fluxmig.dialects.base import Heard, Onlooker, ServerError, Tables
     from fluxmig.dialects.postgresql_session import SessionState
     from fluxmig.dialects.tracing import Tracer
     from fluxmig.errors import ConfigError
@@ -194,6 +194,21 @@ class PostgreSQL(Dialect):
             if _is_psycopg(connection):
                 psycopg_driver.refuse_backslashes(connection)
             yield connection
+
+    @contextmanager
+    def reading_tables(
+        self, bind: Engine | Connection, table: str, schema: str | None
+    ) -> Iterator[tuple[Connection, Tables | None]]:
+        """In one message with what begins the transaction, where the driver is psycopg."""
+        if not isinstance(bind, Engine) or bind.dialect.driver != "psycopg" or bind.dialect.is_async:
+            with super().reading_tables(bind, table, schema) as found:
+                yield found
+            return
+        with first_error(bind.begin()) as connection, _unprepared(connection):
+            psycopg_driver.refuse_backslashes(connection)
+            ask = postgresql_ledger.tables_sql(table, schema)
+            *_, row = psycopg_driver.begin(connection, f"{postgresql_watch.BEGIN_READ_ONLY}; {ask}")
+            yield connection, postgresql_ledger.tables(row)
 
     def begin_again(self, connection: Connection) -> None:
         """By one command; 11 and older have none, and their next command fails as it would without."""
@@ -444,6 +459,8 @@ class PostgreSQL(Dialect):
 
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By the catalog, in one query."""
+        from fluxmig.dialects import existing  # noqa: PLC0415  # most runs do not ask
+
         return existing.postgresql(connection, wanted)
 
     def structure(

@@ -22,8 +22,8 @@ from fluxmig import (
     Report,
     RollbackError,
     RollbackReport,
+    reversal,
 )
-from fluxmig import migrator as migrator_module
 from fluxmig.execute import Executor
 from fluxmig.reversal import redo
 
@@ -482,7 +482,7 @@ def test_another_runner_took_it_back_first(
         return redo(executor, plan)
 
     write({"002_b.down.sql": down})
-    monkeypatch.setattr(migrator_module, "redo", late)
+    monkeypatch.setattr(reversal, "redo", late)
     error = fails(migrator, LedgerError)
     assert str(error) == (
         "002_b.sql is not applied any more: another runner took it back\n`fluxmig run` applies it"
