@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     )
     from fluxmig.migrator import Migrator, get_applied_migrations, run_migration
     from fluxmig.model import (
-        Allowance,
         Action,
         Adoption,
         AdoptionKind,
@@ -72,7 +71,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Allowance",
     "Action",
     "Adoption",
     "AdoptionKind",
