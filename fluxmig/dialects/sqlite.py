@@ -76,6 +76,7 @@ class SQLite(Dialect):
 
     name: ClassVar[str] = "sqlite"
     product: str = "SQLite"
+    schemas_are_databases: ClassVar[bool] = True
     rules: sql.Rules = sql.SQLITE
     has_lock: ClassVar[bool] = True
     has_transactional_ddl: bool | None = True
