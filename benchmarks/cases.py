@@ -26,6 +26,7 @@ __all__ = ["CASES", "Bench"]
 
 _AGAIN = "psycopg loop, again"
 _DRIFT = 0.1
+_FULL = 7
 
 
 @dataclass(slots=True)
@@ -51,6 +52,11 @@ class Bench:
     def memory(self) -> Server:
         """The server where the tool shows, and not the disk."""
         return self.servers["memory"]
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether it is but a look."""
+        return self.rounds < _FULL
 
     def count(self, files: int) -> int:
         """So many files, or fewer."""
@@ -202,7 +208,7 @@ def pending(bench: Bench) -> Section:
 
 def _everybody(bench: Bench, server: Server, count: int) -> dict[str, Callable[[], Run]]:
     tools = [FLUXMIG, PSQL, LOOP, *bench.peers]
-    if count > bench.count(100) and bench.rounds < 7:  # noqa: PLR2004  # a quick look: yoyo takes minutes
+    if count > bench.count(100) and bench.is_quick:  # yoyo takes minutes
         tools = [tool for tool in tools if tool.name != "yoyo"]
     found: dict[str, Callable[[], Run]] = {
         tool.name: partial(bench.fresh, tool, server, count) for tool in tools
@@ -246,7 +252,7 @@ def many(bench: Bench) -> Section:
     """Ten times as many files take ten times as long."""
     few, lots = bench.count(1000), bench.count(10_000)
     tools = {f"{count:,}": partial(bench.fresh, FLUXMIG, bench.memory, count) for count in (few, lots)}
-    found = in_turns(tools, 1 if bench.rounds < 7 else 3)  # noqa: PLR2004
+    found = in_turns(tools, 1 if bench.is_quick else 3)
     each = {name: found[f"{name:,}"].seconds / name * 1000 for name in (few, lots)}
     rows = [[f"{count:,}", f"{found[f'{count:,}'].seconds:.2f} s", f"{each[count]:.2f} ms"] for count in each]
     target = Target(f"{lots:,} pending: a file", f"a file of {few:,}", 1.2, each[lots] / each[few])
@@ -283,7 +289,7 @@ def round_trips(bench: Bench) -> Section:
 def distance(bench: Bench) -> Section:
     """A hundred files for a server that is 20 ms away."""
     count, far_ms = bench.count(100), 20.0
-    rounds = 1 if bench.rounds < 7 else 3  # noqa: PLR2004
+    rounds = 1 if bench.is_quick else 3
     with Relay(bench.memory.socket, round_trip_ms=far_ms) as relay:
         tools = [FLUXMIG, LOOP, *(tool for tool in bench.peers if tool.name != "yoyo")]
         contestants = {
@@ -325,7 +331,7 @@ def large_file(bench: Bench) -> Section:
     migrations.mkdir()
     written = large.write(migrations / "001_large.sql", "copy", size * large.MEGABYTE)
     found: dict[str, list[tuple[float, int]]] = {"fluxmig": [], "psql": []}
-    for _ in range(1 if bench.rounds < 7 else 3):  # noqa: PLR2004
+    for _ in range(1 if bench.is_quick else 3):
         for name, runs in found.items():
             with bench.memory.database() as database:
                 address = bench.memory.address(database)
