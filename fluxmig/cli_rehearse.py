@@ -16,14 +16,14 @@ from fluxmig.errors import ConfigError, FluxmigError, StoppedError
 from fluxmig.hazards import NAMES, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Engine
 
     from fluxmig.console import Session
     from fluxmig.model import DatabaseInfo, Notice
     from fluxmig.rehearsal import Stage
-    from fluxmig.trace import FileTrace
+    from fluxmig.trace import FileTrace, TableSize
 
 __all__ = ["rehearse"]
 
@@ -93,6 +93,7 @@ def rehearse(
     if html is not None:
         _write(html, render_html.page(found))
     session.out(render_rehearsal.rehearsal_lines(found), render_rehearsal.rehearsal_json(found))
+    session.warn(found.warnings)
     if found.denied and not session.settings.json:
         session.show(render_rehearsal.denied_lines(found), err=True)
     if not found.ok:
@@ -157,6 +158,9 @@ def _stage(session: Session, source: str, from_url: str | None, from_ref: str | 
                 " must not touch",
                 remedy="leave --schema out",
             )
+        sizes: Mapping[str, TableSize] = {}
+        if target is not None:
+            sizes = _asked(target, engine, is_own="//" not in source)
         if from_url is not None and target is not None:
             base = _copied(session, target, engine)
         if from_ref is not None:
@@ -175,6 +179,7 @@ def _stage(session: Session, source: str, from_url: str | None, from_ref: str | 
             server.source,
             base,
             server.remarks,
+            sizes,
             on_start=lambda script: session.show_passing(f"  ... {script.name}"),
             on_step=lambda file: _show_step(session, file),
             on_notice=lambda notice: _show_notice(session, notice),
@@ -192,6 +197,22 @@ def _target(
     engine = stack.enter_context(session.target(read_only=True))
     with engine.connect() as connection:
         return engine, dialect_of(engine).met(connection).info(connection, None)
+
+
+def _asked(target: Engine, engine: Engine, *, is_own: bool) -> Mapping[str, TableSize]:
+    """How large the target's tables are; makes its roles, which files may name, on a server of one's own."""
+    from fluxmig.dialects import dialect_of  # noqa: PLC0415
+
+    dialect = dialect_of(target)
+    with dialect.reading(target) as connection:
+        roles, sizes = dialect.roles(connection), dialect.sizes(connection)
+    if is_own:
+        with dialect.transaction(engine) as connection:
+            there = dialect.roles(connection)
+            for role in roles:
+                if role not in there:
+                    dialect.create_role(connection, role)
+    return sizes
 
 
 def _copied(session: Session, target: Engine, engine: Engine) -> str:

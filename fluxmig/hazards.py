@@ -138,43 +138,50 @@ def _of_statement(file: FileTrace, trace: StatementTrace, way: str | None) -> It
         name = "access-exclusive-on-existing" if lock.mode.blocks_readers else "share-lock-on-existing"
         message = f"{lock.mode} on {lock.relation}, {_how_long(file, trace, lock)}; {_who(lock)} wait"
         is_kept = lock.until > trace.last
-        apart = "put it last in the file, or in a file of its own" if is_kept else None
-        yield _finding(file, trace, name, message, way if has_work else apart)
+        apart = f"put it last in {_whole(file, lock)}, or in a file of its own" if is_kept else None
+        yield _finding(file, trace, name, message, way if has_work else apart, lock.relation)
         if is_kept:
             more = _count(lock.until - trace.last, "more statement")
             yield _finding(
-                file, trace, "long-hold", f"{lock.mode} on {lock.relation} is kept for {more}", apart
+                file,
+                trace,
+                "long-hold",
+                f"{lock.mode} on {lock.relation} is kept for {more}",
+                apart,
+                lock.relation,
             )
     yield from _of_work(file, trace, way)
 
 
 def _of_work(file: FileTrace, trace: StatementTrace, way: str | None) -> Iterator[RehearsalFinding]:
-    scanned = []
     for each in trace.work:
         lock = file.held(trace, each.table)
-        if not each.existed or lock is None:
+        if not each.existed:
             continue
         if each.kind is WorkKind.REWRITE:
-            message = f"{each.name} is written anew, row by row, under {lock.mode}"
-            yield _finding(file, trace, "rewrite", message, way)
-        elif each.kind is WorkKind.INDEX and lock.mode.blocks_writers:
+            message = f"{each.name} is written anew, row by row" + (f", under {lock.mode}" if lock else "")
+            yield _finding(file, trace, "rewrite", message, way, each.table)
+        elif each.kind is WorkKind.INDEX and lock and lock.mode.blocks_writers:
             message = f"index {each.name} is built on {each.table} while {_who(lock)} wait"
-            yield _finding(file, trace, "index-build", message, way)
-        elif each.kind is WorkKind.SCAN and lock.mode.blocks_writers:
-            scanned.append(f"{each.name} while {_who(lock)} wait")
+            yield _finding(file, trace, "index-build", message, way, each.table)
+        elif each.kind is WorkKind.SCAN and lock and lock.mode.blocks_writers:
+            message = f"{each.name} is read as a whole while {_who(lock)} wait"
+            yield _finding(file, trace, "scan-under-lock", message, way, each.table)
         elif each.kind in _OF_DATA:
             name, message, remedy = _OF_DATA[each.kind]
-            yield _finding(file, trace, name, message.format(each.name), remedy)
-    if scanned:
-        yield _finding(file, trace, "scan-under-lock", f"reads all of {', and of '.join(scanned)}", way)
+            yield _finding(file, trace, name, message.format(each.name), remedy, each.table)
 
 
 def _how_long(file: FileTrace, trace: StatementTrace, lock: Lock) -> str:
     if not trace.in_transaction or lock.until <= trace.last:
         return "held for this statement"
     count = _count(lock.until - trace.number + 1, "statement")
-    end = "the file" if lock.until >= file.statements[-1].last else "its transaction"
-    return f"held to the end of {end}: {count}"
+    return f"held to the end of {_whole(file, lock)}: {count}"
+
+
+def _whole(file: FileTrace, lock: Lock) -> str:
+    """To whose end it is held."""
+    return "the file" if lock.until >= file.statements[-1].last else "its transaction"
 
 
 def _who(lock: Lock) -> str:
@@ -227,9 +234,15 @@ def _of_allowances(file: FileTrace, found: Collection[str]) -> Iterator[Rehearsa
 
 
 def _finding(
-    file: FileTrace, trace: StatementTrace, name: str, message: str, remedy: str | None = None
+    file: FileTrace,
+    trace: StatementTrace,
+    name: str,
+    message: str,
+    remedy: str | None,
+    relation: str,
 ) -> RehearsalFinding:
-    return RehearsalFinding(name, file.path, trace.statement.line, trace.number, message, remedy)
+    line, number = trace.statement.line, trace.number
+    return RehearsalFinding(name, file.path, line, number, message, remedy, relation)
 
 
 def _about(file: FileTrace, name: str, message: str, remedy: str | None = None) -> RehearsalFinding:

@@ -5,20 +5,20 @@ Durations are milliseconds with fractions (`_ms`), as statements on an empty dat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from fluxmig.model import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from fluxmig.model import Allowance, Statement, StepResult
+    from fluxmig.model import Allowance, Finding, Statement, StepResult
 
 __all__ = ["FileTrace", "Lock", "LockMode", "Rehearsal", "RehearsalFinding", "RoundTrip"]
-__all__ += ["StatementTrace", "Work", "WorkKind"]
+__all__ += ["StatementTrace", "TableSize", "Work", "WorkKind"]
 
 
 class LockMode(StrEnum):
@@ -220,6 +220,7 @@ class RehearsalFinding:
         statement: The number of that statement, or None.
         message: A sentence for people.
         remedy: The safer way, or None.
+        relation: The table that it is about, or None.
         allowed: Whether the file allows it.
         denied: Whether the rehearsal fails for it.
     """
@@ -230,8 +231,17 @@ class RehearsalFinding:
     statement: int | None
     message: str
     remedy: str | None = None
+    relation: str | None = None
     allowed: bool = False
     denied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TableSize:
+    """How large a table is, as its server has last counted: rows, and bytes without indexes."""
+
+    rows: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +259,8 @@ class Rehearsal:
         pending: What was not reached.
         round_trip: Whether each was taken back and applied again.
         remarks: What to know of the scratch database, whole sentences.
+        warnings: What to know of the files, as a run would tell.
+        sizes: How large the tables of the target are, by name; empty where it was not asked.
         duration_ms: All of it.
     """
 
@@ -262,6 +274,8 @@ class Rehearsal:
     pending: tuple[str, ...] = ()
     round_trip: bool = False
     remarks: tuple[str, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+    sizes: Mapping[str, TableSize] = field(default_factory=dict)
     duration_ms: int = 0
 
     @property

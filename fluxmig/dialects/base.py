@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fluxmig.catalog import Catalog
     from fluxmig.model import Limits, Script, Session, Statement
     from fluxmig.objects import Created, Presence
+    from fluxmig.trace import TableSize
 
 __all__ = [
     "GIVEN",
@@ -216,6 +217,7 @@ class Dialect:
         scratch: The sources of scratch databases, best first.
         image: The container image that scratch databases come from, without a tag; empty where there is none.
         has_templates: Whether a database can be made as a copy of another one.
+        async_driver: SQLAlchemy's name of the driver for asyncio.
         release_length: How many numbers of a version name a release, whose servers all behave alike.
         tested: The versions that the tests run on.
         schemas_are_databases: Whether the schema of a name leads out of the database.
@@ -245,6 +247,7 @@ class Dialect:
     image: ClassVar[str] = ""
     has_templates: ClassVar[bool] = False
     release_length: ClassVar[int] = 2
+    async_driver: ClassVar[str] = ""
     tested: ClassVar[str] = ""
     schemas_are_databases: ClassVar[bool] = False
 
@@ -382,6 +385,9 @@ class Dialect:
         """Raises `ConfigError` where the driver commits by itself: nothing could be rolled back."""
         if getattr(connection.connection.dbapi_connection, "autocommit", False) is True:
             raise ConfigError(IN_AUTOCOMMIT, remedy=NO_AUTOCOMMIT)
+
+    def begin_all(self, engine: Engine) -> None:
+        """Has each transaction of an engine begin on the server, too, where its driver puts that off."""
 
     # --- running ------------------------------------------------------------------------------------------
 
@@ -625,6 +631,17 @@ class Dialect:
         raise ConfigError(
             f"fluxmig cannot read the structure of {self.product}", remedy="leave --from-url out"
         )
+
+    def roles(self, connection: Connection) -> tuple[str, ...]:
+        """The users and roles of the server that a script may name; empty where they are not known."""
+        return ()
+
+    def create_role(self, connection: Connection, name: str) -> None:
+        """Makes a role that may not log in."""
+
+    def sizes(self, connection: Connection) -> Mapping[str, TableSize]:
+        """How large the tables are, by the names that `tracer` tells; takes no lock of theirs. Only reads."""
+        return {}
 
     def tracer(self, own: frozenset[str]) -> Tracer:
         """Who watches a rehearsal and sees what can be seen there; `own` are the ledger and the log."""

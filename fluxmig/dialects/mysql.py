@@ -24,6 +24,7 @@ from fluxmig.dialects import (
     mysql_privileges,
     mysql_session,
     mysql_structure,
+    mysql_trace,
 )
 from fluxmig.dialects.base import GIVEN, IN_AUTOCOMMIT, NO_AUTOCOMMIT, Dialect, TableStyle, send_as_is
 from fluxmig.errors import ConfigError
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from fluxmig.catalog import Catalog
     from fluxmig.dialects.base import Refusal, ServerError
     from fluxmig.dialects.mysql_session import SessionState
+    from fluxmig.dialects.tracing import Tracer
     from fluxmig.model import Limits, Script
     from fluxmig.objects import Created, Presence
 
@@ -108,8 +110,10 @@ class MySQL(Dialect):
     places_by: ClassVar[str] = "the text that the message quotes"
     scratch: ClassVar[tuple[str, ...]] = ("container", GIVEN)
     image: ClassVar[str] = "mysql"
+    async_driver: ClassVar[str] = "mysql+asyncmy"
     tested: ClassVar[str] = "not yet"
     _statement_time: ClassVar[str] = "max_execution_time"
+    _innodb_tables: ClassVar[str] = "INNODB_TABLES"
     _is_mariadb: ClassVar[bool] = False
 
     def met(self, connection: Connection) -> Dialect:
@@ -389,6 +393,10 @@ class MySQL(Dialect):
         """By SHOW CREATE."""
         return [mysql_structure.script(connection).encode()]
 
+    def tracer(self, own: frozenset[str]) -> Tracer:
+        """With what InnoDB has written anew."""
+        return mysql_trace.MySQLTracer(self, own, tables=self._innodb_tables)
+
     # --- facts --------------------------------------------------------------------------------------------
 
     def ledger_schema(self, connection: Connection, table: str) -> str | None:
@@ -434,7 +442,9 @@ class MariaDB(MySQL):
     name: ClassVar[str] = "mariadb"
     product: str = "MariaDB"
     image: ClassVar[str] = "mariadb"
+    async_driver: ClassVar[str] = "mariadb+asyncmy"
     tested: ClassVar[str] = "10.11"
+    _innodb_tables: ClassVar[str] = "INNODB_SYS_TABLES"
     _statement_time: ClassVar[str] = "max_statement_time"
     _is_mariadb: ClassVar[bool] = True
 

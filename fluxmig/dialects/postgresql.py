@@ -22,6 +22,7 @@ from fluxmig.dialects import (
     postgresql_limits,
     postgresql_pooler,
     postgresql_session,
+    postgresql_trace,
     postgresql_watch,
     psycopg_driver,
 )
@@ -34,7 +35,6 @@ from fluxmig.dialects.base import (
     literal,
     send_as_is,
 )
-from fluxmig.dialects.postgresql_trace import PostgreSQLTracer
 from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
 
@@ -47,9 +47,11 @@ if TYPE_CHECKING:
     from fluxmig.catalog import Catalog
     from fluxmig.dialects.base import Heard, Onlooker, ServerError, Tables
     from fluxmig.dialects.postgresql_session import SessionState
+    from fluxmig.dialects.tracing import Tracer
     from fluxmig.errors import ConfigError
     from fluxmig.model import Limits, Script, Statement
     from fluxmig.objects import Created, Presence
+    from fluxmig.trace import TableSize
 
 __all__ = ["PostgreSQL"]
 
@@ -99,6 +101,7 @@ _INFO = text(
     "SELECT current_setting('server_version'), current_database(), current_user, now()::text,"
     " (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid())"
 )
+_ROLES = text("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_' ORDER BY 1")
 _BACKEND = "fluxmig: the server's process"
 """Where a claim leaves the process's number, in `Connection.info`."""
 _HELD_UP = frozenset({"55P03", "40P01", "40001"})
@@ -153,6 +156,7 @@ class PostgreSQL(Dialect):
     image: ClassVar[str] = "postgres"
     has_templates: ClassVar[bool] = True
     release_length: ClassVar[int] = 1
+    async_driver: ClassVar[str] = "postgresql+psycopg"
     tested: ClassVar[str] = "15, 18"
     encoding_remedy: ClassVar[str] = (
         "files are UTF-8: take out what sets client_encoding, or end the URL with ?client_encoding=utf8"
@@ -484,9 +488,21 @@ class PostgreSQL(Dialect):
         """By pg_dump, and the rows along."""
         return postgresql_dump.structure(connection, tables, programs("pg_dump"), environ)
 
-    def tracer(self, own: frozenset[str]) -> PostgreSQLTracer:
+    def roles(self, connection: Connection) -> tuple[str, ...]:
+        """All but those that every server has."""
+        return tuple(connection.scalars(_ROLES))
+
+    def create_role(self, connection: Connection, name: str) -> None:
+        """By SQL."""
+        send_as_is(connection, f"CREATE ROLE {identifier(name)}")
+
+    def sizes(self, connection: Connection) -> Mapping[str, TableSize]:
+        """As VACUUM or ANALYZE has counted last."""
+        return postgresql_trace.sizes(connection)
+
+    def tracer(self, own: frozenset[str]) -> Tracer:
         """With the locks, and what was rewritten, built and scanned."""
-        return PostgreSQLTracer(self, own)
+        return postgresql_trace.PostgreSQLTracer(self, own)
 
     def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
         """By the catalog, in one query."""

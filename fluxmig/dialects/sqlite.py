@@ -6,9 +6,9 @@ import os
 import re
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine, event, func, select, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from fluxmig import sql
@@ -83,6 +83,7 @@ class SQLite(Dialect):
     duplicates_by: ClassVar[str] = "message"
     places_by: ClassVar[str] = "the token that the message quotes"
     scratch: ClassVar[tuple[str, ...]] = ("sqlite",)
+    async_driver: ClassVar[str] = "sqlite+aiosqlite"
     release_length: ClassVar[int] = 0  # it is in this very process
     tested: ClassVar[str] = "3.40 and Python's own"
 
@@ -117,6 +118,15 @@ class SQLite(Dialect):
                 yield connection
             finally:
                 connection.exec_driver_sql("PRAGMA query_only = OFF")
+
+    def begin_all(self, engine: Engine) -> None:
+        """By SQLAlchemy, and not by the driver, which waits for what writes rows."""
+
+        def let_be(connection: Any, _record: object) -> None:
+            connection.isolation_level = None
+
+        event.listen(engine, "connect", let_be)
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
 
     # --- running ------------------------------------------------------------------------------------------
 

@@ -76,8 +76,9 @@ class Tracer:
         rows: list[int] = []
         said: list[str] = []
 
-        def count(_connection: Connection, cursor: Any, *_: Any) -> None:
-            rows.append(cursor.rowcount)
+        def count(sent_on: Connection, cursor: Any, *_: Any) -> None:
+            if sent_on is connection:
+                rows.append(cursor.rowcount)
 
         def hear(heard: Heard) -> None:
             said.append(f"{heard['severity']}: {heard['message']}")
@@ -87,7 +88,8 @@ class Tracer:
         trace = StatementTrace(statement, statement.number, self._elapsed_ms, 0.0)
         trace = replace(trace, in_transaction=script.reason is None if inside is None else inside)
         started = time.perf_counter()
-        event.listen(connection, "after_cursor_execute", count)
+        # The engine's: in SQLAlchemy 2.0.0, a connection in autocommit has no events of its own.
+        event.listen(connection.engine, "after_cursor_execute", count)
         try:
             with self.dialect.listening(connection, hear):
                 yield
@@ -101,7 +103,7 @@ class Tracer:
             self._traces.append(replace(trace, duration_ms=took, notices=tuple(said), error=why))
             raise
         finally:
-            event.remove(connection, "after_cursor_execute", count)
+            event.remove(connection.engine, "after_cursor_execute", count)
         took = 1000 * (time.perf_counter() - started)
         self._elapsed_ms += took
         if not is_first and self._is_one_more(statement):

@@ -35,7 +35,7 @@ LAYERS = (
     "dialects.tracing",
     "dialects.base",
     "dialects.mysql_catalog  dialects.mysql_errors  dialects.mysql_existing  dialects.mysql_limits",
-    "dialects.mysql_privileges  dialects.mysql_structure",
+    "dialects.mysql_privileges  dialects.mysql_structure  dialects.mysql_trace",
     "dialects.mysql_session",
     "dialects.postgresql_catalog  dialects.postgresql_databases",
     "dialects.postgresql_errors  dialects.postgresql_index  dialects.postgresql_ledger",
@@ -63,12 +63,19 @@ LAYERS = (
     "cli_adopt  cli_check  cli_create  cli_mend  cli_rehearse  cli_rollback  cli_run  cli_status",
     "cli",
     "__main__",
+    "testing.clones",
+    "testing.templates",
+    "testing.session",
+    "testing.fixtures",
+    "testing.suite",
+    "testing",
+    "pytest_plugin",
 )
 LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer.split()}
 
 # The package itself is the public names, and its version, which these need.
 PACKAGE_IMPORTS_WHEN_USED = {"errors", "migrator", "model"}
-IMPORT_THE_PACKAGE = {"cli", "migrator"}
+IMPORT_THE_PACKAGE = {"cli", "migrator", "testing.templates"}
 
 # Nothing else of other people's code is imported when a module is loaded, or later.
 THIRD_PARTY = {
@@ -88,6 +95,7 @@ THIRD_PARTY = {
         "dialects.mysql_limits",
         "dialects.mysql_session",
         "dialects.mysql_structure",
+        "dialects.mysql_trace",
         "dialects.postgresql",
         "dialects.postgresql_catalog",
         "dialects.postgresql_databases",
@@ -113,6 +121,10 @@ THIRD_PARTY = {
         "sending",
         "stepwise",
         "structure",
+        "testing.fixtures",
+        "testing.session",
+        "testing.suite",
+        "testing.templates",
         "transcript",
     },
     "click": {
@@ -132,15 +144,16 @@ THIRD_PARTY = {
     "psycopg": {"dialects.psycopg_driver"},
     "docker": {"containers"},
     "testcontainers": {"containers"},
+    "pytest": {"pytest_plugin", "testing.fixtures", "testing.suite"},
 }
-AT_LOAD = {"sqlalchemy", "click"}
+AT_LOAD = {"sqlalchemy", "click", "pytest"}
 
 # These never load SQLAlchemy, whatever they import. `dialects` and all above it do.
 PURE = (
     "errors policies model trace catalog config content creation diff discretion excerpt git lines names"
     " layouts.numbered render render_diff sql layouts planner script check adopt preparation render_check"
     " mend render_mend hazards render_rehearsal render_html embedded console cli_check cli_mend cli_rehearse"
-    " cli_rollback cli_create cli_run cli_status cli"
+    " cli_rollback cli_create cli_run cli_status cli testing pytest_plugin"
 )
 
 
@@ -273,15 +286,15 @@ def test_what_never_loads_sqlalchemy(modules: str, guilty: str) -> None:
 
 # --- the world --------------------------------------------------------------------------------------------
 
-# What only the command line does: print, ask, exit, read the environment. What another module needs of it,
-# it is given.
+# What only the command line and the pytest plugin do: print, ask, exit, read the environment. What another
+# module needs of it, it is given.
 WORLD = {"print", "input", "breakpoint", "exit", "quit"}
 WORLD |= {"sys.exit", "sys.stdout", "sys.stderr", "sys.stdin", "os._exit", "os.abort"}
 WORLD |= {"os.environ", "os.environb", "os.getenv", "os.getenvb", "os.putenv", "os.path.expandvars"}
 WORLD |= {"click.echo", "click.secho", "click.confirm", "click.prompt", "logging.basicConfig"}
 
 
-COMMAND_LINE = {"console", "signals"}
+COMMAND_LINE = {"console", "signals", "pytest_plugin"}
 
 
 def dotted(node: ast.AST) -> str:
