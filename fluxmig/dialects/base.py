@@ -418,6 +418,10 @@ class Dialect:
         """
         return False
 
+    def try_at_once(self, bind: Engine | Connection, statement: str, limits: Limits) -> bool:
+        """In one round trip: whether a statement can be run; nothing of it stays."""
+        return False
+
     def send_at_once(self, connection: Connection, message: str) -> list[int | None]:
         """Runs a message of many statements as written, and tells how many rows each has met."""
         raise NotImplementedError

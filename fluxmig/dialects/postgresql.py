@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from sqlalchemy import Engine, bindparam, func, select, text
+from sqlalchemy.exc import DBAPIError
 
 from fluxmig import sql
 from fluxmig.dialects import (
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import ColumnElement, Connection, Table
-    from sqlalchemy.exc import DBAPIError
 
     from fluxmig.catalog import Catalog
     from fluxmig.dialects.base import Heard, Onlooker, ServerError, Tables
@@ -265,6 +265,21 @@ class PostgreSQL(Dialect):
         (is_mine, process), (is_there, *_) = psycopg_driver.begin(connection, message)
         connection.info[_BACKEND] = int(process)
         return is_mine == "t" and is_there == "f"
+
+    def try_at_once(self, bind: Engine | Connection, statement: str, limits: Limits) -> bool:
+        """By a message that begins and ends with its transaction."""
+        settings = postgresql_limits.calls(limits, session=False)
+        with self.transaction(bind) as connection:
+            may_write = psycopg_driver.can_begin(connection) and _told(connection) == ("off", "off")
+            if not may_write:
+                return False
+            try:
+                psycopg_driver.begin(connection, f"BEGIN; SELECT {settings}; {statement}; ROLLBACK")
+            except DBAPIError as error:
+                if self.is_passing(error):
+                    raise
+                return False
+        return True
 
     def send_at_once(self, connection: Connection, message: str) -> list[int | None]:
         """As `send` does."""
@@ -523,8 +538,7 @@ class PostgreSQL(Dialect):
 
     def read_only(self, connection: Connection) -> ConfigError | None:
         """A standby, or default_transaction_read_only."""
-        names = ("in_hot_standby", "default_transaction_read_only")
-        told = psycopg_driver.reported(connection, *names) if _is_psycopg(connection) else (None, None)
+        told = _told(connection) if _is_psycopg(connection) else (None, None)
         return postgresql_errors.read_only(connection, told)
 
     def ledger_schema(self, connection: Connection, table: str) -> str | None:
@@ -566,6 +580,11 @@ def _number(key: str) -> int:
 
 def _unprepared(connection: Connection) -> AbstractContextManager[None]:
     return psycopg_driver.unprepared(connection) if _is_psycopg(connection) else nullcontext()
+
+
+def _told(connection: Connection) -> tuple[str | None, ...]:
+    """What the server has said, if it says so (14 and later): whether it is a standby, or only to be read."""
+    return psycopg_driver.reported(connection, "in_hot_standby", "default_transaction_read_only")
 
 
 def _is_psycopg(connection: Connection) -> bool:
