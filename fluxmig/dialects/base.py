@@ -6,9 +6,11 @@ A subclass overrides what its database does better or otherwise. SQLAlchemy's er
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from socket import SHUT_RDWR, socket
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 
 from sqlalchemy import TIMESTAMP, Engine, Text, func, text
@@ -48,7 +50,7 @@ __all__ = [
     "Tables",
     "UnsoundError",
 ]
-__all__ += ["escape", "first_error", "identifier", "literal", "quoted", "send_as_is"]
+__all__ += ["escape", "first_error", "identifier", "literal", "quoted", "send_as_is", "shut_down"]
 
 LOCK_TIMEOUT_S = 5.0
 """How long a statement waits for a table's lock where nobody says otherwise."""
@@ -144,9 +146,9 @@ class Onlooker(Protocol):
         """Ends the second session, if it was needed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TableStyle:
-    """How a database wants the ledger and the log made.
+    """How a database wants the ledger and the log made; equal to itself alone.
 
     Attributes:
         time: The type of a point in time.
@@ -570,6 +572,12 @@ class Dialect:
         """What ends a statement of this connection from another thread; None where a signal does."""
         return None
 
+    def cancel(self, driver: Any) -> None:
+        """Asks the server, from another thread, to end what a driver's connection waits for, if it can."""
+
+    def sever(self, driver: Any) -> None:
+        """Ends a driver's connection from another thread, whatever it waits for, if that can be done."""
+
     def onlooker(self, connection: Connection) -> Onlooker | None:
         """What can tell, on another thread, who holds this session up; None where that cannot be told."""
         return None
@@ -736,6 +744,12 @@ class Dialect:
 def send_as_is(connection: Connection, command: str) -> None:
     """Runs SQL past `text()`, whatever percent signs and colons are in it."""
     connection.exec_driver_sql(command, execution_options={"no_parameters": True}).close()
+
+
+def shut_down(descriptor: int) -> None:
+    """Ends the connection of a socket for whoever waits for it; the socket itself is its owner's to close."""
+    with socket(fileno=os.dup(descriptor)) as own:
+        own.shutdown(SHUT_RDWR)
 
 
 def identifier(*names: str | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import Engine, func, literal_column, select, text
 from sqlalchemy.dialects.mysql import DATETIME, LONGTEXT
@@ -27,7 +27,15 @@ from fluxmig.dialects import (
     mysql_trace,
     mysql_watch,
 )
-from fluxmig.dialects.base import GIVEN, IN_AUTOCOMMIT, NO_AUTOCOMMIT, Dialect, TableStyle, send_as_is
+from fluxmig.dialects.base import (
+    GIVEN,
+    IN_AUTOCOMMIT,
+    NO_AUTOCOMMIT,
+    Dialect,
+    TableStyle,
+    send_as_is,
+    shut_down,
+)
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo, Session
 
@@ -358,6 +366,11 @@ class MySQL(Dialect):
                 second.close()
 
         return interrupt
+
+    def sever(self, driver: Any) -> None:
+        """By PyMySQL's socket."""
+        if own := getattr(driver, "_sock", None):
+            shut_down(own.fileno())
 
     # --- errors -------------------------------------------------------------------------------------------
 

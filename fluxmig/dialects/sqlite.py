@@ -274,6 +274,11 @@ class SQLite(Dialect):
             with suppress(SQLAlchemyError):  # the connection may be lost
                 connection.exec_driver_sql(f"PRAGMA busy_timeout = {before}")
 
+    def cancel(self, driver: Any) -> None:
+        """sqlite3_interrupt."""
+        if interrupt := getattr(driver, "interrupt", None):
+            interrupt()
+
     def interrupter(self, connection: Connection) -> Callable[[], None] | None:
         """sqlite3_interrupt, which other threads may call."""
         interrupt: Callable[[], None] | None = getattr(
