@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.support import Database, Write
 
 CONTAINERS = False
+pytestmark = pytest.mark.own_databases
 NAMES = ("schema_migrations", "schema_migrations_log")
 
 EVERYWHERE = (
