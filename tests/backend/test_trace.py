@@ -270,6 +270,13 @@ def test_what_innodb_does(
     assert [(each.kind, each.existed) for each in dropped.work] == [("drop table", False)]
 
 
+def test_warnings_are_told_of_their_statement(mariadb: Database, folder: Path, write: Write) -> None:
+    write({"001_a.sql": "SELECT 1;\nDROP TABLE IF EXISTS nobody;\nSELECT 2;\n"})
+    found = [trace.notices for trace in traced(mariadb, folder)]
+    assert (found[0], len(found[1]), found[2]) == ((), 1, ())
+    assert "nobody" in found[1][0]
+
+
 def test_times_and_rows_are_known_everywhere(database: Database, folder: Path, write: Write) -> None:
     write(
         {"001_a.sql": "CREATE TABLE a (b integer);\nINSERT INTO a VALUES (1);\nINSERT INTO a VALUES (2);\n"}
