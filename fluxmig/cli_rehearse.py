@@ -213,7 +213,9 @@ def _target(
     """The database that is resembled, where there is one to ask, and what it is."""
     from fluxmig.dialects import dialect_of  # noqa: PLC0415
 
-    if from_url is None and (source != "auto" or not session.settings.url):
+    url = session.settings.url or ""
+    # A private server that is only asked what it is would be made for that; a scratch one is the same.
+    if from_url is None and (source != "auto" or not url or url.partition(":")[0].strip() == "embedded"):
         return None, None
     engine = stack.enter_context(session.target(read_only=True))
     with engine.connect() as connection:

@@ -182,6 +182,13 @@ def test_sqlite_tells_no_locks(bare: Cli, sqlite: Database, write: Write) -> Non
     assert sqlite.tables() == set()
 
 
+def test_no_private_server_is_made_to_be_asked(bare: Cli, write: Write, tmp_path: Path) -> None:
+    write({"001_messages.sql": BASE})
+    done = bare("rehearse", "--database-url", "embedded")
+    assert re.match(r"Rehearsing on PostgreSQL [\d.]+ \(embedded\), from nothing\n", done.out)
+    assert [path.name for path in tmp_path.iterdir()] == ["migrations"]
+
+
 def test_the_target_decides_where_and_gives_its_roles(
     bare: Cli, one_postgresql: Database, write: Write
 ) -> None:
