@@ -6,9 +6,10 @@ import hashlib
 import re
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import Engine, bindparam, func, select, text
+from sqlalchemy.exc import DBAPIError
 
 from fluxmig import sql
 from fluxmig.dialects import (
@@ -33,6 +34,7 @@ from fluxmig.dialects.base import (
     identifier,
     literal,
     send_as_is,
+    shut_down,
 )
 from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import ColumnElement, Connection, Table
-    from sqlalchemy.exc import DBAPIError
 
     from fluxmig.catalog import Catalog
     from fluxmig.dialects.base import Heard, Onlooker, ServerError, Tables
@@ -104,6 +105,8 @@ _INFO = text(
 _ROLES = text("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_' ORDER BY 1")
 _BACKEND = "fluxmig: the server's process"
 """Where a claim leaves the process's number, in `Connection.info`."""
+_CANCEL_S = 2.0
+"""How long a request to cancel may take."""
 _HELD_UP = frozenset({"55P03", "40P01", "40001"})
 """Appendix A: lock_not_available, deadlock_detected, serialization_failure."""
 # classid and objid hold the key's halves (52.12 pg_locks); objsubid 1 says that it is one bigint.
@@ -266,6 +269,21 @@ class PostgreSQL(Dialect):
         connection.info[_BACKEND] = int(process)
         return is_mine == "t" and is_there == "f"
 
+    def try_at_once(self, bind: Engine | Connection, statement: str, limits: Limits) -> bool:
+        """By a message that begins and ends with its transaction."""
+        settings = postgresql_limits.calls(limits, session=False)
+        with self.transaction(bind) as connection:
+            may_write = psycopg_driver.can_begin(connection) and _told(connection) == ("off", "off")
+            if not may_write:
+                return False
+            try:
+                psycopg_driver.begin(connection, f"BEGIN; SELECT {settings}; {statement}; ROLLBACK")
+            except DBAPIError as error:
+                if self.is_passing(error):
+                    raise
+                return False
+        return True
+
     def send_at_once(self, connection: Connection, message: str) -> list[int | None]:
         """As `send` does."""
         with psycopg_driver.counting(connection) as counts:
@@ -391,6 +409,16 @@ class PostgreSQL(Dialect):
     def is_held_up(self, error: ServerError) -> bool:
         """By the code: a lock not had in time, a deadlock, a transaction that cannot be serialized."""
         return error.code in _HELD_UP
+
+    def cancel(self, driver: Any) -> None:
+        """By a request to cancel (54.2.8), on a connection of its own."""
+        if cancel := getattr(driver, "cancel_safe", None):
+            cancel(timeout=_CANCEL_S)
+
+    def sever(self, driver: Any) -> None:
+        """By psycopg's socket."""
+        if descriptor := getattr(driver, "fileno", None):
+            shut_down(descriptor())
 
     def onlooker(self, connection: Connection) -> Onlooker | None:
         """By pg_blocking_pids (9.27.2), in a second session of psycopg's."""
@@ -523,8 +551,7 @@ class PostgreSQL(Dialect):
 
     def read_only(self, connection: Connection) -> ConfigError | None:
         """A standby, or default_transaction_read_only."""
-        names = ("in_hot_standby", "default_transaction_read_only")
-        told = psycopg_driver.reported(connection, *names) if _is_psycopg(connection) else (None, None)
+        told = _told(connection) if _is_psycopg(connection) else (None, None)
         return postgresql_errors.read_only(connection, told)
 
     def ledger_schema(self, connection: Connection, table: str) -> str | None:
@@ -566,6 +593,11 @@ def _number(key: str) -> int:
 
 def _unprepared(connection: Connection) -> AbstractContextManager[None]:
     return psycopg_driver.unprepared(connection) if _is_psycopg(connection) else nullcontext()
+
+
+def _told(connection: Connection) -> tuple[str | None, ...]:
+    """What the server has said, if it says so (14 and later): whether it is a standby, or only to be read."""
+    return psycopg_driver.reported(connection, "in_hot_standby", "default_transaction_read_only")
 
 
 def _is_psycopg(connection: Connection) -> bool:
