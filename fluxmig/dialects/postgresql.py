@@ -13,7 +13,6 @@ from sqlalchemy.exc import DBAPIError
 
 from fluxmig import sql
 from fluxmig.dialects import (
-    postgresql_catalog,
     postgresql_databases,
     postgresql_dump,
     postgresql_errors,
@@ -22,7 +21,6 @@ from fluxmig.dialects import (
     postgresql_limits,
     postgresql_pooler,
     postgresql_session,
-    postgresql_trace,
     postgresql_watch,
     psycopg_driver,
 )
@@ -498,14 +496,20 @@ class PostgreSQL(Dialect):
 
     def sizes(self, connection: Connection) -> Mapping[str, TableSize]:
         """As VACUUM or ANALYZE has counted last."""
+        from fluxmig.dialects import postgresql_trace  # noqa: PLC0415
+
         return postgresql_trace.sizes(connection)
 
     def tracer(self, own: frozenset[str]) -> Tracer:
         """With the locks, and what was rewritten, built and scanned."""
-        return postgresql_trace.PostgreSQLTracer(self, own)
+        from fluxmig.dialects.postgresql_trace import PostgreSQLTracer  # noqa: PLC0415
+
+        return PostgreSQLTracer(self, own)
 
     def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
         """By the catalog, in one query."""
+        from fluxmig.dialects import postgresql_catalog  # noqa: PLC0415
+
         return postgresql_catalog.snapshot(connection, without)
 
     # --- databases ----------------------------------------------------------------------------------------
