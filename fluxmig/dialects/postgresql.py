@@ -102,6 +102,8 @@ _INFO = text(
 _ROLES = text("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_' ORDER BY 1")
 _BACKEND = "fluxmig: the server's process"
 """Where a claim leaves the process's number, in `Connection.info`."""
+_SETTINGS = "fluxmig: what sets the time-outs and the watch"
+"""In `Connection.info`, by limits: to find out what is less strict takes three times as long as to set it."""
 _HELD_UP = frozenset({"55P03", "40P01", "40001"})
 """Appendix A: lock_not_available, deadlock_detected, serialization_failure."""
 # classid and objid hold the key's halves (52.12 pg_locks); objsubid 1 says that it is one bigint.
@@ -256,11 +258,18 @@ class PostgreSQL(Dialect):
         if not psycopg_driver.can_begin(connection):
             return False
         row = f"SELECT FROM {identifier(ledger.schema, ledger.name)} WHERE migration_name = {literal(name)}"
-        # Each with a snapshot of its own (54.2.2.1): the second one's is from when it has the lock.
         lock = f"SELECT pg_catalog.pg_try_advisory_xact_lock({_number(key)}), pg_catalog.pg_backend_pid()"
-        settings = f"{postgresql_limits.calls(limits, session=False)}, ({postgresql_watch.WATCH_SQL})"
-        message = f"BEGIN; {lock}; SELECT EXISTS ({row}), {settings}"
-        (is_mine, process), (is_there, *_) = psycopg_driver.begin(connection, message)
+        # Each with a snapshot of its own (54.2.2.1): the second one's is from when it has the lock.
+        message = f"BEGIN; {lock}; SELECT EXISTS ({row})"
+        known = connection.info.setdefault(_SETTINGS, {})
+        if limits in known:
+            (is_mine, process), (is_there,) = psycopg_driver.begin(connection, f"{message}; {known[limits]}")
+        else:
+            asking = postgresql_limits.calls(limits, session=False)
+            message = f"{message}, ({postgresql_watch.GIVEN_SQL}), {asking}"
+            (is_mine, process), (is_there, given, *times) = psycopg_driver.begin(connection, message)
+            timeouts = zip(postgresql_limits.NAMES, times, strict=False)
+            known[limits] = "; ".join([*(f"SET LOCAL {what} = '{time}'" for what, time in timeouts), given])
         connection.info[_BACKEND] = int(process)
         return is_mine == "t" and is_there == "f"
 
