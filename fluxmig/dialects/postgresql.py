@@ -81,6 +81,8 @@ _OUTSIDE = {
     "ROLLBACK PREPARED": r"ROLLBACK PREPARED\b",
 }
 
+_VERBS_OUTSIDE = frozenset(re.split("[^A-Z]", pattern)[0] for pattern in _OUTSIDE.values())
+
 _COMMITS = re.compile(r"\b(?:COMMIT|ROLLBACK)\b", re.IGNORECASE)
 _ATOMIC = frozenset(
     {"INSERT", "UPDATE", "DELETE", "MERGE", "SELECT", "WITH", "VALUES", "TABLE", "COPY", "TRUNCATE", "CREATE"}
@@ -311,6 +313,8 @@ class PostgreSQL(Dialect):
 
     def no_transaction_reason(self, words: Sequence[str]) -> str | None:
         """By the table above."""
+        if words[0] not in _VERBS_OUTSIDE:
+            return None
         opening = " ".join(words)
         return next((reason for reason, pattern in _OUTSIDE.items() if re.match(pattern, opening)), None)
 
