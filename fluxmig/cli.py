@@ -28,6 +28,7 @@ _COMMANDS = {
     "create": ("cli_create", "Make the next migration's file."),
     "check": ("cli_check", "Check the folder, without any database."),
     "verify": ("cli_status", "Check connection, privileges, ledger and files."),
+    "fleet": ("cli_fleet", "The same for many databases, or schemas, at once."),
 }
 """In the order of the help: the module of each command, loaded when that is called, and its first line."""
 

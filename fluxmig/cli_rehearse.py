@@ -135,7 +135,6 @@ def _stage(session: Session, source: str, from_url: str | None, from_ref: str | 
     """A scratch database with what is there before, and the folder on it."""
     from fluxmig import scratch  # noqa: PLC0415
     from fluxmig.connect import reach  # noqa: PLC0415
-    from fluxmig.dialects import dialect_of  # noqa: PLC0415
     from fluxmig.rehearsal import Stage  # noqa: PLC0415
 
     settings = session.settings
@@ -150,32 +149,18 @@ def _stage(session: Session, source: str, from_url: str | None, from_ref: str | 
                 tell=lambda text: session.show([[(text, "")]], err=True),
             )
         )
-        base = "nothing"
         engine = stack.enter_context(reach(server.create()))
-        if settings.schema and dialect_of(engine).schemas_are_databases:
-            raise ConfigError(
-                f"the schema {settings.schema} would be another database of the server, which a rehearsal"
-                " must not touch",
-                remedy="leave --schema out",
-            )
         sizes: Mapping[str, TableSize] = {}
         if target is not None:
             sizes = _asked(target, engine, is_own="//" not in source)
-        if from_url is not None and target is not None:
-            base = _copied(session, target, engine)
-        if from_ref is not None:
-            base = _applied(session, engine, from_ref)
-        if not session.settings.json:
-            session.show(
-                render_rehearsal.place_lines(
-                    server.product, server.version, server.source, base, server.remarks
-                )
-            )
-        own = frozenset({settings.table, f"{settings.table}_log"})
+        base = _base(session, engine, target if from_url is not None else None, from_ref)
+        where = (server.product, server.version, server.source, base, server.remarks)
+        if not settings.json:
+            session.show(render_rehearsal.place_lines(*where))
         yield Stage(
             engine,
             session.migrator_on(engine),
-            own,
+            frozenset({settings.table, f"{settings.table}_log"}),
             server.source,
             base,
             server.remarks,
@@ -184,6 +169,18 @@ def _stage(session: Session, source: str, from_url: str | None, from_ref: str | 
             on_step=lambda file: _show_step(session, file),
             on_notice=lambda notice: _show_notice(session, notice),
         )
+
+
+def _base(session: Session, engine: Engine, target: Engine | None, from_ref: str | None) -> str:
+    """Makes what is to be there before; gives what that is, for people."""
+    from fluxmig import structure  # noqa: PLC0415
+
+    if target is not None:
+        structure.refuse_other_database(engine, session.settings.schema)
+        return _copied(session, target, engine)
+    if session.settings.schema:
+        structure.make_schema(engine, session.settings.schema)
+    return "nothing" if from_ref is None else _applied(session, engine, from_ref)
 
 
 def _target(

@@ -11,6 +11,7 @@ import zlib
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -62,6 +63,8 @@ _AT_ONCE = 500
 """Names in one query: databases allow so many parameters and not many more."""
 
 _EVENTS = {event.value: event for event in Event}
+
+_PLAIN_STYLE = TableStyle()
 
 _TRIAL = "(a trial of fluxmig's)"
 
@@ -143,45 +146,10 @@ class Ledger:
         """
         self._client, self._version, self._is_passing = client, version, is_passing
         self._has_users = current_user is not None
-        self._style = style = style or TableStyle()
-        options: dict[str, Any] = {"schema": schema, **style.options}
+        self._style = style = style or _PLAIN_STYLE
         self.writes_log, self.is_brought, self.log_is_old = True, False, False
         self.reserved: str | None = None
-        metadata = MetaData()
-        self.table = Table(
-            name,
-            metadata,
-            Column("id", Integer, primary_key=True, autoincrement=not style.counts),
-            Column("migration_name", String(255), unique=True, nullable=False),
-            Column("applied_at", style.time, server_default=style.now),
-            Column("execution_time_ms", Integer),
-            Column("checksum", String(64)),
-            Column("applied_by", String(255), server_default=current_user),
-            **options,
-        )
-        self.log_table = Table(
-            f"{name}_log",
-            metadata,
-            Column("id", Integer, primary_key=True, autoincrement=not style.counts),
-            Column("event", String(32), nullable=False),
-            Column("migration_name", String(255), nullable=False, index=True),
-            Column("logged_at", style.time, server_default=style.now, nullable=False),
-            Column("duration_ms", Integer),
-            Column("checksum", String(64)),
-            Column("database_user", String(255), server_default=current_user),
-            Column("client", String(255)),
-            Column("fluxmig_version", String(32)),
-            Column("error_code", String(64)),
-            Column("message", style.text),
-            Column("statement_number", Integer),
-            Column("line", Integer),
-            Column("reason", style.text),
-            Column("statements", Integer),
-            Column("lost", Integer),
-            Column("unchecked", Integer),
-            Column("source", style.text),
-            **options,
-        )
+        self.table, self.log_table = _tables(name, schema, style, current_user)
 
     @property
     def keeps_log(self) -> bool:
@@ -581,6 +549,50 @@ class Ledger:
         if self._style.counts:
             values["id"] = _next_number(self.log_table)
         return insert(self.log_table).values(values).inline()
+
+
+@lru_cache(maxsize=16)
+def _tables(
+    name: str, schema: str | None, style: TableStyle, current_user: ColumnElement[str] | None
+) -> tuple[Table, Table]:
+    """The ledger and the log, described: once, so that SQL made for them once can be sent again."""
+    options: dict[str, Any] = {"schema": schema, **style.options}
+    metadata = MetaData()
+    table = Table(
+        name,
+        metadata,
+        Column("id", Integer, primary_key=True, autoincrement=not style.counts),
+        Column("migration_name", String(255), unique=True, nullable=False),
+        Column("applied_at", style.time, server_default=style.now),
+        Column("execution_time_ms", Integer),
+        Column("checksum", String(64)),
+        Column("applied_by", String(255), server_default=current_user),
+        **options,
+    )
+    log_table = Table(
+        f"{name}_log",
+        metadata,
+        Column("id", Integer, primary_key=True, autoincrement=not style.counts),
+        Column("event", String(32), nullable=False),
+        Column("migration_name", String(255), nullable=False, index=True),
+        Column("logged_at", style.time, server_default=style.now, nullable=False),
+        Column("duration_ms", Integer),
+        Column("checksum", String(64)),
+        Column("database_user", String(255), server_default=current_user),
+        Column("client", String(255)),
+        Column("fluxmig_version", String(32)),
+        Column("error_code", String(64)),
+        Column("message", style.text),
+        Column("statement_number", Integer),
+        Column("line", Integer),
+        Column("reason", style.text),
+        Column("statements", Integer),
+        Column("lost", Integer),
+        Column("unchecked", Integer),
+        Column("source", style.text),
+        **options,
+    )
+    return table, log_table
 
 
 def _next_number(table: Table) -> ScalarSelect[int]:

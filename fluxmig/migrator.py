@@ -32,6 +32,7 @@ from fluxmig.errors import (
     MigrationFileError,
     StoppedError,
 )
+from fluxmig.files import Files, prepared
 from fluxmig.layouts.numbered import Folder
 from fluxmig.ledger import Ledger, Snapshot
 from fluxmig.lookout import Lookout
@@ -130,7 +131,7 @@ class Migrator:
     def __init__(  # noqa: PLR0913  # keywords, and each a decision of the caller
         self,
         bind: Engine | Connection,
-        migrations: str | Path = "migrations",
+        migrations: str | Path | Files = "migrations",
         *,
         table: str = "schema_migrations",
         schema: str | None = None,
@@ -149,7 +150,7 @@ class Migrator:
 
         Args:
             bind: An Engine or a Connection.
-            migrations: The folder.
+            migrations: The folder; or its files, read once for many databases.
             table: The ledger's name; the log's is that with `_log` behind it.
             schema: The ledger's schema; the connection's own by default.
             on_duplicate: What to do when an object is already there.
@@ -173,7 +174,8 @@ class Migrator:
                 remedy="for an AsyncEngine: await connection.run_sync(lambda c: Migrator(c).run())",
             )
         self._bind = bind
-        self._folder = Path(migrations)
+        self._files = migrations if isinstance(migrations, Files) else None
+        self._folder = migrations.folder.path if isinstance(migrations, Files) else Path(migrations)
         self._table, self._schema = table, schema
         self._on_duplicate = OnDuplicate(on_duplicate)
         self._strict, self._strict_order = strict, strict_order
@@ -194,7 +196,7 @@ class Migrator:
 
     def status(self) -> tuple[MigrationStatus, ...]:
         """Every migration on disk or in the ledger, in the order of the files. Only reads."""
-        folder = layouts.read(self._folder)
+        folder = self._read_folder()
         with self._errors():
             _, snapshot = self._read(folder)
         return self._preparation(folder, snapshot).statuses
@@ -208,7 +210,7 @@ class Migrator:
         restart: str | None = None,
     ) -> Plan:
         """What `run` would do with the same arguments, and everything it would refuse. Only reads."""
-        folder = layouts.read(self._folder)
+        folder = self._read_folder()
         with self._errors():
             _, snapshot = self._read(folder)
             ready = self._preparation(folder, snapshot)
@@ -229,7 +231,7 @@ class Migrator:
         """The SQL that `run` would send, in pieces, for psql or the sqlite3 shell. Only reads."""
         from fluxmig.transcript import transcript  # noqa: PLC0415
 
-        folder = layouts.read(self._folder)
+        folder = self._read_folder()
         with self._errors():
             ledger, snapshot = self._read(folder)
         ready = self._preparation(folder, snapshot)
@@ -257,7 +259,7 @@ class Migrator:
         warnings: list[Finding] = []
         folder = None
         try:
-            folder = layouts.read(self._folder)
+            folder = self._read_folder()
         except (MigrationFileError, ConfigError) as error:
             findings.append(Finding("files", error.message, (), error.remedy))
         with self._errors(), self._dialect.reading(self._bind) as connection:
@@ -306,7 +308,7 @@ class Migrator:
         Raises:
             MigrationFileError: A pending file cannot be read as a migration.
         """
-        folder = layouts.read(self._folder)
+        folder = self._read_folder()
         with self._errors(), self._dialect.reading(self._bind) as connection:
             return self._adoptions(connection, self._ledger(connection), folder)
 
@@ -324,7 +326,7 @@ class Migrator:
         """What `redo` would do with the same arguments; raises as it does. Only reads."""
         with self._errors():
             _, snapshot = self._read()
-        return self._preparation(layouts.read(self._folder), snapshot).redo(name)
+        return self._preparation(self._read_folder(), snapshot).redo(name)
 
     # --- writing ------------------------------------------------------------------------------------------
 
@@ -363,7 +365,7 @@ class Migrator:
             LockTimeoutError, DatabaseConnectionError: On the way; what came before stays applied.
                 Of these three, `report` says what that is.
         """
-        folder = layouts.read(self._folder)
+        folder = self._read_folder()
         run = Run(keep_going, self._retry_connection_s, self._on_wait, on_start, on_step)
         try:
             with self._errors():
@@ -488,7 +490,7 @@ class Migrator:
                 ledger, snapshot = self._read()
                 if snapshot.records:
                     self._probe(ledger)
-                plan = self._preparation(layouts.read(self._folder), snapshot).redo(name)
+                plan = self._preparation(self._read_folder(), snapshot).redo(name)
                 self._refuse_without_a_session((plan.down, plan.up))
                 findings += plan.findings
                 executor = self._executor(ledger, snapshot, on_notice)
@@ -630,7 +632,7 @@ class Migrator:
         shown = {each.name for each in self.adopt_plan() if each.kind is AdoptionKind.EXISTS}
         if not shown:
             return AdoptionReport()
-        folder = layouts.read(self._folder)
+        folder = self._read_folder()
         with self._errors():
             ledger, snapshot = self._read()
             executor = self._executor(ledger, snapshot)
@@ -705,12 +707,15 @@ class Migrator:
             is_passing=self._dialect.is_passing,
         )
 
+    def _read_folder(self) -> Folder:
+        return self._files.folder if self._files else layouts.read(self._folder)
+
     def _probe(self, ledger: Ledger) -> None:
         """Has the dialect know what can be rolled back, where that is not known. Writes."""
         self._dialect = self._dialect.probed(self._bind, ledger.table.schema)
 
     def _preparation(self, folder: Folder, snapshot: Snapshot) -> Preparation:
-        return Preparation(folder, snapshot, self._dialect)
+        return Preparation(folder, snapshot, self._dialect, self._files.script if self._files else prepared)
 
     @property
     def _refused(self) -> frozenset[str]:
@@ -819,7 +824,7 @@ class Migrator:
 
     def _folder_if_readable(self) -> Folder | None:
         try:
-            return layouts.read(self._folder)
+            return self._read_folder()
         except (ConfigError, MigrationFileError):
             return None
 
@@ -836,7 +841,7 @@ class Migrator:
         if folder is None:
             # The ledger is enough to remove records, and to see that it is empty; else this raises.
             needed = snapshot.records and not record_only
-            folder = layouts.read(self._folder) if needed else Folder(self._folder, ())
+            folder = self._read_folder() if needed else Folder(self._folder, ())
         ready = self._preparation(folder, snapshot)
         return ready.way_back(steps, to, record_only=record_only)
 

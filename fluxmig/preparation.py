@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fluxmig import planner, script
 from fluxmig.errors import LedgerError, MigrationFileError
+from fluxmig.files import prepared
 from fluxmig.model import (
     Condition,
     Event,
@@ -25,7 +26,7 @@ from fluxmig.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from fluxmig.dialects import Dialect
     from fluxmig.foresight import Duplicate
@@ -45,12 +46,14 @@ class Preparation:
         folder: The files.
         snapshot: Both tables, read for these files.
         dialect: Whose rules the scripts follow.
+        prepare: What makes one file ready.
         statuses: Every migration in either, in the order of the files.
     """
 
     folder: Folder
     snapshot: Snapshot
     dialect: Dialect
+    prepare: Callable[[str, Migration | DownScript, Dialect], Script | FileProblem] = prepared
     statuses: tuple[MigrationStatus, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -200,8 +203,7 @@ class Preparation:
         return [self._script(migration.name, migration) for migration in migrations]
 
     def _script(self, name: str, file: Migration | DownScript) -> Script | FileProblem:
-        dialect, given = self.dialect, (name, file.path, file.checksum, file.source)
-        return script.prepare(*given, dialect.rules, dialect.no_transaction_reason, dialect.refusal)
+        return self.prepare(name, file, self.dialect)
 
     def _downs(self, chosen: Iterable[MigrationStatus]) -> list[Script]:
         """The down scripts of these, made ready, to go on behind what an earlier attempt has done."""

@@ -30,6 +30,7 @@ _DOES = {
     WorkKind.DROP_TABLE: "drops {}",
     WorkKind.DROP_COLUMN: "drops {}",
     WorkKind.RENAME: "renames {}",
+    WorkKind.REQUIRED: "requires {}",
 }
 
 

@@ -6,9 +6,11 @@ A subclass overrides what its database does better or otherwise. SQLAlchemy's er
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from socket import SHUT_RDWR, socket
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 
 from sqlalchemy import TIMESTAMP, Engine, Text, func, text
@@ -48,7 +50,7 @@ __all__ = [
     "Tables",
     "UnsoundError",
 ]
-__all__ += ["escape", "first_error", "identifier", "literal", "quoted", "send_as_is"]
+__all__ += ["escape", "first_error", "identifier", "literal", "quoted", "send_as_is", "shut_down"]
 
 LOCK_TIMEOUT_S = 5.0
 """How long a statement waits for a table's lock where nobody says otherwise."""
@@ -144,9 +146,9 @@ class Onlooker(Protocol):
         """Ends the second session, if it was needed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TableStyle:
-    """How a database wants the ledger and the log made.
+    """How a database wants the ledger and the log made; equal to itself alone.
 
     Attributes:
         time: The type of a point in time.
@@ -315,8 +317,14 @@ class Dialect:
             ConfigError: The caller's connection is inside a transaction.
         """
         if isinstance(bind, Engine):
-            with bind.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection = bind.execution_options(isolation_level="AUTOCOMMIT").connect()
+            try:
                 yield connection
+            finally:
+                # The level is put back past SQLAlchemy's own errors; where the server has gone meanwhile,
+                # what was sent before has told, and what is sent next will.
+                with suppress(bind.dialect.loaded_dbapi.Error):
+                    connection.close()
             return
         if bind.in_transaction():
             raise ConfigError(
@@ -538,6 +546,10 @@ class Dialect:
         """Who holds the runner's lock."""
         return None
 
+    def lock_held(self, holder: Session | None) -> str:
+        """That one cannot have the runner's lock, and what is known of who has it."""
+        return f"another runner holds the lock: {holder or 'it is not known which'}"
+
     # --- time-outs ----------------------------------------------------------------------------------------
 
     def limit(self, connection: Connection, limits: Limits) -> None:
@@ -559,6 +571,12 @@ class Dialect:
     def interrupter(self, connection: Connection) -> Callable[[], None] | None:
         """What ends a statement of this connection from another thread; None where a signal does."""
         return None
+
+    def cancel(self, driver: Any) -> None:
+        """Asks the server, from another thread, to end what a driver's connection waits for, if it can."""
+
+    def sever(self, driver: Any) -> None:
+        """Ends a driver's connection from another thread, whatever it waits for, if that can be done."""
 
     def onlooker(self, connection: Connection) -> Onlooker | None:
         """What can tell, on another thread, who holds this session up; None where that cannot be told."""
@@ -728,6 +746,12 @@ class Dialect:
 def send_as_is(connection: Connection, command: str) -> None:
     """Runs SQL past `text()`, whatever percent signs and colons are in it."""
     connection.exec_driver_sql(command, execution_options={"no_parameters": True}).close()
+
+
+def shut_down(descriptor: int) -> None:
+    """Ends the connection of a socket for whoever waits for it; the socket itself is its owner's to close."""
+    with socket(fileno=os.dup(descriptor)) as own:
+        own.shutdown(SHUT_RDWR)
 
 
 def identifier(*names: str | None) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import Engine, bindparam, func, select, text
 from sqlalchemy.exc import DBAPIError
@@ -32,6 +32,7 @@ from fluxmig.dialects.base import (
     identifier,
     literal,
     send_as_is,
+    shut_down,
 )
 from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
@@ -106,6 +107,8 @@ _BACKEND = "fluxmig: the server's process"
 """Where a claim leaves the process's number, in `Connection.info`."""
 _SETTINGS = "fluxmig: what sets the time-outs and the watch"
 """In `Connection.info`, by limits: to find out what is less strict takes three times as long as to set it."""
+_CANCEL_S = 2.0
+"""How long a request to cancel may take."""
 _HELD_UP = frozenset({"55P03", "40P01", "40001"})
 """Appendix A: lock_not_available, deadlock_detected, serialization_failure."""
 # classid and objid hold the key's halves (52.12 pg_locks); objsubid 1 says that it is one bigint.
@@ -417,6 +420,16 @@ class PostgreSQL(Dialect):
     def is_held_up(self, error: ServerError) -> bool:
         """By the code: a lock not had in time, a deadlock, a transaction that cannot be serialized."""
         return error.code in _HELD_UP
+
+    def cancel(self, driver: Any) -> None:
+        """By a request to cancel (54.2.8), on a connection of its own."""
+        if cancel := getattr(driver, "cancel_safe", None):
+            cancel(timeout=_CANCEL_S)
+
+    def sever(self, driver: Any) -> None:
+        """By psycopg's socket."""
+        if descriptor := getattr(driver, "fileno", None):
+            shut_down(descriptor())
 
     def onlooker(self, connection: Connection) -> Onlooker | None:
         """By pg_blocking_pids (9.27.2), in a second session of psycopg's."""

@@ -52,7 +52,11 @@ _OF_A_RELATION = """
     c.relkind::text, pg_catalog.pg_relation_filenode(c.oid)::int8, i.indrelid::int8,
     pg_catalog.pg_stat_get_xact_numscans(c.oid), pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid),
     CASE WHEN {columns} THEN (
-        SELECT pg_catalog.array_agg(a.attnum || ' ' || a.attname ORDER BY a.attnum)
+        SELECT pg_catalog.array_agg(
+            a.attnum || ' '
+            || CASE WHEN a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' THEN '!' ELSE '.' END
+            || a.attname ORDER BY a.attnum
+        )
         FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     ) END
 """
@@ -63,6 +67,9 @@ WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'v', 'f', 'S', 'i', 'I') A
 """
 _ALL = _RELATIONS.format(facts=_OF_A_RELATION.format(name=_NAME, columns="c.relkind IN ('r', 'p')"))
 _ALL_BUT_COLUMNS = _RELATIONS.format(facts=_OF_A_RELATION.format(name=_NAME, columns="false"))
+_REQUIRED: Final = "!"
+"""Before the name of a column that is NOT NULL and gets no value by itself; before others a full stop."""
+
 _LOCKED = """
 SELECT l.relation::int8, l.mode, l.virtualtransaction, {facts} FROM pg_catalog.pg_locks AS l
 LEFT JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
@@ -159,8 +166,8 @@ class PostgreSQLTracer(Tracer):
     def begin(self, connection: Connection, script: Script) -> None:
         """Keeps what is there."""
         source = script.source.lower()
-        loses = b"drop" in source or b"rename" in source
-        self._known = _all(connection, _ALL if loses else _ALL_BUT_COLUMNS)
+        asks = any(word in source for word in (b"drop", b"rename", b"not null"))
+        self._known = _all(connection, _ALL if asks else _ALL_BUT_COLUMNS)
         self._before = frozenset(self._known)
         self._taken.clear()
         self._open.clear()
@@ -190,7 +197,7 @@ class PostgreSQLTracer(Tracer):
         if not is_open:
             held |= dict.fromkeys(self._certain(work, now, words), "")
         gone = [taken for taken in self._open if held.get(taken.key) != taken.transaction]
-        self._close(gone, self._traces[-1].last if self._traces else number)
+        self._close(gone, number - 1)
         known = {taken.key for taken in self._open}
         taken = [
             _Taken(key, transaction, number, lock)
@@ -313,15 +320,18 @@ def sizes(connection: Connection) -> dict[str, TableSize]:
 
 
 def _of_columns(old: _Relation, new: _Relation, *, existed: bool) -> Iterator[Work]:
-    """The columns that are gone, or have another name."""
+    """The columns that are gone, have another name, or are new and required."""
     if old.columns is None or new.columns is None:
         return
     for number, name in old.columns.items():
-        now = new.columns.get(number)
+        before, now = f"{new.name}.{name[1:]}", new.columns.get(number)
         if now is None:
-            yield Work(WorkKind.DROP_COLUMN, f"{new.name}.{name}", new.name, existed)
-        elif now != name:
-            yield Work(WorkKind.RENAME, f"{new.name}.{name} to {now}", new.name, existed)
+            yield Work(WorkKind.DROP_COLUMN, before, new.name, existed)
+        elif now[1:] != name[1:]:
+            yield Work(WorkKind.RENAME, f"{before} to {now[1:]}", new.name, existed)
+    for number, name in new.columns.items():
+        if number not in old.columns and name.startswith(_REQUIRED):
+            yield Work(WorkKind.REQUIRED, f"{new.name}.{name[1:]}", new.name, existed)
 
 
 def _all(connection: Connection, query: str) -> dict[int, _Relation]:

@@ -161,6 +161,15 @@ def test_what_a_statement_does_outside_of_transactions(
     assert locks(next_one) == ["ACCESS EXCLUSIVE on users until 2"]
 
 
+def test_a_column_that_rows_would_refuse(one_postgresql: Database, folder: Path, write: Write) -> None:
+    text = "ALTER TABLE a ADD c integer NOT NULL, ADD d integer NOT NULL DEFAULT 1, ADD e integer;\n"
+    text += "ALTER TABLE a ADD f serial, ADD g integer GENERATED ALWAYS AS IDENTITY, ADD h uuid NOT NULL;\n"
+    write({"001_a.sql": "CREATE TABLE a (b integer NOT NULL);\n", "002_change.sql": text})
+    first, second = traced(one_postgresql, folder)
+    assert work(first) == ["scan a", "required column a.c"]
+    assert work(second) == ["rewrite a", "required column a.h"]
+
+
 @pytest.mark.parametrize("head", ["", "-- fluxmig: no-transaction\n"], ids=["transaction", "none"])
 def test_columns_are_known_behind_a_rewrite(
     one_postgresql: Database, folder: Path, write: Write, head: str

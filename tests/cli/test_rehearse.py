@@ -204,6 +204,14 @@ def test_an_edited_file_is_told(bare: Cli, server: str, write: Write) -> None:
     assert "001_messages.sql" in done.err
 
 
+def test_a_password_is_not_shown(bare: Cli, write: Write) -> None:
+    write({"001_messages.sql": BASE})
+    done = bare("rehearse", "--debug", "--from-url", "postgresql://app:sec-ret@127.0.0.1:1/x")
+    assert (done.code, done.out) == (6, "")
+    assert "sec-ret" not in done.err
+    assert "127.0.0.1" in done.err
+
+
 def test_from_a_target_of_sqlite(cli: Cli, sqlite: Database, write: Write) -> None:
     write({"001_messages.sql": BASE})
     assert cli("run").code == 0
