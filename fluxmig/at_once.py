@@ -20,7 +20,7 @@ from fluxmig.sending import MESSAGE_LIMIT, raise_if_lost, refused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sqlalchemy import Connection, Insert
+    from sqlalchemy import Connection, Engine, Insert
     from sqlalchemy import Dialect as Driver
 
     from fluxmig.dialects import Dialect
@@ -50,6 +50,13 @@ class AtOnce:
     key: str
     _rows: dict[bool, list[_Row]] = field(default_factory=dict)
 
+    def can_record(self, bind: Engine | Connection, limits: Limits) -> bool:
+        """Whether a row can be added to the log that is there; nothing stays of the one that is tried."""
+        if not self.dialect.elapsed_ms_sql:
+            return False
+        trial = self.ledger.log_statement(LogEntry(Event.STARTED, self.ledger.log_table.name))
+        return self.dialect.try_at_once(bind, _Row(trial, bind.dialect).text({}), limits)
+
     def fits(self, script: Script) -> bool:
         """Whether a script may be run so: nothing else is to be asked or done before its rows."""
         if not self.dialect.elapsed_ms_sql or self.ledger.is_brought:
@@ -64,7 +71,14 @@ class AtOnce:
         Raises:
             NotAtOnceError: Another runner has the lock, or was faster; or the driver cannot.
         """
-        if not self.dialect.begin_at_once(connection, self.key, self.ledger.table, script.name, limits):
+        table = self.ledger.table
+        try:
+            can_go_on = self.dialect.begin_at_once(connection, self.key, table, script.name, limits)
+        except DBAPIError as error:
+            if self.dialect.is_passing(error):
+                raise
+            raise NotAtOnceError from error
+        if not can_go_on:
             raise NotAtOnceError
 
     def send(self, connection: Connection, script: Script) -> None:

@@ -55,6 +55,13 @@ _TARGET = ""
     help="Findings to exit 1 for, by name, separated by commas; or all.",
 )
 @click.option(
+    "--format",
+    "form",
+    type=click.Choice(("text", "github")),
+    default="text",
+    help="For people, or also as GitHub's annotations.",
+)
+@click.option(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -69,6 +76,7 @@ def rehearse(
     round_trip: bool,
     deny: Sequence[str],
     html: Path | None,
+    form: str,
 ) -> None:
     """Run what is pending on a scratch database.
 
@@ -80,6 +88,10 @@ def rehearse(
     from fluxmig import rehearsal, render_html  # noqa: PLC0415  # no other command needs these
 
     names = denied(deny)
+    if session.settings.json and form == "github":
+        raise ConfigError(
+            "--format github prints annotations, and --json a document", remedy="take one of the two"
+        )
     if from_url is not None and from_ref is not None:
         raise ConfigError(
             "--from-url and --from-ref both say what is there before", remedy="take one of the two"
@@ -93,6 +105,8 @@ def rehearse(
     if html is not None:
         _write(html, render_html.page(found))
     session.out(render_rehearsal.rehearsal_lines(found), render_rehearsal.rehearsal_json(found))
+    if form == "github":
+        session.show(render_rehearsal.github_lines(found, _prefix(session)))
     session.warn(found.warnings)
     if found.denied and not session.settings.json:
         session.show(render_rehearsal.denied_lines(found), err=True)
@@ -120,6 +134,16 @@ def _stopping() -> Iterator[None]:
         raise
 
 
+def _prefix(session: Session) -> str | None:
+    """The folder from the root of its repository; None where there is none, or no git."""
+    from fluxmig import git  # noqa: PLC0415
+
+    try:
+        return git.repository(session.settings.migrations, session.environ, "--format github").prefix
+    except ConfigError:
+        return None
+
+
 def _write(path: Path, page: str) -> None:
     try:
         path.write_text(page, encoding="utf-8")
@@ -135,7 +159,6 @@ def _stage(session: Session, source: str, from_url: str | None, from_ref: str | 
     """A scratch database with what is there before, and the folder on it."""
     from fluxmig import scratch  # noqa: PLC0415
     from fluxmig.connect import reach  # noqa: PLC0415
-    from fluxmig.dialects import dialect_of  # noqa: PLC0415
     from fluxmig.rehearsal import Stage  # noqa: PLC0415
 
     settings = session.settings
@@ -150,32 +173,18 @@ def _stage(session: Session, source: str, from_url: str | None, from_ref: str | 
                 tell=lambda text: session.show([[(text, "")]], err=True),
             )
         )
-        base = "nothing"
         engine = stack.enter_context(reach(server.create()))
-        if settings.schema and dialect_of(engine).schemas_are_databases:
-            raise ConfigError(
-                f"the schema {settings.schema} would be another database of the server, which a rehearsal"
-                " must not touch",
-                remedy="leave --schema out",
-            )
         sizes: Mapping[str, TableSize] = {}
         if target is not None:
             sizes = _asked(target, engine, is_own="//" not in source)
-        if from_url is not None and target is not None:
-            base = _copied(session, target, engine)
-        if from_ref is not None:
-            base = _applied(session, engine, from_ref)
-        if not session.settings.json:
-            session.show(
-                render_rehearsal.place_lines(
-                    server.product, server.version, server.source, base, server.remarks
-                )
-            )
-        own = frozenset({settings.table, f"{settings.table}_log"})
+        base = _base(session, engine, target if from_url is not None else None, from_ref)
+        where = (server.product, server.version, server.source, base, server.remarks)
+        if not settings.json:
+            session.show(render_rehearsal.place_lines(*where))
         yield Stage(
             engine,
             session.migrator_on(engine),
-            own,
+            frozenset({settings.table, f"{settings.table}_log"}),
             server.source,
             base,
             server.remarks,
@@ -186,13 +195,27 @@ def _stage(session: Session, source: str, from_url: str | None, from_ref: str | 
         )
 
 
+def _base(session: Session, engine: Engine, target: Engine | None, from_ref: str | None) -> str:
+    """Makes what is to be there before; gives what that is, for people."""
+    from fluxmig import structure  # noqa: PLC0415
+
+    if target is not None:
+        structure.refuse_other_database(engine, session.settings.schema)
+        return _copied(session, target, engine)
+    if session.settings.schema:
+        structure.make_schema(engine, session.settings.schema)
+    return "nothing" if from_ref is None else _applied(session, engine, from_ref)
+
+
 def _target(
     stack: ExitStack, session: Session, source: str, from_url: str | None
 ) -> tuple[Engine | None, DatabaseInfo | None]:
     """The database that is resembled, where there is one to ask, and what it is."""
     from fluxmig.dialects import dialect_of  # noqa: PLC0415
 
-    if from_url is None and (source != "auto" or not session.settings.url):
+    url = session.settings.url or ""
+    # A private server that is only asked what it is would be made for that; a scratch one is the same.
+    if from_url is None and (source != "auto" or not url or url.partition(":")[0].strip() == "embedded"):
         return None, None
     engine = stack.enter_context(session.target(read_only=True))
     with engine.connect() as connection:
@@ -250,7 +273,7 @@ def _applied(session: Session, engine: Engine, ref: str) -> str:
             error.message = f"the files of {ref} fail by themselves: {error.message}"
             raise
     count = len(report.results)
-    return f"the files of {ref}, which are {count}"
+    return f"{count} file of {ref}" if count == 1 else f"{count} files of {ref}"
 
 
 # --- on the way -------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import time
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from sqlalchemy import create_engine, make_url
@@ -49,6 +49,11 @@ _MYSQL_ARGUMENTS: dict[str, dict[str, object]] = {
     "pymysql": {"charset": "utf8mb4", "connect_timeout": _CONNECT_TIMEOUT_S, "program_name": "fluxmig"},
     "mysqldb": {"charset": "utf8mb4", "connect_timeout": _CONNECT_TIMEOUT_S},
     "mariadbconnector": {"connect_timeout": _CONNECT_TIMEOUT_S},
+}
+# SQLAlchemy asks each new server for a type that nothing here uses, in three round trips.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "psycopg": {"use_native_hstore": False},
+    "psycopg2": {"use_native_hstore": False},
 }
 _SQLITE = b"SQLite format 3\0"
 _PAUSE_S = 0.25
@@ -231,7 +236,7 @@ def _engine(url: URL, arguments: dict[str, object]) -> Engine:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", SAWarning)  # an option that is not taken would only be a warning
-            return create_engine(url, connect_args=arguments)
+            return create_engine(url, connect_args=arguments, **_OPTIONS.get(url.get_driver_name(), {}))
     except ImportError as error:
         name = error.name or url.get_driver_name()
         # Without a name, the driver is there and lacks something: psycopg does without libpq.

@@ -749,6 +749,7 @@ class Migrator:
             attempted=frozenset(snapshot.progress),
             on_notice=on_notice,
             at_once=AtOnce(self._dialect, ledger, key),
+            is_ready=snapshot.exists and snapshot.log_exists and not ledger.log_is_old,
         )
 
     def _without_log(self, executor: Executor) -> list[Finding]:

@@ -41,17 +41,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     def add(name: str, text: str, **options: Any) -> None:
         key = f"fluxmig_{name.replace('-', '_')}"
         group.addoption(f"--fluxmig-{name}", dest=key, default=None, help=text, **options)
-        if options:
+        if "action" in options:
             parser.addini(key, text, type="bool", default=False)
         else:
             parser.addini(key, text, default="")
 
-    add("server", "Where databases come from: auto, embedded, container, container:IMAGE, sqlite, a URL.")
-    add("migrations", "The folder of migrations.")
+    add(
+        "server",
+        "Where databases come from: auto, embedded, container, container:IMAGE, sqlite, or a URL.",
+        metavar="SOURCE",
+    )
+    add("migrations", "The folder of migrations.", metavar="FOLDER")
     add("reuse", "Leave the server for sessions to come.", action="store_true")
     add("keep-failed", "Keep the databases of failed tests, and tell where they are.", action="store_true")
     add("suite", "Also run fluxmig's own tests of the migrations.", action="store_true")
-    add("base", "In these, the git ref of the last release; by default the last tag.")
+    add("base", "In these, the git ref of the last release; by default the last tag.", metavar="GIT_REF")
     parser.addini("fluxmig_seed", "Files of SQL that come behind the migrations.", type="paths")
     parser.addini(
         "fluxmig_schema", "In fluxmig's own tests, what the migrations result in.", default="schema.sql"

@@ -82,18 +82,7 @@ def rehearse(stage: Stage, *, keep_going: bool = False) -> Rehearsal:
         info = dialect.info(connection, None)
     performance = _Performance(stage, dialect, dialect.tracer(stage.own))
     plan = stage.migrator.plan()
-    try:
-        # Of the first its file tells, and of the second its round trip.
-        with suppress(MigrationFailedError, _BrokenError):
-            stage.migrator.run(
-                keep_going=keep_going,
-                on_start=performance.begin,
-                on_step=performance.end,
-                on_notice=stage.on_notice,
-                observer=performance.tracer,
-            )
-    finally:
-        performance.tracer.close()
+    performance.run(keep_going=keep_going)
     files = tuple(performance.files)
     reached = {file.name for file in files}
     return Rehearsal(
@@ -130,6 +119,20 @@ class _Performance:
     files: list[FileTrace] = field(default_factory=list)
     _script: Script | None = None
     _before: Catalog | None = None
+
+    def run(self, *, keep_going: bool) -> None:
+        """All that is pending. Of a failed file its trace tells, and of a broken round trip the trip."""
+        try:
+            with suppress(MigrationFailedError, _BrokenError):
+                self.stage.migrator.run(
+                    keep_going=keep_going,
+                    on_start=self.begin,
+                    on_step=self.end,
+                    on_notice=self.stage.on_notice,
+                    observer=self.tracer,
+                )
+        finally:
+            self.tracer.close()
 
     def begin(self, script: Script) -> None:
         """Before a migration."""

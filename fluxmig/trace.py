@@ -74,7 +74,10 @@ class Lock:
 
 
 class WorkKind(StrEnum):
-    """What a server did for a statement that takes long with many rows, or that loses something."""
+    """What a server did for a statement that is slow with many rows, may fail with any, or loses something.
+
+    A required column is new, NOT NULL, and without a default.
+    """
 
     REWRITE = "rewrite"
     INDEX = "index build"
@@ -83,6 +86,7 @@ class WorkKind(StrEnum):
     DROP_TABLE = "drop table"
     DROP_COLUMN = "drop column"
     RENAME = "rename"
+    REQUIRED = "required column"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ from sqlalchemy import TIMESTAMP, Engine, Text, func, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig import sql
-from fluxmig.dialects.tracing import Tracer
 from fluxmig.errors import ConfigError
 from fluxmig.model import Capabilities, DatabaseInfo
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
 
     from fluxmig.catalog import Catalog
+    from fluxmig.dialects.tracing import Tracer
     from fluxmig.model import Limits, Script, Session, Statement
     from fluxmig.objects import Created, Presence
     from fluxmig.trace import TableSize
@@ -317,8 +317,14 @@ class Dialect:
             ConfigError: The caller's connection is inside a transaction.
         """
         if isinstance(bind, Engine):
-            with bind.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection = bind.execution_options(isolation_level="AUTOCOMMIT").connect()
+            try:
                 yield connection
+            finally:
+                # The level is put back past SQLAlchemy's own errors; where the server has gone meanwhile,
+                # what was sent before has told, and what is sent next will.
+                with suppress(bind.dialect.loaded_dbapi.Error):
+                    connection.close()
             return
         if bind.in_transaction():
             raise ConfigError(
@@ -412,6 +418,10 @@ class Dialect:
 
         False where another runner has the lock, or the ledger the migration; or where that cannot be done.
         """
+        return False
+
+    def try_at_once(self, bind: Engine | Connection, statement: str, limits: Limits) -> bool:
+        """In one round trip: whether a statement can be run; nothing of it stays."""
         return False
 
     def send_at_once(self, connection: Connection, message: str) -> list[int | None]:
@@ -536,6 +546,10 @@ class Dialect:
         """Who holds the runner's lock."""
         return None
 
+    def lock_held(self, holder: Session | None) -> str:
+        """That one cannot have the runner's lock, and what is known of who has it."""
+        return f"another runner holds the lock: {holder or 'it is not known which'}"
+
     # --- time-outs ----------------------------------------------------------------------------------------
 
     def limit(self, connection: Connection, limits: Limits) -> None:
@@ -649,6 +663,8 @@ class Dialect:
 
     def tracer(self, own: frozenset[str]) -> Tracer:
         """Who watches a rehearsal and sees what can be seen there; `own` are the ledger and the log."""
+        from fluxmig.dialects.tracing import Tracer  # noqa: PLC0415
+
         return Tracer(self, own)
 
     def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:

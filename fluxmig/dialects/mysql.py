@@ -25,6 +25,7 @@ from fluxmig.dialects import (
     mysql_session,
     mysql_structure,
     mysql_trace,
+    mysql_watch,
 )
 from fluxmig.dialects.base import (
     GIVEN,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Table
 
     from fluxmig.catalog import Catalog
-    from fluxmig.dialects.base import Refusal, ServerError
+    from fluxmig.dialects.base import Heard, Onlooker, Refusal, ServerError
     from fluxmig.dialects.mysql_session import SessionState
     from fluxmig.dialects.tracing import Tracer
     from fluxmig.model import Limits, Script
@@ -72,6 +73,7 @@ _LOOK = 64
 """Words of a statement that `refusal` may get."""
 _BEHIND = "fluxmig: behind the transaction"
 """Where a transaction leaves what is to be sent behind it, in `Connection.info`."""
+_HEAR = "fluxmig: who hears of warnings"
 _SAVEPOINT = "fluxmig_script"
 _KEY_LENGTH = 40
 """Of the digest; a lock's name has at most 64 characters (12.14)."""
@@ -119,9 +121,10 @@ class MySQL(Dialect):
     scratch: ClassVar[tuple[str, ...]] = ("container", GIVEN)
     image: ClassVar[str] = "mysql"
     async_driver: ClassVar[str] = "mysql+asyncmy"
-    tested: ClassVar[str] = "not yet"
+    tested: ClassVar[str] = "9.7, by hand"
     _statement_time: ClassVar[str] = "max_execution_time"
     _innodb_tables: ClassVar[str] = "INNODB_TABLES"
+    _transaction_read_only: ClassVar[str] = "transaction_read_only"
     _is_mariadb: ClassVar[bool] = False
 
     def met(self, connection: Connection) -> Dialect:
@@ -199,7 +202,27 @@ class MySQL(Dialect):
 
     def send(self, connection: Connection, script: str) -> None:
         """Runs the SQL exactly as written: past the parameters of SQLAlchemy and of the driver."""
-        send_as_is(connection, script)
+        result = connection.exec_driver_sql(script, execution_options={"no_parameters": True})
+        result.close()
+        if hear := connection.info.get(_HEAR):
+            mysql_watch.tell_warnings(connection, result, hear)
+
+    @contextmanager
+    def listening(self, connection: Connection, hear: Callable[[Heard], None]) -> Iterator[None]:
+        """SHOW WARNINGS behind each statement of which the driver says that it has any."""
+        outer = connection.info.get(_HEAR)
+
+        def both(heard: Heard) -> None:
+            if outer:
+                outer(heard)
+            hear(heard)
+
+        connection.info[_HEAR] = both
+        try:
+            yield
+        finally:
+            if not connection.invalidated:
+                connection.info[_HEAR] = outer
 
     def may_be_atomic(self, statement: str) -> bool:
         """By the verb."""
@@ -332,6 +355,10 @@ class MySQL(Dialect):
         """By the number: a lock not had in time, a deadlock, a row that has changed meanwhile."""
         return error.code in mysql_errors.HELD_UP
 
+    def onlooker(self, connection: Connection) -> Onlooker | None:
+        """By the server's tables of locks, on a second connection."""
+        return mysql_watch.onlooker(connection)
+
     def interrupter(self, connection: Connection) -> Callable[[], None] | None:
         """KILL QUERY by a second connection; but PyMySQL, which waits in Python, hears of signals."""
         if connection.dialect.driver == "pymysql":
@@ -362,9 +389,17 @@ class MySQL(Dialect):
         """By the number."""
         return mysql_errors.is_duplicate(error)
 
+    def is_lost(self, error: DBAPIError) -> bool:
+        """Also where there was none."""
+        return mysql_errors.is_lost(error)
+
+    def trouble(self, error: ServerError) -> str | None:
+        """By the number, and that of the operating system."""
+        return mysql_errors.trouble(error)
+
     def remedy(self, error: ServerError) -> str | None:
         """By the number."""
-        return mysql_errors.REMEDIES.get(error.code or "")
+        return mysql_errors.REMEDIES.get(error.code or "") or mysql_errors.trouble(error)
 
     def way_out(self, error: ServerError) -> str | None:
         """By the number."""
@@ -411,6 +446,10 @@ class MySQL(Dialect):
         return mysql_trace.MySQLTracer(self, own, tables=self._innodb_tables)
 
     # --- facts --------------------------------------------------------------------------------------------
+
+    def read_only(self, connection: Connection) -> ConfigError | None:
+        """read_only and its like, and what exempts the login (5.1.8)."""
+        return mysql_privileges.read_only(connection, self._transaction_read_only)
 
     def ledger_schema(self, connection: Connection, table: str) -> str | None:
         """The database of the connection.
@@ -459,6 +498,7 @@ class MariaDB(MySQL):
     tested: ClassVar[str] = "10.11"
     _innodb_tables: ClassVar[str] = "INNODB_SYS_TABLES"
     _statement_time: ClassVar[str] = "max_statement_time"
+    _transaction_read_only: ClassVar[str] = "tx_read_only"
     _is_mariadb: ClassVar[bool] = True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from contextlib import contextmanager, suppress
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from fluxmig.catalog import Catalog
     from fluxmig.dialects.sqlite_session import SessionState, Violation
-    from fluxmig.model import Script, Statement
+    from fluxmig.model import Limits, Script, Session, Statement
     from fluxmig.objects import Created, Presence
 
 __all__ = ["SQLite"]
@@ -62,6 +63,7 @@ _TROUBLES = {
 }
 _KEYS, _BEFORE, _VIOLATIONS = "fluxmig: foreign_keys", "fluxmig: the session before", "fluxmig: violations"
 """Where a transaction leaves what its end puts back, in `Connection.info`; and what violated keys before."""
+_FOR_EVER_MS = 2**31 - 1
 _STRUCTURE = text(
     "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
     " AND name NOT IN (SELECT name FROM pragma_table_list WHERE type = 'shadow') ORDER BY rowid"
@@ -74,6 +76,7 @@ class SQLite(Dialect):
 
     name: ClassVar[str] = "sqlite"
     product: str = "SQLite"
+    schemas_are_databases: ClassVar[bool] = True
     rules: sql.Rules = sql.SQLITE
     has_lock: ClassVar[bool] = True
     has_transactional_ddl: bool | None = True
@@ -248,6 +251,28 @@ class SQLite(Dialect):
         if _KEYS in connection.info:
             connection.info[_VIOLATIONS] = frozenset(sqlite_session.violations(connection))
         return True
+
+    def lock_held(self, holder: Session | None) -> str:
+        """It is the lock of every writer, and nobody tells who has it."""
+        return "the file is locked: by another runner, or by any other connection that writes"
+
+    @contextmanager
+    def limited(self, connection: Connection, limits: Limits, *, session: bool) -> Iterator[None]:
+        """busy_timeout: how long a file's own BEGIN or a single statement waits for other writers.
+
+        By default as long as the driver has it, 5 seconds.
+        """
+        if limits.lock_timeout_s is None:
+            yield
+            return
+        before = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
+        patience_ms = min(math.ceil(limits.lock_timeout_s * 1000) or _FOR_EVER_MS, _FOR_EVER_MS)
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {patience_ms}")
+        try:
+            yield
+        finally:
+            with suppress(SQLAlchemyError):  # the connection may be lost
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {before}")
 
     def cancel(self, driver: Any) -> None:
         """sqlite3_interrupt."""

@@ -416,7 +416,8 @@ def test_a_file_that_fails_half_way(database: Database, migrator: Migrator, writ
     error = fails(migrator, MigrationFailedError)
     kept = "1 of 2 statements is done, and stays so: no transaction, since the file says so."
     if database.is_mysql:
-        kept = "Statement 2 of 2 failed; statement 1 is done and cannot be rolled back on MariaDB."
+        kept = "Statement 2 of 2 failed; statement 1 is done and cannot be rolled back on"
+        kept = f"{kept} {database.product}."
     assert error.message.endswith(
         f"\n{kept} The next run goes"
         " on with statement 2; `fluxmig run --restart 002_b.sql` begins with statement 1.\n" + PENDING

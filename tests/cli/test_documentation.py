@@ -216,7 +216,7 @@ def git(*words: str, folder: Path) -> None:
 
 
 def test_the_librarys_example(one_postgresql: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    (example,) = blocks(README, "python")
+    example = next(block for block in blocks(README, "python") if "create_engine" in block)
     code = example.replace("postgresql+psycopg://app@localhost/app", one_postgresql.url)
     assert code != example
     monkeypatch.chdir(ROOT)
