@@ -58,7 +58,7 @@ def summary_lines(report: FleetReport) -> list[Line]:
     lines: list[Line] = [[(" | ".join(filter(None, parts)), _HEAD)]]
     marked = sum(bool(result.marked) for result in report.results)
     if marked:
-        lines.append([(f"{_targets(marked)} have migrations that were marked for a duplicate.", _ODD)])
+        lines.append([(f"{_targets(marked)} with migrations that were marked for a duplicate.", _ODD)])
     if report.stopped:
         lines.append([(f"No more was handed out: {report.stopped}.", _BAD)])
     return lines
