@@ -60,7 +60,7 @@ def hashes(folder: Path) -> None:
 
 
 def service(url: str, folder: Path) -> float:
-    """How many milliseconds of the processor a run takes that has nothing to do, in a process that goes on."""
+    """How many milliseconds of the processor a run takes that has nothing to do, in a process that stays."""
     from sqlalchemy import create_engine  # noqa: PLC0415
 
     from fluxmig import Migrator  # noqa: PLC0415
