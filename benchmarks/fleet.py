@@ -11,7 +11,7 @@ transaction; `same` also what fluxmig sends beside: the lock, the look under it,
 Each has connections of its own, 8 at once, as fluxmig and `xargs -P8` have. The CPU is that of the client.
 """
 
-# ruff: noqa: INP001, T201
+# ruff: noqa: T201
 
 from __future__ import annotations
 
