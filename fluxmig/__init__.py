@@ -4,7 +4,7 @@
 
     report = Migrator(engine, "migrations").run()
 
-SQLAlchemy is imported when `Migrator` or one of the two functions is first used, and not before.
+SQLAlchemy is imported when `Migrator` or one of the three functions is first used, and not before.
 """
 
 from __future__ import annotations
@@ -14,12 +14,25 @@ from typing import TYPE_CHECKING, Any
 from fluxmig.errors import (
     ConfigError,
     DatabaseConnectionError,
+    DataFileError,
     FluxmigError,
     LedgerError,
+    LoadError,
     LockTimeoutError,
     MigrationFailedError,
     MigrationFileError,
     RollbackError,
+)
+from fluxmig.loading.nouns import (
+    Files,
+    LoadMapping,
+    LoadProgress,
+    LoadReport,
+    OnConflict,
+    Refusal,
+    Rule,
+    Source,
+    TableTotals,
 )
 from fluxmig.model import (
     Action,
@@ -66,7 +79,7 @@ from fluxmig.model import (
 )
 
 if TYPE_CHECKING:
-    from fluxmig.migrator import Migrator, get_applied_migrations, run_migration
+    from fluxmig.migrator import Migrator, get_applied_migrations, load, run_migration
 
 __version__ = "0.1.0"
 
@@ -79,16 +92,22 @@ __all__ = [
     "Change",
     "Condition",
     "ConfigError",
+    "DataFileError",
     "DatabaseConnectionError",
     "DatabaseInfo",
     "DownScript",
     "Event",
     "Failure",
     "FileProblem",
+    "Files",
     "Finding",
     "FluxmigError",
     "LedgerError",
     "Limits",
+    "LoadError",
+    "LoadMapping",
+    "LoadProgress",
+    "LoadReport",
     "LockTimeoutError",
     "LogEntry",
     "Lost",
@@ -100,6 +119,7 @@ __all__ = [
     "Migrator",
     "Mode",
     "Notice",
+    "OnConflict",
     "OnDuplicate",
     "Outcome",
     "Plan",
@@ -107,26 +127,31 @@ __all__ = [
     "Record",
     "RedoPlan",
     "RedoReport",
+    "Refusal",
     "Report",
     "RollbackError",
     "RollbackReport",
     "RollbackResult",
+    "Rule",
     "Script",
     "Session",
     "Settlement",
+    "Source",
     "State",
     "Statement",
     "Statements",
     "StepResult",
+    "TableTotals",
     "Verification",
     "Wait",
     "WaitReason",
     "__version__",
     "get_applied_migrations",
+    "load",
     "run_migration",
 ]
 
-_LAZY = frozenset({"Migrator", "get_applied_migrations", "run_migration"})
+_LAZY = frozenset({"Migrator", "get_applied_migrations", "load", "run_migration"})
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ import fluxmig
 from fluxmig import cli_mend, render, render_diff
 from fluxmig.cli_adopt import adopt
 from fluxmig.cli_check import check
+from fluxmig.cli_load import load
 from fluxmig.cli_rollback import redo, rollback
 from fluxmig.console import COMMON, PATIENCE, Group, command, setting_option, write
 from fluxmig.errors import ConfigError, FluxmigError, StoppedError
@@ -194,8 +195,8 @@ def verify(session: Session) -> None:
     params=[setting_option(field) for field in COMMON],
     epilog="These options may stand before or after the command. Each is also a variable (FLUXMIG_TABLE; for"
     " the URL also DATABASE_URL) and a key in fluxmig.toml or pyproject.toml's [tool.fluxmig].\n\n"
-    "Exit codes: 0 done, 1 a migration failed, 2 usage or configuration, 3 a file that cannot be read, or"
-    " an unsound folder (check), 4 ledger and files disagree, 5 lock not obtained, 6 no connection,"
+    "Exit codes: 0 done, 1 a migration or a load failed, 2 usage or configuration, 3 a file that cannot be"
+    " read, or an unsound folder (check), 4 ledger and files disagree, 5 lock not obtained, 6 no connection,"
     " 10 pending (status --check).",
 )
 @click.version_option(fluxmig.__version__, prog_name="fluxmig")
@@ -215,6 +216,6 @@ def main(ctx: click.Context, /, **_options: Any) -> None:
 for _each in (  # in the order of the help
     *(run, plan, status, log, rollback, redo),
     *(adopt, cli_mend.mark, cli_mend.unmark, cli_mend.accept, cli_mend.resolve, cli_mend.rename),
-    *(create, check, verify),
+    *(create, check, verify, load),
 ):
     main.add_command(_each)

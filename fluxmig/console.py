@@ -11,14 +11,14 @@ import sys
 import traceback
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from fluxmig import config, render, signals
+from fluxmig import config, render, render_load, signals
 from fluxmig.config import Color, Settings
 from fluxmig.discretion import masked
-from fluxmig.errors import ConfigError, FluxmigError, StoppedError
+from fluxmig.errors import ConfigError, DataFileError, FluxmigError, LoadError, StoppedError
 from fluxmig.model import Report, RollbackReport, WaitReason
 
 if TYPE_CHECKING:
@@ -153,7 +153,8 @@ class Session:
         """On a terminal, a line that goes when the next one comes: what is being done right now."""
         if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not self.settings.json:
             width = shutil.get_terminal_size().columns
-            write(render.cut(text, width - 1), newline=False)
+            before = "\r\x1b[2K" if self._passing else ""
+            write(before + render.cut(text, width - 1), newline=False)
             self._passing = True
 
     def show(self, lines: list[render.Line], *, err: bool = False) -> None:
@@ -181,6 +182,11 @@ class Session:
     def environ(self) -> Mapping[str, str]:
         """The environment, for programs that a command runs."""
         return os.environ
+
+    @property
+    def stdin(self) -> IO[bytes] | None:
+        """Standard input, for what reads data there."""
+        return getattr(sys.stdin, "buffer", None)
 
     @property
     def can_ask(self) -> bool:
@@ -288,6 +294,8 @@ class Session:
         self.show([[(f"{name}{wait.message}", "yellow")]], err=True)
 
     def _error_json(self, error: FluxmigError | StoppedError) -> dict[str, Any]:
+        if isinstance(error, DataFileError | LoadError) and error.loaded:
+            return render.error_json(self.command, error, render_load.load_json(error.loaded))
         match error.report:
             case RollbackReport() as report:
                 return render.error_json(self.command, error, render.rollback_json(report, self.command))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from fluxmig.errors import RollbackError
+from fluxmig.errors import LoadError, RollbackError
 from fluxmig.excerpt import visible
 from fluxmig.model import AdoptionKind, Condition, Event, Mode, Outcome, State, loss
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fluxmig.errors import FluxmigError, StoppedError
+    from fluxmig.loading.nouns import Refusal
     from fluxmig.model import (
         Adoption,
         AdoptionReport,
@@ -57,6 +58,7 @@ __all__ = [
     "redo_lines",
     "redo_plan_json",
     "redo_plan_lines",
+    "refusal_json",
     "report_json",
     "report_lines",
     "rollback_json",
@@ -759,7 +761,24 @@ def error_json(
     if isinstance(error, RollbackError):
         fields["names"] = list(error.names)
         fields["failure"] = _failure_json(error.failure) if error.failure else None
+    if isinstance(error, LoadError):
+        fields["refusals"] = [refusal_json(refusal) for refusal in error.refusals]
     return {**(report or _document(command)), "error": fields}
+
+
+def refusal_json(refusal: Refusal) -> dict[str, Any]:
+    """One record, or row of it, that is not in its table."""
+    return {
+        "file": refusal.file,
+        "record": refusal.record,
+        "line": refusal.line,
+        "table": refusal.table,
+        "column": refusal.column,
+        "path": refusal.path,
+        "value": refusal.value,
+        "reason": refusal.reason,
+        "code": refusal.code,
+    }
 
 
 def _document(command: str, **fields: Any) -> dict[str, Any]:

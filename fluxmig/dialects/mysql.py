@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from fluxmig import sql
 from fluxmig.dialects import mysql_errors, mysql_existing, mysql_limits, mysql_privileges, mysql_session
 from fluxmig.dialects.base import IN_AUTOCOMMIT, NO_AUTOCOMMIT, Dialect, TableStyle, send_as_is
+from fluxmig.dialects.mysql_loading import MySQLLoading
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo, Session
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Table
 
     from fluxmig.dialects.base import Refusal, ServerError
+    from fluxmig.dialects.loading import Loading
     from fluxmig.dialects.mysql_session import SessionState
     from fluxmig.model import Limits, Script
     from fluxmig.objects import Created, Presence
@@ -173,6 +175,10 @@ class MySQL(Dialect):
     def send(self, connection: Connection, script: str) -> None:
         """Runs the SQL exactly as written: past the parameters of SQLAlchemy and of the driver."""
         send_as_is(connection, script)
+
+    def loading(self, connection: Connection) -> Loading:
+        """By statements with many parameters, which drivers put into one."""
+        return MySQLLoading()
 
     def may_be_atomic(self, statement: str) -> bool:
         """By the verb."""

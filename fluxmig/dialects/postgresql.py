@@ -22,6 +22,7 @@ from fluxmig.dialects import (
     psycopg_driver,
 )
 from fluxmig.dialects.base import Dialect, UnsoundError, first_error, identifier
+from fluxmig.dialects.postgresql_loading import CopyLoading, PostgreSQLLoading
 from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
 
     from fluxmig.dialects.base import Heard, Onlooker, ServerError
+    from fluxmig.dialects.loading import Loading
     from fluxmig.dialects.postgresql_session import SessionState
     from fluxmig.errors import ConfigError
     from fluxmig.model import Limits, Script, Statement
@@ -219,6 +221,10 @@ class PostgreSQL(Dialect):
                 "take postgresql+psycopg:// for the URL",
             )
         psycopg_driver.copy(connection, statement, rows)
+
+    def loading(self, connection: Connection) -> Loading:
+        """By COPY, where the driver has it."""
+        return CopyLoading() if _is_psycopg(connection) else PostgreSQLLoading()
 
     @contextmanager
     def listening(self, connection: Connection, hear: Callable[[Heard], None]) -> Iterator[None]:

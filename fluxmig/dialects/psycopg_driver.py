@@ -22,7 +22,17 @@ if TYPE_CHECKING:
 
     from fluxmig.dialects.base import Heard, Onlooker
 
-__all__ = ["ask", "copy", "counting", "is_in_transaction", "listening", "onlooker", "refuse_backslashes"]
+__all__ = [
+    "Copying",
+    "ask",
+    "copy",
+    "copying",
+    "counting",
+    "is_in_transaction",
+    "listening",
+    "onlooker",
+    "refuse_backslashes",
+]
 __all__ += ["reported", "unprepared"]
 
 _CHUNK = 2**18
@@ -72,18 +82,46 @@ def copy(connection: Connection, statement: str, rows: memoryview) -> None:
         DBAPIError: As for every other statement.
         UnicodeEncodeError: A row has a character that the client's encoding has not.
     """
+    chunks: Iterator[Any] = (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
+    encoding = _driver(connection).info.encoding
+    if encoding != "utf-8":  # the script has set it, and psycopg encodes to that
+        chunks = codecs.iterdecode(map(bytes, chunks), "utf-8")
+    with copying(connection, statement) as stream:
+        for chunk in chunks:
+            stream.write(chunk)
+
+
+class Copying:
+    """A COPY ... FROM stdin that is under way.
+
+    Attributes:
+        write: Sends some of its data.
+        rows: How many rows the server has taken; known behind the end.
+    """
+
+    def __init__(self, write: Callable[[Any], None]) -> None:
+        self.write = write
+        self.rows = -1
+
+
+@contextmanager
+def copying(connection: Connection, statement: str) -> Iterator[Copying]:
+    """Runs a COPY ... FROM stdin for as long as it lasts; raises as for every other statement."""
     driver = _driver(connection)
     errors: Any = connection.dialect.dbapi
-    chunks: Iterator[Any] = (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
     try:
-        if driver.info.encoding != "utf-8":  # the script has set it, and psycopg encodes to that
-            chunks = codecs.iterdecode(map(bytes, chunks), "utf-8")
         if connection.dialect.is_async:
-            await_only(_stream(driver, statement, chunks))
+            with _awaited(driver.cursor()) as cursor:
+                with _awaited(cursor.copy(statement)) as stream:
+                    copied = Copying(lambda data: await_only(stream.write(data)))
+                    yield copied
+                copied.rows = cursor.rowcount
         else:
-            with driver.cursor() as cursor, cursor.copy(statement) as stream:
-                for chunk in chunks:
-                    stream.write(chunk)
+            with driver.cursor() as cursor:
+                with cursor.copy(statement) as stream:
+                    copied = Copying(stream.write)
+                    yield copied
+                copied.rows = cursor.rowcount
     except errors.Error as error:
         lost = connection.dialect.is_disconnect(error, driver, None)
         if lost:
@@ -93,10 +131,16 @@ def copy(connection: Connection, statement: str, rows: memoryview) -> None:
         ) from error
 
 
-async def _stream(driver: Any, statement: str, chunks: Iterator[Any]) -> None:
-    async with driver.cursor() as cursor, cursor.copy(statement) as stream:
-        for chunk in chunks:
-            await stream.write(chunk)
+@contextmanager
+def _awaited(manager: Any) -> Iterator[Any]:
+    """A context manager that has to be awaited, as one that has not."""
+    entered = await_only(manager.__aenter__())
+    try:
+        yield entered
+    except BaseException as error:
+        await_only(manager.__aexit__(type(error), error, error.__traceback__))
+        raise
+    await_only(manager.__aexit__(None, None, None))
 
 
 def ask(driver: Any, query: str, patience_s: float) -> str:

@@ -24,23 +24,30 @@ LAYERS = (
     "_guardian",
     "errors",
     "model",
-    "pauses",
+    "loading.paths  pauses",
+    "loading.nouns",
+    "loading.tables",
+    "loading  loading.convert  loading.mapping  loading.order  loading.reading  loading.spool",
+    "loading.columns  loading.guessing",
+    "loading.fitting",
+    "loading.planning",
     "signals  config  content  diff  discretion  excerpt  git  layouts.numbered  sql",
     "layouts  objects  planner  render  render_diff  script",
     "check  dialects.existing  foresight  mend  presence  render_mend",
-    "adopt  render_check",
+    "adopt  render_check  render_load",
+    "dialects.loading",
     "dialects.base",
     "dialects.mysql_errors  dialects.mysql_existing  dialects.mysql_limits  dialects.mysql_privileges",
-    "dialects.mysql_session",
+    "dialects.mysql_loading  dialects.mysql_session  dialects.sqlite_loading",
     "dialects.postgresql_errors  dialects.postgresql_index  dialects.postgresql_limits",
     "dialects.postgresql_session  dialects.postgresql_watch",
     "dialects.psycopg_driver  dialects.sqlite_session",
-    "dialects.postgresql_pooler",
+    "dialects.postgresql_loading  dialects.postgresql_pooler",
     "dialects.duckdb  dialects.mysql  dialects.postgresql  dialects.sqlite",
     "dialects.postgresql_kin",
     "dialects",
-    "ledger  lock  lookout  preparation  sending",
-    "duplicates  patience",
+    "ledger  loading.writing  lock  lookout  preparation  sending",
+    "duplicates  loading.load  patience",
     "bookkeeping  stepwise  transcript",
     "execute",
     "reversal  running",
@@ -50,14 +57,14 @@ LAYERS = (
     "unreachable",
     "connect",
     "console",
-    "cli_adopt  cli_check  cli_mend  cli_rollback",
+    "cli_adopt  cli_check  cli_load  cli_mend  cli_rollback",
     "cli",
     "__main__",
 )
 LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer.split()}
 
 # The package itself is the public names, and its version, which these need.
-PACKAGE_IMPORTS = {"errors", "model"}
+PACKAGE_IMPORTS = {"errors", "loading.nouns", "model"}
 PACKAGE_IMPORTS_WHEN_USED = {"migrator"}
 IMPORT_THE_PACKAGE = {"cli", "migrator"}
 
@@ -69,22 +76,28 @@ THIRD_PARTY = {
         "dialects.base",
         "dialects.duckdb",
         "dialects.existing",
+        "dialects.loading",
         "dialects.mysql",
         "dialects.mysql_existing",
         "dialects.mysql_limits",
+        "dialects.mysql_loading",
         "dialects.mysql_session",
         "dialects.postgresql",
         "dialects.postgresql_errors",
         "dialects.postgresql_index",
         "dialects.postgresql_limits",
+        "dialects.postgresql_loading",
         "dialects.postgresql_pooler",
         "dialects.postgresql_session",
         "dialects.postgresql_watch",
         "dialects.psycopg_driver",
         "dialects.sqlite",
+        "dialects.sqlite_loading",
         "dialects.sqlite_session",
         "execute",
         "ledger",
+        "loading.load",
+        "loading.writing",
         "lock",
         "migrator",
         "reversal",
@@ -93,7 +106,7 @@ THIRD_PARTY = {
         "stepwise",
         "transcript",
     },
-    "click": {"cli", "cli_adopt", "cli_check", "cli_mend", "cli_rollback", "console"},
+    "click": {"cli", "cli_adopt", "cli_check", "cli_load", "cli_mend", "cli_rollback", "console"},
     "rich": {"render"},
     "dotenv": {"config"},
     "psycopg": {"dialects.psycopg_driver"},
@@ -104,7 +117,7 @@ AT_LOAD = {"sqlalchemy", "click"}
 PURE = (
     "errors model config content diff discretion excerpt git layouts.numbered render render_diff sql layouts"
     " planner script check adopt preparation render_check mend render_mend scratch console cli_check cli_mend"
-    " cli_rollback cli"
+    " cli_rollback cli_load cli loading.planning loading.guessing loading.spool render_load"
 )
 
 
