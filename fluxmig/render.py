@@ -417,6 +417,7 @@ def _planned_json(script: Script) -> dict[str, Any]:
 
 _EVENT_STYLES: dict[str, str] = {
     Event.APPLIED: _GOOD,
+    Event.LOADED: _GOOD,
     Event.FAILED: _BAD,
     Event.STARTED: _DIM,
     Event.PROGRESS: _DIM,
@@ -455,11 +456,11 @@ def log_lines(entries: Sequence[LogEntry], name: str | None = None, last: int | 
 
 def _telling(entries: Sequence[LogEntry]) -> list[LogEntry]:
     """The entries without the progress that a later one includes."""
-    includes = {Event.PROGRESS, Event.APPLIED, Event.ROLLED_BACK}
+    includes = {Event.PROGRESS, Event.APPLIED, Event.ROLLED_BACK, Event.LOADING, Event.LOADED}
     later: dict[str, Event | str] = {}
     found = []
     for entry in reversed(entries):
-        if entry.event != Event.PROGRESS or later.get(entry.name) not in includes:
+        if entry.event not in {Event.PROGRESS, Event.LOADING} or later.get(entry.name) not in includes:
             found.append(entry)
         later[entry.name] = entry.event
     return found[::-1]
@@ -471,7 +472,9 @@ def _log_lines(entry: LogEntry, time: str, width: int) -> list[Line]:
     beneath = ""
     if event == Event.PROGRESS:
         notes.append("statement 1 is done" if number == 1 else f"statements 1 to {number} are done")
-    elif event in {Event.APPLIED, Event.STARTED}:
+    elif event == Event.LOADING:
+        notes.append(f"{number} records are done")
+    elif event in {Event.APPLIED, Event.STARTED, Event.LOADED}:
         notes += [message] if message else []
         notes += [f"from statement {number}"] if number and number > 1 else []
     elif event in _BY_PEOPLE:

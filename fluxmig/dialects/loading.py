@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from sqlalchemy import and_, bindparam, column, insert, inspect, or_, select, table, types, update
+from sqlalchemy import and_, bindparam, func, insert, inspect, or_, select, table, types, update
+from sqlalchemy import column as named
 from sqlalchemy.exc import NoSuchTableError
 
 from fluxmig.loading.nouns import OnConflict
@@ -19,7 +20,7 @@ from fluxmig.loading.tables import Column, ForeignKey, Kind, TableShape, Written
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, TableClause
+    from sqlalchemy import ColumnElement, Connection, Select, TableClause
     from sqlalchemy.engine import Inspector
     from sqlalchemy.types import TypeEngine
 
@@ -140,6 +141,7 @@ class Loading:
         return replace(
             made,
             nullable=bool(described["nullable"]),
+            default=described.get("default"),
             has_default=has_default or (is_alone and self.counts(kind)),
             is_generated=computed,
         )
@@ -187,6 +189,32 @@ class Loading:
     def bound(self, column: Column, values: list[Any]) -> list[Any]:
         """The values of a column as the driver takes them."""
         return values
+
+    def keys(
+        self, connection: Connection, shape: TableShape, column: Column, count: int, behind: int
+    ) -> list[Any] | None:
+        """So many values that the database gives a column, for rows that follow; None where it cannot.
+
+        Args:
+            connection: In a transaction that has the lock of those who write.
+            shape: The table.
+            column: The column, whose default or counting it is.
+            count: How many.
+            behind: The greatest that was given before.
+        """
+        return None
+
+    def counted(
+        self, connection: Connection, shape: TableShape, column: Column, count: int, behind: int
+    ) -> list[Any] | None:
+        """The next numbers, behind the greatest in the table; for databases that let nobody write between."""
+        if column.kind is not Kind.INTEGER:
+            return None
+        query: Select[Any] = (
+            select(func.max(named(column.name))).select_from(clause(shape.name)).with_for_update()
+        )
+        first = max(connection.scalar(query) or 0, behind) + 1
+        return list(range(first, first + count))
 
     def move(self, connection: Connection, shape: TableShape, names: Sequence[str]) -> list[str]:
         """Moves what counts columns on past the greatest value in them; what it was, and where it is now."""
@@ -240,7 +268,7 @@ class _ManyWriter:
 
     def _known(self, keys: Sequence[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
         """Which of these keys the table has."""
-        mine: list[ColumnElement[Any]] = [column(name) for name in self._target.key]
+        mine: list[ColumnElement[Any]] = [named(name) for name in self._target.key]
         found: set[tuple[Any, ...]] = set()
         for start in range(0, len(keys), _AT_ONCE):
             some = keys[start : start + _AT_ONCE]
@@ -252,7 +280,7 @@ class _ManyWriter:
         return found
 
     def _insert(self, given: list[dict[str, Any]]) -> None:
-        to = clause(self._target.shape.name, [column(name) for name in given[0]])
+        to = clause(self._target.shape.name, [named(name) for name in given[0]])
         self._connection.execute(insert(to).inline(), given)
         self._written += Written(inserted=len(given))
 
@@ -260,7 +288,7 @@ class _ManyWriter:
         key, values = self._target.key, [name for name in given[0] if name not in self._target.key]
         if not values:
             return
-        to = clause(self._target.shape.name, [column(name) for name in given[0]])
+        to = clause(self._target.shape.name, [named(name) for name in given[0]])
         statement = (
             update(to)
             .where(and_(*(to.c[name] == bindparam(f"key {place}") for place, name in enumerate(key))))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.types import TypeEngine
 
-    from fluxmig.loading.tables import Column
+    from fluxmig.loading.tables import Column, TableShape
 
 __all__ = ["MySQLLoading"]
 
@@ -57,3 +57,9 @@ class MySQLLoading(Loading):
         send_as_is(connection, "SET time_zone = '+00:00'")
         yield
         connection.exec_driver_sql("SET time_zone = %s", (zone,))
+
+    def keys(
+        self, connection: Connection, shape: TableShape, column: Column, count: int, behind: int
+    ) -> list[Any] | None:
+        """By counting on: FOR UPDATE keeps others from the end of the index (14.7.2.4)."""
+        return self.counted(connection, shape, column, count, behind)

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from fluxmig.loading.nouns import Rule
-    from fluxmig.loading.tables import TableShape
+    from fluxmig.loading.tables import Column, TableShape
 
     Get = Callable[["_Group"], list[Any]]
+    Generate = Callable[[TableShape, Column, int], list[Any] | None]
 
 __all__ = ["Fitter", "MisfitError"]
 
@@ -101,12 +102,14 @@ class Fitter:
         table: Its table.
         children: The fitters of its children.
         nul: Whether the database can keep the character NUL in a text.
+        generate: Has the database make so many keys of a table, for rows whose children need them.
     """
 
     rule: Rule
     table: TableShape
     children: tuple[Fitter, ...] = ()
     nul: bool = True
+    generate: Generate | None = None
     above: tuple[str, ...] = ()
     _said: dict[str, Source] = field(default_factory=dict)
     _converters: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
@@ -134,7 +137,7 @@ class Fitter:
             for child in rule.children
         )
         said = _from_parent(rule, table, parent) | dict(rule.columns)
-        fitter = cls(rule, table, below, nul, above, said)
+        fitter = cls(rule, table, below, nul, above=above, _said=said)
         fitter.check(parent)
         return fitter
 
@@ -345,6 +348,8 @@ class Fitter:
             elif not column.nullable:
                 path = source.path if source else (name,)
                 return _Plan(problem=(name, path, "missing, and the column takes no null and has no default"))
+        for name in self._asked - names.keys():
+            names[name] = self._made(self.table.columns[name]), False
         unknown = self._unknown(keys, by_name)
         if unknown and self.rule.rest_into:
             names[self.rule.rest_into] = (_rest(unknown), True)
@@ -353,6 +358,24 @@ class Fitter:
         if not names:
             return _Plan(problem=(None, (), "it has nothing that a column takes"))
         return self._even(names)
+
+    @property
+    def _asked(self) -> set[str]:
+        """The columns that children take, and the database gives values to, where records do not."""
+        named = {source.parent for child in self.children for source in child._said.values()}  # noqa: SLF001
+        return {name for name in named if name and self.table.columns[name].has_default}
+
+    def _made(self, column: Column) -> Get:
+        def get(group: _Group) -> list[Any]:
+            count = len(group.records)
+            made = self.generate(self.table, column, count) if self.generate else None
+            if made is None:
+                raise UnfitError(
+                    "missing, and what the database gives it cannot be known before it is written"
+                )
+            return made
+
+        return get
 
     def _even(self, names: dict[str, tuple[Get, bool]]) -> _Plan:
         """The same with null for what other records have: rows with the same columns are written together.
@@ -473,9 +496,7 @@ def _of_parent(name: str) -> Get:
     def get(group: _Group) -> list[Any]:
         values = group.parents.get(name)
         if values is None:
-            raise UnfitError(
-                f"the record above has no {name}, and what the database gives it is not known yet"
-            )
+            raise UnfitError(f"the record above has no {name}")
         return [values[place] for place in group.above]
 
     return get

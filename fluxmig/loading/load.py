@@ -10,6 +10,7 @@ import hashlib
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from fluxmig.loading.nouns import LoadMapping
     from fluxmig.loading.planning import LoadPlan, Pass
     from fluxmig.loading.reading import Batch
-    from fluxmig.loading.tables import Rows
+    from fluxmig.loading.tables import Column, Rows, TableShape
     from fluxmig.lock import Lock
 
 __all__ = ["Load"]
@@ -86,6 +87,9 @@ class Load:
     _refusals: list[Refusal] = field(default_factory=list)
     _findings: list[Finding] = field(default_factory=list)
     _resumed: dict[str, int] = field(default_factory=dict)
+    _live: TableWriter | None = None
+    _connection: Connection | None = None
+    _keys: dict[str, int] = field(default_factory=dict)
     _committed: tuple[TableTotals, ...] | None = None
 
     # --- what is asked for --------------------------------------------------------------------------------
@@ -156,7 +160,25 @@ class Load:
             self.mapping, there, defers=loading.defers, keeps_nul=loading.keeps_nul, batch=self.batch
         )
         self._tallies = {name: Tally() for name in planned.order}
+        for fitter in (each for of in planned.passes for root in of.fitters for each in root.family):
+            fitter.generate = partial(self._generate, loading)
         return loading, planned
+
+    def _generate(self, loading: Loading, shape: TableShape, column: Column, count: int) -> list[Any] | None:
+        """Keys of rows that are not written yet, for their children."""
+        behind = self._keys.get(shape.name, 0)
+        if self._is_dry:
+            return list(range(count))
+        if self._live:  # nothing can be asked while rows are streamed
+            self._live.finish()
+        if self._connection is not None:
+            made = loading.keys(self._connection, shape, column, count, behind)
+        else:
+            with self.dialect.transaction(self.bind) as connection:
+                made = loading.keys(connection, shape, column, count, behind)
+        if made and isinstance(made[-1], int):
+            self._keys[shape.name] = made[-1]
+        return made
 
     def _at_once(self, loading: Loading, planned: LoadPlan) -> None:
         spools: dict[tuple[str, str], Spool] = {}
@@ -184,6 +206,7 @@ class Load:
 
     def _stream(self, each: Pass, writer: TableWriter, spools: dict[tuple[str, str], Spool]) -> None:
         """Reads a file; the rows of one table are written as they come, and others wait their turn."""
+        self._live = writer
         for _, rows in self._rows(each):
             for some in rows:
                 self._tally(some.table).read += len(some)
@@ -245,7 +268,11 @@ class Load:
         with self.lock.transaction() as connection:
             self.dialect.limit(connection, self.limits)
             with loading.session(connection, defer=planned.deferred):
-                yield connection
+                self._connection = connection
+                try:
+                    yield connection
+                finally:
+                    self._connection = self._live = None
 
     def _writer(self, connection: Connection, loading: Loading, planned: LoadPlan, table: str) -> TableWriter:
         target, tally = planned.targets[table], self._tally(table)

@@ -55,6 +55,7 @@ class Column:
         choices: The values of an enum.
         item: What an array consists of.
         sequence: The sequence that fills it, as SQL names it; or None.
+        default: The expression of its default, as the database tells it; or None.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Column:
     choices: tuple[str, ...] = ()
     item: Column | None = None
     sequence: str | None = None
+    default: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -320,11 +320,9 @@ def test_a_table_that_is_not_there(tables: Database, tmp_path: Path) -> None:
 
 
 def test_a_circle_of_keys(tables: Database, tmp_path: Path) -> None:
-    for sql in (
-        "CREATE TABLE a (id integer PRIMARY KEY, b_id integer NOT NULL)",
-        "CREATE TABLE b (id integer PRIMARY KEY, a_id integer NOT NULL, FOREIGN KEY (a_id) REFERENCES a (id))",
-    ):
-        tables.rows(sql)
+    key = "FOREIGN KEY (a_id) REFERENCES a (id)"
+    tables.rows("CREATE TABLE a (id integer PRIMARY KEY, b_id integer NOT NULL)")
+    tables.rows(f"CREATE TABLE b (id integer PRIMARY KEY, a_id integer NOT NULL, {key})")
     files = (
         put(tmp_path, "a.json", [{"id": 1, "b_id": 2}]),
         put(tmp_path, "b.json", [{"id": 2, "a_id": 1}]),
@@ -353,3 +351,52 @@ def test_a_table_that_refers_to_itself(tables: Database, tmp_path: Path) -> None
             into(tables, path)
         path = put(tmp_path, "nodes.json", [rows[0], rows[2], rows[1]])
     assert totals(into(tables, path)) == {"nodes": (3, 3, 0, 0, 0)}
+
+
+NESTED = """
+[[load]]
+file = "projects.json"
+table = "albums"
+[[load.children]]
+path = "tags[*]"
+table = "tags"
+columns = { name = "." }
+"""
+COUNTED = {"sqlite": "integer PRIMARY KEY", "mariadb": "integer PRIMARY KEY AUTO_INCREMENT"}
+
+
+@pytest.mark.parametrize("batch", [None, 1])
+def test_children_of_rows_whose_keys_the_database_gives(
+    database: Database, tmp_path: Path, batch: int | None
+) -> None:
+    key = COUNTED.get(database.source, "integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
+    database.rows(f"CREATE TABLE albums (id {key}, title varchar(20) NOT NULL)")
+    database.rows(
+        "CREATE TABLE tags (album_id integer NOT NULL, name varchar(20) NOT NULL,"
+        " FOREIGN KEY (album_id) REFERENCES albums (id))"
+    )
+    database.rows("INSERT INTO albums (title) VALUES ('first')")
+    put(tmp_path, "projects.json", [{"title": "a", "tags": ["x", "y"]}, {"title": "b", "tags": ["x"]}])
+    (tmp_path / "load.toml").write_text(NESTED)
+    report = load(engine_of(database), tmp_path / "load.toml", batch=batch)
+    assert totals(report) == {"albums": (2, 2, 0, 0, 0), "tags": (3, 3, 0, 0, 0)}
+    joined = "SELECT title, name FROM tags JOIN albums ON albums.id = album_id ORDER BY title, name"
+    assert database.rows(joined) == [("a", "x"), ("a", "y"), ("b", "x")]
+    database.rows("INSERT INTO albums (title) VALUES ('next')")  # past the greatest
+    assert database.scalar("SELECT id FROM albums WHERE title = 'next'") == 4
+
+
+def test_sequences_are_moved(postgresql: Database, tmp_path: Path) -> None:
+    postgresql.rows(
+        'CREATE TABLE "Odd %s" (id serial PRIMARY KEY, always bigint GENERATED ALWAYS AS IDENTITY)'
+    )
+    path = put(tmp_path, "odd.json", [{"id": 41, "always": 7}, {"id": 3, "always": 9}])
+    report = into(postgresql, path, into="Odd %s")
+    assert [finding.message for finding in report.findings] == [
+        '"Odd %s_id_seq" is moved to 41',
+        'public."Odd %s_always_seq" is moved to 9',
+    ]
+    postgresql.rows('INSERT INTO "Odd %s" DEFAULT VALUES')
+    assert postgresql.rows('SELECT * FROM "Odd %s" ORDER BY id DESC LIMIT 1') == [(42, 10)]
+    report = into(postgresql, put(tmp_path, "more.json", [{"id": 1}]), into="Odd %s")
+    assert report.findings == ()
