@@ -195,7 +195,7 @@ def verify(session: Session) -> None:
     params=[setting_option(field) for field in COMMON],
     epilog="These options may stand before or after the command. Each is also a variable (FLUXMIG_TABLE; for"
     " the URL also DATABASE_URL) and a key in fluxmig.toml or pyproject.toml's [tool.fluxmig].\n\n"
-    "Exit codes: 0 done, 1 a migration or a load failed, 2 usage or configuration, 3 a file that cannot be"
+    "Exit codes: 0 done, 1 a migration or load failed, 2 usage or configuration, 3 a file that cannot be"
     " read, or an unsound folder (check), 4 ledger and files disagree, 5 lock not obtained, 6 no connection,"
     " 10 pending (status --check).",
 )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fitter", "MisfitError"]
 
-_WAYS_OUT = "--ignore-unknown passes it over, --rest-into COLUMN keeps it"
+_WAYS_OUT = "--ignore-unknown passes over such, --rest-into COLUMN keeps them"
 
 _SHOWN = 60
 """Characters of a value that a message shows."""

@@ -130,7 +130,8 @@ class Reader:
         self._raw = file
         self._file: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=file) if compressed else file
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._text, self._place, self._line = "", 0, 1
+        self._text, self._place = "", 0
+        self._line, self._column = 1, 0  # of its first character; the column from 0
         self._is_first, self._is_whole = True, False
         self._count = 0
         self.read = 0
@@ -273,25 +274,22 @@ class Reader:
         """Reads more behind what could not be scanned; or raises, where more would not help."""
         if problem is not None and not self._may_be_cut_off(problem):
             self._refuse(problem)
-        if not self._grow(1 if had else len(self._text) - self._place):
-            if problem is None:
-                problem = StopIteration(len(self._text))
-            self._refuse(problem)
+        if problem is None and self._is_whole:
+            self._fail(self._place, f"the file ends in the middle of record {self._count + 1}", _CUT)
+        self._grow(1 if had else len(self._text) - self._place)
 
     def _value(self) -> Any:
         """The value that begins here, whole."""
         while True:
-            problem: Exception | None = None
             try:
                 value, end = _SCAN(self._text, self._place)
             except _PROBLEMS as error:
-                problem = error
-            else:
-                if end < len(self._text) or not self._grow(_CHUNK):
-                    self._place = end
-                    return value
+                self._go_on(error, had=False)
                 continue
-            self._go_on(problem, had=False)
+            if end < len(self._text) or self._is_whole:
+                self._place = end
+                return value
+            self._grow(_CHUNK)
 
     def _members(self, walked: tuple[str, ...]) -> Iterator[str]:
         """The names of the object that begins here; each stops at its value, which has to be taken."""
@@ -370,7 +368,9 @@ class Reader:
         return bool(self._text) or self._grow(1)
 
     def _drop(self, end: int) -> None:
-        self._line += self._text.count("\n", 0, end)
+        lines = self._text.count("\n", 0, end)
+        self._line += lines
+        self._column = end - self._text.rfind("\n", 0, end) - 1 if lines else self._column + end
         self._text, self._place = self._text[end:], 0
 
     def _grow(self, least: int) -> bool:
@@ -432,17 +432,19 @@ class Reader:
 
     def _refuse(self, problem: Exception) -> NoReturn:
         place, message = _explained(problem, self._place)
-        is_end = place >= len(self._text.rstrip()) or message.startswith("Unterminated")
+        is_end = place >= len(self._text.rstrip()) or message.startswith(_UNTERMINATED)
         if is_end and self._is_whole and not isinstance(problem, _BadValueError | RecursionError):
             self._fail(self._place, f"the file ends in the middle of record {self._count + 1}", _CUT)
         self._fail(place, message)
 
     def _fail(self, place: int, message: str, remedy: str | None = None) -> NoReturn:
-        line = self._line + self._text.count("\n", 0, place)
-        column = place - self._text.rfind("\n", 0, place)
+        lines = self._text.count("\n", 0, place)
+        column = place - self._text.rfind("\n", 0, place) if lines else self._column + place + 1
+        line = self._line + lines
         raise DataFileError(f"{self.name}:{line}:{column}: {message}", remedy=remedy)
 
 
+_UNTERMINATED = "not JSON: unterminated"
 _CUT = "was it written, or copied, to its end?"
 _LINES = "a file of one record a line ends in .ndjson or .jsonl, or is read with --lines"
 
@@ -468,7 +470,8 @@ def _explained(problem: Exception, place: int) -> tuple[int, str]:
         case _BadValueError():
             return place, str(problem)
         case json.JSONDecodeError():
-            return problem.pos, f"not JSON: {problem.msg[:1].lower()}{problem.msg[1:]}"
+            said = problem.msg.removesuffix(" at").removesuffix(" starting")
+            return problem.pos, f"not JSON: {said[:1].lower()}{said[1:]}"
         case RecursionError():
             return place, "arrays and objects are nested too deeply"
         case StopIteration():

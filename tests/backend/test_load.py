@@ -284,7 +284,7 @@ def test_a_dry_run_writes_nothing_and_tells_all(tables: Database, tmp_path: Path
         into(tables, bad, into="users", dry_run=True)
     assert [refusal.reason for refusal in caught.value.refusals] == [
         "missing, and the column takes no null and has no default",
-        "no column for the field x; --ignore-unknown passes it over, --rest-into COLUMN keeps it",
+        "no column for the field x; --ignore-unknown passes over such, --rest-into COLUMN keeps them",
         "an earlier record has the same id",
     ]
     assert tables.tables() == {"users", "projects", "project_members"}
