@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psycopg
 
-from fluxmig.scratch import find_binaries, start_embedded
+from fluxmig.embedded import find_binaries, start_embedded
 
 SQL = "ALTER TABLE accounts ADD COLUMN note text;"
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine, make_url, text
 
-from fluxmig import scratch
+from fluxmig import embedded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -118,7 +118,7 @@ def shell(url: URL, path: Path) -> list[str | Path] | None:
     if url.get_backend_name() == "sqlite":
         program = shutil.which("sqlite3")
         return [program, "-bail", str(url.database), f".read {path}"] if program else None
-    program = shutil.which("psql", path=scratch.find_binaries()) or shutil.which("psql")
+    program = shutil.which("psql", path=embedded.find_binaries()) or shutil.which("psql")
     conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
     return [program, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", path, conninfo] if program else None
 
@@ -146,7 +146,7 @@ def main() -> None:
         if options.url == "sqlite":
             options.url = f"sqlite:///{folder}/large.db"
         if not options.url:
-            options.url = stack.enter_context(scratch.start_embedded(folder / "pg")).url
+            options.url = stack.enter_context(embedded.start_embedded(folder / "pg")).url
         url = make_url(options.url)
         migrations = folder / "migrations"
         migrations.mkdir()

@@ -4,82 +4,87 @@
 
     report = Migrator(engine, "migrations").run()
 
-SQLAlchemy is imported when `Migrator` or one of the three functions is first used, and not before.
+Each name is loaded when it is first used, and SQLAlchemy with `Migrator` or one of the three functions.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fluxmig.errors import (
-    ConfigError,
-    DatabaseConnectionError,
-    DataFileError,
-    FluxmigError,
-    LedgerError,
-    LoadError,
-    LockTimeoutError,
-    MigrationFailedError,
-    MigrationFileError,
-    RollbackError,
-)
-from fluxmig.loading.nouns import (
-    Files,
-    LoadMapping,
-    LoadProgress,
-    LoadReport,
-    OnConflict,
-    Refusal,
-    Rule,
-    Source,
-    TableTotals,
-)
-from fluxmig.model import (
-    Action,
-    Adoption,
-    AdoptionKind,
-    AdoptionReport,
-    Capabilities,
-    Change,
-    Condition,
-    DatabaseInfo,
-    DownScript,
-    Event,
-    Failure,
-    FileProblem,
-    Finding,
-    Limits,
-    LogEntry,
-    Lost,
-    Mending,
-    Migration,
-    MigrationStatus,
-    Mode,
-    Notice,
-    OnDuplicate,
-    Outcome,
-    Plan,
-    Progress,
-    Record,
-    RedoPlan,
-    RedoReport,
-    Report,
-    RollbackReport,
-    RollbackResult,
-    Script,
-    Session,
-    Settlement,
-    State,
-    Statement,
-    Statements,
-    StepResult,
-    Verification,
-    Wait,
-    WaitReason,
-)
-
 if TYPE_CHECKING:
-    from fluxmig.migrator import Migrator, get_applied_migrations, load, run_migration
+    from fluxmig.errors import (
+        ConfigError,
+        DatabaseConnectionError,
+        DataFileError,
+        FluxmigError,
+        LedgerError,
+        LoadError,
+        LockTimeoutError,
+        MigrationFailedError,
+        MigrationFileError,
+        RollbackError,
+    )
+    from fluxmig.loading.nouns import (
+        Files,
+        LoadMapping,
+        LoadProgress,
+        LoadReport,
+        OnConflict,
+        Refusal,
+        Rule,
+        Source,
+        TableTotals,
+    )
+    from fluxmig.migrator import (
+        Migrator,
+        get_applied_migrations,
+        load,
+        run_migration,
+    )
+    from fluxmig.model import (
+        Action,
+        Adoption,
+        AdoptionKind,
+        AdoptionReport,
+        Allowance,
+        Capabilities,
+        Change,
+        Condition,
+        DatabaseInfo,
+        DownScript,
+        Event,
+        Failure,
+        FileProblem,
+        Finding,
+        Limits,
+        LogEntry,
+        Lost,
+        Mending,
+        Migration,
+        MigrationStatus,
+        Mode,
+        Notice,
+        OnDuplicate,
+        Outcome,
+        Plan,
+        Progress,
+        Record,
+        RedoPlan,
+        RedoReport,
+        Report,
+        RollbackReport,
+        RollbackResult,
+        Script,
+        Session,
+        Settlement,
+        State,
+        Statement,
+        Statements,
+        StepResult,
+        Verification,
+        Wait,
+        WaitReason,
+    )
 
 __version__ = "0.1.0"
 
@@ -88,6 +93,7 @@ __all__ = [
     "Adoption",
     "AdoptionKind",
     "AdoptionReport",
+    "Allowance",
     "Capabilities",
     "Change",
     "Condition",
@@ -151,15 +157,24 @@ __all__ = [
     "run_migration",
 ]
 
-_LAZY = frozenset({"Migrator", "get_applied_migrations", "load", "run_migration"})
+_OF_MIGRATOR = frozenset({"Migrator", "get_applied_migrations", "load", "run_migration"})
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        from fluxmig import migrator  # noqa: PLC0415  # SQLAlchemy loads here and not at start-up
+    # Each loads when it is first used: the command line's help needs none of them, and no SQLAlchemy either.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from fluxmig import errors  # noqa: PLC0415
 
-        return getattr(migrator, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: Any = errors
+    if name in _OF_MIGRATOR:
+        from fluxmig import migrator as found  # noqa: PLC0415
+    elif name not in errors.__all__:
+        from fluxmig import model as found  # noqa: PLC0415
+
+        if name not in found.__all__:
+            from fluxmig.loading import nouns as found  # noqa: PLC0415
+    return getattr(found, name)
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,6 @@
 """Stops an embedded server once nobody uses it: a process of its own, which outlives the server's users.
 
-`scratch` runs it as `python -I -S _guardian.py FOLDER`, so it knows the standard library and nothing else.
+`embedded` runs it as `python -I -S _guardian.py FOLDER`, so it knows the standard library and nothing else.
 """
 
 from __future__ import annotations

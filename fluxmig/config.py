@@ -22,10 +22,10 @@ import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fluxmig.errors import ConfigError
-from fluxmig.model import OnDuplicate
+from fluxmig.policies import OnDuplicate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -74,8 +74,7 @@ class Settings:
         return self.direct_url or self.database_url
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(NamedTuple):
     """What a setting holds: its types in TOML, its reading (None: refused)."""
 
     noun: str
@@ -143,8 +142,7 @@ _SHARED: dict[str, Callable[[str], object]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One setting: its field in `Settings`, what it holds, its variables (strongest first), its help."""
 
     field: str

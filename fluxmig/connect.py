@@ -145,12 +145,12 @@ def reach(
     """
     word, _, folder = raw.strip().partition(":")
     if word == "embedded" and "//" not in folder:
-        from fluxmig import scratch  # noqa: PLC0415  # only where a server is to be started
+        from fluxmig import embedded  # noqa: PLC0415  # only where a server is to be started
 
         place = (directory or Path()) / (
             Path(folder).expanduser() if folder else Path(".fluxmig", "postgres")
         )
-        with scratch.start_embedded(place, binaries=postgres_bin) as server:
+        with embedded.start_embedded(place, binaries=postgres_bin) as server:
             url = make_url(server.url)
             # PGHOSTADDR would win over the socket's folder.
             arguments = _arguments(url, {}, production=False) | {"hostaddr": ""}

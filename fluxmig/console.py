@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import os
 import re
-import shutil
 import sys
-import traceback
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from fluxmig import config, render, render_load, signals
+from fluxmig import config, lines, signals
 from fluxmig.config import Color, Settings
-from fluxmig.discretion import masked
 from fluxmig.errors import ConfigError, DataFileError, FluxmigError, LoadError, StoppedError
-from fluxmig.model import Report, RollbackReport, WaitReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from sqlalchemy import Engine
+
+    from fluxmig.lines import Line
     from fluxmig.migrator import Migrator
     from fluxmig.model import Finding, Wait
 
@@ -98,11 +96,33 @@ class _Command(click.Command):
 class Group(click.Group):
     """The commands, and what people mistype."""
 
-    command_class = _Command
+    def __init__(self, *args: Any, summaries: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+        """As click does.
+
+        Args:
+            args: click's.
+            summaries: By name, in the order of the help: a command's module, and the first line of its help.
+            kwargs: click's.
+        """
+        super().__init__(*args, **kwargs)
+        self.summaries = summaries
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         """In the order in which they stand here, which is that of their use."""
-        return list(self.commands)
+        return list(self.summaries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Loads the command's module: for the help of all, that of none is needed."""
+        if cmd_name not in self.summaries:
+            return None
+        module, _ = self.summaries[cmd_name]
+        found: click.Command = getattr(import_module(f"fluxmig.{module}"), cmd_name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """As click does."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in self.summaries.items()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click does, without repeating URLs."""
@@ -121,6 +141,8 @@ class Group(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
+            import difflib  # noqa: PLC0415
+
             near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
             if not near:
                 raise
@@ -152,29 +174,33 @@ class Session:
     def show_passing(self, text: str) -> None:
         """On a terminal, a line that goes when the next one comes: what is being done right now."""
         if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not self.settings.json:
+            import shutil  # noqa: PLC0415
+
             width = shutil.get_terminal_size().columns
             before = "\r\x1b[2K" if self._passing else ""
-            write(before + render.cut(text, width - 1), newline=False)
+            write(before + lines.cut(text, width - 1), newline=False)
             self._passing = True
 
-    def show(self, lines: list[render.Line], *, err: bool = False) -> None:
+    def show(self, shown: list[Line], *, err: bool = False) -> None:
         """Prints lines, with colour where that is wanted."""
         if self._passing:
             write("\r\x1b[2K", newline=False)
             self._passing = False
         stream = sys.stderr if err else sys.stdout
         color = self.settings.color is Color.ALWAYS or (self.settings.color is Color.AUTO and stream.isatty())
-        write(render.terminal(lines) if color else render.plain(lines), err=err)
+        write(lines.terminal(shown) if color else lines.plain(shown), err=err)
 
-    def out(self, lines: list[render.Line], document: dict[str, Any]) -> None:
+    def out(self, shown: list[Line], document: dict[str, Any]) -> None:
         """The command's result: text, or JSON."""
         if self.settings.json:
             _write_json(document)
         else:
-            self.show(lines)
+            self.show(shown)
 
     def warn(self, findings: Iterable[Finding]) -> None:
         """Findings, on standard error."""
+        from fluxmig import render  # noqa: PLC0415  # what makes a file or helps has none
+
         for finding in findings:
             self.show(render.finding_lines(finding), err=True)
 
@@ -215,12 +241,11 @@ class Session:
             raise click.exceptions.Exit(1)
 
     @contextmanager
-    def migrator(self, *, read_only: bool = False, must_exist: bool = False) -> Iterator[Migrator]:
-        """A Migrator on the database that the settings name."""
+    def target(self, *, read_only: bool = False, must_exist: bool = False) -> Iterator[Engine]:
+        """The database that the settings name."""
         import logging  # noqa: PLC0415  # loads here and not at start-up, as SQLAlchemy does
 
         from fluxmig.connect import reach  # noqa: PLC0415
-        from fluxmig.migrator import Migrator  # noqa: PLC0415
 
         # What a driver or a pool has to log of a connection that is gone is no second message to people.
         if not logging.getLogger().hasHandlers():
@@ -242,23 +267,37 @@ class Session:
             environ=os.environ,
             postgres_bin=settings.postgres_bin,
         ) as engine:
-            migrator = Migrator(
-                engine,
-                settings.migrations,
-                table=settings.table,
-                schema=settings.schema,
-                on_duplicate=settings.on_duplicate,
-                strict=settings.strict,
-                strict_order=settings.strict_order,
-                wait_lock_s=settings.wait_lock_s,
-                lock_timeout_s=settings.lock_timeout_s,
-                lock_retries=settings.lock_retries,
-                statement_timeout_s=settings.statement_timeout_s,
-                retry_connection_s=settings.retry_connection_s,
-                query_text=not settings.no_query_text,
-                on_wait=self._waits,
-            )
-            self._interrupt = migrator.interrupt
+            yield engine
+
+    def migrator_on(self, engine: Engine, folder: Path | None = None) -> Migrator:
+        """A Migrator on that database; of the folder that the settings name, unless another is given."""
+        from fluxmig.migrator import Migrator  # noqa: PLC0415
+
+        settings = self.settings
+        migrator = Migrator(
+            engine,
+            folder or settings.migrations,
+            table=settings.table,
+            schema=settings.schema,
+            on_duplicate=settings.on_duplicate,
+            strict=settings.strict,
+            strict_order=settings.strict_order,
+            wait_lock_s=settings.wait_lock_s,
+            lock_timeout_s=settings.lock_timeout_s,
+            lock_retries=settings.lock_retries,
+            statement_timeout_s=settings.statement_timeout_s,
+            retry_connection_s=settings.retry_connection_s,
+            query_text=not settings.no_query_text,
+            on_wait=self._waits,
+        )
+        self._interrupt = migrator.interrupt
+        return migrator
+
+    @contextmanager
+    def migrator(self, *, read_only: bool = False, must_exist: bool = False) -> Iterator[Migrator]:
+        """A Migrator on the database that the settings name."""
+        with self.target(read_only=read_only, must_exist=must_exist) as engine:
+            migrator = self.migrator_on(engine)
             try:
                 yield migrator
             except StoppedError as error:
@@ -273,6 +312,10 @@ class Session:
             yield
         except (FluxmigError, StoppedError) as error:
             if self.settings.debug:
+                import traceback  # noqa: PLC0415
+
+                from fluxmig.discretion import masked  # noqa: PLC0415
+
                 write(
                     masked(traceback.format_exc(), self.settings.database_url, self.settings.direct_url),
                     err=True,
@@ -290,11 +333,18 @@ class Session:
 
     def _waits(self, wait: Wait) -> None:
         """Tells that one has to wait, on standard error, also where the result is JSON."""
+        from fluxmig.model import WaitReason  # noqa: PLC0415
+
         name = f"{wait.name}: " if wait.name and wait.reason is WaitReason.LOCK else ""
         self.show([[(f"{name}{wait.message}", "yellow")]], err=True)
 
     def _error_json(self, error: FluxmigError | StoppedError) -> dict[str, Any]:
+        from fluxmig import render  # noqa: PLC0415
+        from fluxmig.model import Report, RollbackReport  # noqa: PLC0415
+
         if isinstance(error, DataFileError | LoadError) and error.loaded:
+            from fluxmig import render_load  # noqa: PLC0415
+
             return render.error_json(self.command, error, render_load.load_json(error.loaded))
         match error.report:
             case RollbackReport() as report:
@@ -327,6 +377,8 @@ def write(text: str | bytes, *, err: bool = False, newline: bool = True) -> None
 
 
 def _write_json(document: dict[str, Any]) -> None:
+    import json  # noqa: PLC0415
+
     text = json.dumps(document, ensure_ascii=False, indent=2)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
@@ -335,7 +387,7 @@ def _write_json(document: dict[str, Any]) -> None:
     write(text)
 
 
-def _error_lines(error: FluxmigError | StoppedError) -> list[render.Line]:
+def _error_lines(error: FluxmigError | StoppedError) -> list[Line]:
     if isinstance(error, StoppedError):
         way_out = f": {error.remedy}" if error.remedy else ""
         return [[(error.message, "red"), (way_out, "")]]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fluxmig.model import Lost, Script, Statement
     from fluxmig.objects import Created
     from fluxmig.presence import Watch
+    from fluxmig.sending import Observer
 
 __all__ = ["Skipping", "makes_again", "refuted", "there_already", "with_remedy", "would_be_lost"]
 
@@ -117,6 +118,7 @@ class Skipping:
         own_tables: Those of fluxmig itself, which are never passed over.
         tell: Hears what is passed over.
         skipped: The statements passed over so far, in order.
+        observer: Who watches the others run, or nobody.
     """
 
     dialect: Dialect
@@ -125,6 +127,7 @@ class Skipping:
     own_tables: frozenset[str]
     tell: Callable[[str], None]
     skipped: list[Statement] = field(default_factory=list)
+    observer: Observer | None = None
     _made: set[Created] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -136,7 +139,7 @@ class Skipping:
         plain = bare or not self.dialect.table_style.ddl_in_savepoints
         try:
             with nullcontext() if plain else connection.begin_nested():
-                send_statement(self.dialect, connection, self.script, statement)
+                send_statement(self.dialect, connection, self.script, statement, observer=self.observer)
         except RefusedError as refused:
             self.skip(connection, statement, refused)
         else:

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig import presence
+from fluxmig.at_once import AtOnce, NotAtOnceError
 from fluxmig.dialects.base import Dialect, ServerError
 from fluxmig.duplicates import Skipping, makes_again, refuted, there_already, with_remedy, would_be_lost
 from fluxmig.errors import ConfigError
@@ -26,7 +27,7 @@ from fluxmig.model import (
     StepResult,
 )
 from fluxmig.objects import effects
-from fluxmig.patience import Patience
+from fluxmig.patience import Patience, limits_of
 from fluxmig.script import resumed, session_statements
 from fluxmig.sending import RefusedError, failure, raise_if_lost, send_script, send_statement
 from fluxmig.stepwise import AlreadyThereError, Stepwise, half_way
@@ -40,8 +41,22 @@ if TYPE_CHECKING:
     from fluxmig.ledger import Ledger
     from fluxmig.lock import Lock
     from fluxmig.model import Lost, Script, Statement
+    from fluxmig.sending import Observer
 
 __all__ = ["Executor"]
+
+
+@dataclass(slots=True)
+class _Phase:
+    """How far a transaction has come, for what is said of its error.
+
+    Attributes:
+        name: The part of it that runs, as in "This came at the commit".
+        has_run: Whether every statement of the script has.
+    """
+
+    name: str = "before the script"
+    has_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +73,8 @@ class Executor:
         attempted: The scripts that an earlier attempt has begun without a transaction. What such a one finds
             there already is its own leftover, and no duplicate.
         on_notice: Called with what the server says while a script runs.
+        at_once: What runs a script with its rows in one message, where that may be done.
+        observer: Who watches the statements run, or nobody; only then they are sent one by one.
         causes: The driver's errors behind the failures so far, by migration.
     """
 
@@ -69,6 +86,8 @@ class Executor:
     patience: Patience = field(default_factory=Patience)
     attempted: frozenset[str] = frozenset()
     on_notice: Callable[[Notice], None] | None = None
+    at_once: AtOnce | None = None
+    observer: Observer | None = None
     causes: dict[str, BaseException | None] = field(default_factory=dict)
     _notices: list[Notice] = field(default_factory=list)
     _skipped: list[Statement] = field(default_factory=list)
@@ -266,7 +285,8 @@ class Executor:
         def attempt() -> None:
             self._notices.clear()
             self._skipped.clear()
-            self._run_in_transaction(script, finish, present=present, completing=completing)
+            if present or completing or not self._run_at_once(script):
+                self._run_in_transaction(script, finish, present=present, completing=completing)
 
         self.patience.run(self.dialect, attempt, is_own=self._has_own_transactions)
 
@@ -279,6 +299,27 @@ class Executor:
     def _has_own_transactions(self) -> bool:
         return isinstance(self.bind, Engine) or not self.bind.in_transaction()
 
+    def _run_at_once(self, script: Script) -> bool:
+        """Runs and records a script in one message; False, and nothing done, where it takes more steps."""
+        at_once, phase = self.at_once, _Phase()
+        if at_once is None or self.observer or not self._has_own_transactions or not at_once.fits(script):
+            return False
+        try:
+            with (
+                self._errors_of_transaction(script, phase, present=False),
+                self.dialect.transaction(self.bind) as connection,
+            ):
+                at_once.begin(connection, script, limits_of(script, self.patience.limits))
+                phase.name = "script"
+                with self._listening(connection, script), self.patience.watched(self.dialect, connection):
+                    at_once.send(connection, script)
+                self._check(connection, script)
+                phase.name, phase.has_run = "at the commit", True
+        except NotAtOnceError:
+            self._notices.clear()
+            return False
+        return True
+
     def _run_in_transaction(
         self,
         script: Script,
@@ -287,20 +328,23 @@ class Executor:
         present: bool,
         completing: bool = False,
     ) -> None:
-        phase, state, has_run = "before the script", None, False
+        phase, state = _Phase(), None
         try:
             is_own = self._has_own_transactions
 
             expect = partial(self._expect, script.name, present=present)
-            with self.lock.transaction(script.characteristics, meanwhile=expect) as connection:
+            with (
+                self._errors_of_transaction(script, phase, present=present),
+                self.lock.transaction(script.characteristics, meanwhile=expect) as connection,
+            ):
                 expect(connection)
                 if script.done:
                     script = self._fresh(connection, script)
                 if not self.dialect.has_lock and not self.ledger.is_brought:
-                    phase = "when its ledger row was written"
+                    phase.name = "when its ledger row was written"
                     reserve = partial(self.ledger.reserve, checksum=script.checksum, present=present)
                     reserve(connection, script.name)
-                phase = "script"
+                phase.name = "script"
                 try:
                     with (
                         self._listening(connection, script),
@@ -313,32 +357,38 @@ class Executor:
                             for place in range(script.done, len(script.statements)):
                                 skipping.send(connection, script.statements[place])
                         else:
-                            send_script(self.dialect, connection, script)
+                            send_script(self.dialect, connection, script, self.observer)
                         self._check(connection, script)
-                    phase, has_run = "when its ledger row was written", True
+                    phase.name, phase.has_run = "when its ledger row was written", True
                     finish(connection)
                 finally:
                     if self._is_spoilt(script, state) and not connection.invalidated:
                         connection.detach()
-                phase = "at the commit"
+                phase.name = "at the commit"
         except RefusedError as refused:
             if state is not None and not isinstance(self.bind, Engine):  # what a rollback does not undo
                 with suppress(SQLAlchemyError), self.dialect.transaction(self.bind) as connection:
                     self.dialect.restore_session(connection, state)
             raise half_way(self.dialect, script, refused, script.done, self.ledger) from refused.__cause__
+        finally:
+            self.ledger.reserved = None
+
+    @contextmanager
+    def _errors_of_transaction(self, script: Script, phase: _Phase, *, present: bool) -> Iterator[None]:
+        """Around a transaction: what the database says beside the script, as an error of the script's."""
+        try:
+            yield
         except DBAPIError as error:
-            raise_if_lost(self.dialect, error, script, at_commit=phase == "at the commit")
-            if phase.startswith("when") and self._is_overtaken(script, present=present):
+            raise_if_lost(self.dialect, error, script, at_commit=phase.name == "at the commit")
+            if phase.name.startswith("when") and self._is_overtaken(script, present=present):
                 raise AlreadyThereError from error  # under a snapshot older than the other runner's commit
             server = self.dialect.explain(error)
-            ran = ", after every statement had run" if has_run else ""
+            ran = ", after every statement had run" if phase.has_run else ""
             remedy = _lines(
-                f"This came {phase}{ran}. Everything is rolled back.", self.dialect.remedy(server)
+                f"This came {phase.name}{ran}. Everything is rolled back.", self.dialect.remedy(server)
             )
             why = failure(self.dialect, script, server, None, remedy=remedy)
             raise RefusedError(why, server) from error
-        finally:
-            self.ledger.reserved = None
 
     def _run_without(
         self, script: Script, finish: Callable[[Connection], None], *, present: bool, completing: bool
@@ -377,6 +427,7 @@ class Executor:
                             self._tell,
                             self.lock,
                             skipping,
+                            self.observer,
                         )
                         while not steps.run():
                             steps = replace(steps, script=self._fresh(connection, script))
@@ -531,7 +582,7 @@ class Executor:
     def _skipping(self, script: Script) -> Skipping:
         tell = partial(self._tell, script.name)
         watch = presence.Watch(script, list(effects(script, self.dialect.rules)))
-        return Skipping(self.dialect, script, watch, self._own_tables, tell, self._skipped)
+        return Skipping(self.dialect, script, watch, self._own_tables, tell, self._skipped, self.observer)
 
     def _is_overtaken(self, script: Script, *, present: bool) -> bool:
         """Whether a script failed that another runner had just come to the end of.

@@ -9,7 +9,7 @@ import io
 import os
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fluxmig.errors import ConfigError
@@ -62,29 +62,32 @@ class Repository:
         folder: The folder.
         prefix: Its path from the repository's root, with a slash behind; empty for the root itself.
         environ: The environment for git.
+        option: Which option of the command line asks, for messages.
     """
 
     folder: Path
     prefix: str
     environ: Mapping[str, str]
+    option: str = "--base"
 
 
-def repository(folder: Path, environ: Mapping[str, str]) -> Repository:
+def repository(folder: Path, environ: Mapping[str, str], option: str = "--base") -> Repository:
     """The repository whose working tree a folder is in, be it a clone, a worktree or a submodule.
 
     Args:
         folder: It has to be there.
         environ: The environment; what a hook says in it of another repository does not count.
+        option: Which option of the command line asks, for messages.
     """
     kept = {name: value for name, value in environ.items() if name not in _LOCAL} | _SETTINGS
-    found = Repository(folder, "", kept)
+    found = Repository(folder, "", kept, option)
     done = _git(found, "rev-parse", "--is-inside-work-tree", "--show-prefix")
     if b"not a git repository" in done.stderr:
-        raise _no_repository(folder)
-    is_inside, _, prefix = _checked(done).partition(b"\n")
+        raise _no_repository(found)
+    is_inside, _, prefix = _checked(found, done).partition(b"\n")
     if is_inside != b"true":
-        raise _no_repository(folder)
-    return Repository(folder, os.fsdecode(prefix.removesuffix(b"\n")), kept)
+        raise _no_repository(found)
+    return replace(found, prefix=os.fsdecode(prefix.removesuffix(b"\n")))
 
 
 def commit(where: Repository, ref: str) -> str:
@@ -94,7 +97,7 @@ def commit(where: Repository, ref: str) -> str:
         said = _git(where, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").stdout
     if not re.fullmatch(rb"[0-9a-f]{40,64}\n", said):
         shown = "" if "://" in ref else f" {ref!r}"  # a URL in the wrong place may hold a password
-        raise ConfigError(f"--base: git knows no such commit{shown}", remedy=_way_to(where, ref))
+        raise ConfigError(f"{where.option}: git knows no such commit{shown}", remedy=_way_to(where, ref))
     return said.decode().strip()
 
 
@@ -110,8 +113,8 @@ def merge_base(where: Repository, other: str, ref: str) -> str:
     if done.returncode == 0:
         return done.stdout.decode().split()[0]
     if _git(where, "rev-parse", "--verify", "--quiet", "HEAD^{commit}").returncode:
-        raise ConfigError("--base: HEAD has no commit yet", remedy="commit first")
-    message = f"--base: HEAD and {ref} have no commit in common"
+        raise ConfigError(f"{where.option}: HEAD has no commit yet", remedy="commit first")
+    message = f"{where.option}: HEAD and {ref} have no commit in common"
     if _is_shallow(where):
         remedy = f"the clone is shallow: `git fetch --unshallow`; {_FULL_DEPTH}"
         raise ConfigError(message, remedy=remedy)
@@ -140,7 +143,7 @@ def _objects(where: Repository, at: str, wanted: Callable[[str], bool]) -> dict[
     """What git calls the contents of each file."""
     listed = _git(where, "ls-tree", "-z", "--full-tree", at, "--", *filter(None, [where.prefix]))
     found = {}
-    for entry in _checked(listed).split(b"\0")[:-1]:
+    for entry in _checked(where, listed).split(b"\0")[:-1]:
         facts, _, path = entry.partition(b"\t")
         mode, kind, blob = facts.decode().split()
         name = os.fsdecode(path)[len(where.prefix) :]
@@ -156,14 +159,16 @@ def _blobs(where: Repository, objects: Sequence[str]) -> dict[str, bytes | None]
     if not objects:
         return {}
     asked = b"".join(os.fsencode(name) + b"\n" for name in objects)
-    answers = io.BytesIO(_checked(_git(where, "cat-file", "--batch", "--follow-symlinks", asked=asked)))
+    answers = io.BytesIO(
+        _checked(where, _git(where, "cat-file", "--batch", "--follow-symlinks", asked=asked))
+    )
     found = {}
     for name in objects:
         head = answers.readline()
         is_there = not head.endswith((b" missing\n", b" ambiguous\n"))
         if not is_there and ":" not in name:
             remedy = "`git fsck` tells more; a new clone mends it"
-            raise ConfigError(f"--base: git lacks the object {name}", remedy=remedy)
+            raise ConfigError(f"{where.option}: git lacks the object {name}", remedy=remedy)
         kind, size = head.split()[-2:] if is_there else (b"", b"-1")
         body = answers.read(int(size) + 1)[:-1] if is_there else b""
         found[name] = body if kind == b"blob" else None
@@ -185,31 +190,33 @@ def _git(where: Repository, *arguments: str, asked: bytes = b"") -> subprocess.C
         )
     except OSError as error:
         raise ConfigError(
-            f"--base needs git, which cannot be run: {error.strerror}",
-            remedy="install git, or leave --base out",
+            f"{where.option} needs git, which cannot be run: {error.strerror}",
+            remedy=f"install git, or leave {where.option} out",
         ) from error
 
 
-def _checked(done: subprocess.CompletedProcess[bytes]) -> bytes:
+def _checked(where: Repository, done: subprocess.CompletedProcess[bytes]) -> bytes:
     if done.returncode:
-        raise _refusal(done.stderr)
+        raise _refusal(where, done.stderr)
     return done.stdout
 
 
-def _refusal(said: bytes) -> ConfigError:
+def _refusal(where: Repository, said: bytes) -> ConfigError:
     """What git says; where it knows the way out, it says the command."""
     lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
     first = next(
         (line for line in lines if line.startswith("fatal: ")), lines[0] if lines else "no reason given"
     )
     remedy = next((line for line in lines if line.startswith("git config ")), None)
-    return ConfigError(f"--base: git says {first.removeprefix('fatal: ')}", remedy=remedy and f"`{remedy}`")
-
-
-def _no_repository(folder: Path) -> ConfigError:
     return ConfigError(
-        f"--base needs git's working tree, and {folder} is in none",
-        remedy="run it in a clone, or leave --base out",
+        f"{where.option}: git says {first.removeprefix('fatal: ')}", remedy=remedy and f"`{remedy}`"
+    )
+
+
+def _no_repository(where: Repository) -> ConfigError:
+    return ConfigError(
+        f"{where.option} needs git's working tree, and {where.folder} is in none",
+        remedy=f"run it in a clone, or leave {where.option} out",
     )
 
 
@@ -223,7 +230,9 @@ def _way_to(where: Repository, ref: str) -> str:
         fetch = f"`git fetch {first} {rest}`"
     else:
         remote = "origin" if "origin" in remotes else remotes[0]
-        fetch = f"`git branch --all` lists what there is; `git fetch {remote}` and --base {remote}/BRANCH"
+        fetch = (
+            f"`git branch --all` lists what there is; `git fetch {remote}` and {where.option} {remote}/BRANCH"
+        )
     return f"{fetch}; {_FULL_DEPTH}" if _is_shallow(where) else fetch
 
 

@@ -39,10 +39,10 @@ from fluxmig.layouts.numbered import migration_of
 from fluxmig.model import Event, LogEntry, Progress, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, Insert, Row, ScalarSelect, Select
+    from sqlalchemy import ColumnElement, Connection, CursorResult, Insert, ScalarSelect, Select
 
 __all__ = ["KEPT_BYTES", "Ledger", "Snapshot"]
 
@@ -60,6 +60,8 @@ _ATTEMPT = (Event.STARTED.value, Event.PROGRESS.value, Event.FAILED.value)
 
 _AT_ONCE = 500
 """Names in one query: databases allow so many parameters and not many more."""
+
+_EVENTS = {event.value: event for event in Event}
 
 _TRIAL = "(a trial of fluxmig's)"
 
@@ -205,7 +207,7 @@ class Ledger:
         exists = self.exists(connection)
         log_exists = self.log_exists(connection)
         records = self._records(connection) if exists else ()
-        if not log_exists or not may_read(connection, self.log_table):
+        if not log_exists or not may_read(connection, self.log_table) or self._is_known_to_fail(connection):
             return Snapshot(exists, log_exists, records)
         names = in_question(records)
         try:
@@ -230,7 +232,7 @@ class Ledger:
             query = self._select_entries().order_by(self.log_table.c.id)
             if name is not None:
                 query = query.where(self.log_table.c.migration_name == name)
-            return tuple(_entry(row) for row in connection.execute(query))
+            return tuple(_entries(connection.execute(query)))
 
         return self._from_log(connection, read)
 
@@ -268,6 +270,11 @@ class Ledger:
         if not self.keeps_log:
             return {}
         log = self.log_table.c
+        begun = select(log.migration_name).where(log.event == Event.STARTED.value)
+        if name is not None:
+            begun = begun.where(log.migration_name == name)
+        if connection.execute(begun.limit(1)).first() is None:
+            return {}
         query = select(log.migration_name, log.event, func.max(log.id)).group_by(
             log.migration_name, log.event
         )
@@ -278,10 +285,12 @@ class Ledger:
             newest.setdefault(script, {})[event] = number
         found = {}
         for script, events in newest.items():
+            started, done = events.get(Event.STARTED, 0), events.get(Event.PROGRESS, 0)
+            if not started:
+                continue
             of_migration = newest.get(migration_of(script), events)
             end = max(max(of.get(event, 0) for of in (events, of_migration)) for event in _ENDS)
-            started, done = events.get(Event.STARTED, 0), events.get(Event.PROGRESS, 0)
-            if started < end or not started:
+            if started < end:
                 continue
             rows = connection.execute(
                 select(log.event, log.statement_number, log.checksum)
@@ -334,7 +343,7 @@ class Ledger:
 
     def _records(self, connection: Connection) -> tuple[Record, ...]:
         records = []
-        for row in connection.execute(select(self.table).order_by(self.table.c.id)):
+        for row in connection.execute(select(self.table).order_by(self.table.c.id)).all():
             number, name, applied_at, execution_time_ms, checksum, applied_by = row
             records.append(Record(number, name, _aware(applied_at), execution_time_ms, checksum, applied_by))
         return tuple(records)
@@ -359,7 +368,7 @@ class Ledger:
         rows = connection.execute(
             self._select_entries().where(log.id.in_(newest.group_by(log.migration_name)))
         )
-        return {row.migration_name: _entry(row) for row in rows}
+        return {entry.name: entry for entry in _entries(rows)}
 
     def _select_entries(self) -> Select[Any]:
         """The columns of the log that there are, but for the text."""
@@ -379,6 +388,13 @@ class Ledger:
         self.log_is_old = True
         with connection.begin_nested():
             return read()
+
+    def _is_known_to_fail(self, connection: Connection) -> bool:
+        """Whether the log is another's table, where finding out by an error would end the transaction."""
+        if self._style.has_savepoints:
+            return False
+        needed = {column.name for column in self.log_table.c if column.name not in _LATER}
+        return not needed <= self._columns_of_log(connection)
 
     def _columns_of_log(self, connection: Connection) -> set[str]:
         """As a query tells them: not every dialect can read its catalog."""
@@ -523,6 +539,10 @@ class Ledger:
                 self.log_statement(entry, checksum=checksum, duration_ms=duration_ms, source=source)
             )
 
+    def kept(self, source: bytes) -> str | None:
+        """A text as the log keeps it; None if it is too large, or the log has no place for it."""
+        return None if self.log_is_old else _kept(source)
+
     def log_statement(
         self,
         entry: LogEntry,
@@ -549,7 +569,7 @@ class Ledger:
             "statements": entry.statements,
             "lost": entry.lost,
             "unchecked": entry.unchecked,
-            "source": _kept(source) if source is not None else None,
+            "source": self.kept(source) if source is not None else None,
         }
         if not self.log_is_old:
             values |= {name: value for name, value in later.items() if value is not None}
@@ -589,15 +609,14 @@ def _unpacked(kept: str | None) -> bytes | None:
         return None
 
 
-def _entry(row: Row[Any]) -> LogEntry:
-    values = row._asdict()
-    event = values.pop("event")
-    return LogEntry(
-        Event(event) if event in set(Event) else event,
-        values.pop("migration_name"),
-        logged_at=_aware(values.pop("logged_at")),
-        **values,
-    )
+def _entries(rows: CursorResult[Any]) -> Iterator[LogEntry]:
+    """The rows of the log, whose first columns are number, event, name and time."""
+    names = list(rows.keys())[4:]
+    for row in rows.all():
+        number, event, name, logged_at, *values = tuple[Any, ...](row)
+        known = _EVENTS.get(event, event)
+        later = dict(zip(names, values, strict=True))
+        yield LogEntry(known, name, id=number, logged_at=_aware(logged_at), **later)
 
 
 def _aware(time: datetime | None) -> datetime | None:

@@ -109,7 +109,7 @@ class Lock:
         Args:
             connection: In autocommit.
         """
-        if not self.dialect.can_begin():
+        if not self.dialect.can_begin(connection):
             yield
             return
         queue = _Queue(self)

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 
 import fluxmig
 from fluxmig import bookkeeping, layouts, mend, planner, sql
+from fluxmig.at_once import AtOnce
 from fluxmig.dialects import dialect_of
 from fluxmig.dialects.base import PAST_THE_POOLER
 from fluxmig.errors import (
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
         Wait,
     )
     from fluxmig.objects import Existing
+    from fluxmig.sending import Observer
 
 __all__ = ["Migrator", "get_applied_migrations", "load", "run_migration"]
 
@@ -250,7 +252,7 @@ class Migrator:
             with self._dialect.reading(self._bind) as connection:
                 found = ready.duplicates(plan, self._on_duplicate, self._existing(connection))
             alone = self._without_a_session(plan.scripts)
-            return replace(plan, findings=(*plan.findings, *found, *alone))
+            return replace(plan, findings=(*plan.findings, *found, *alone, *self._unprobed(plan)))
 
     def plan_sql(
         self,
@@ -421,6 +423,7 @@ class Migrator:
         on_start: Callable[[Script], None] | None = None,
         on_step: Callable[[StepResult], None] | None = None,
         on_notice: Callable[[Notice], None] | None = None,
+        observer: Observer | None = None,
     ) -> Report:
         """Applies the pending migrations in order. Writes.
 
@@ -434,6 +437,7 @@ class Migrator:
             on_step: Called after each migration, likewise.
             on_notice: Called with what the server says while a migration runs, likewise. An error of its own
                 is lost.
+            observer: Who watches the statements, which are then sent one by one; for rehearsals.
 
         Raises:
             MigrationFileError: A file cannot be read as a migration. Nothing was run.
@@ -449,13 +453,16 @@ class Migrator:
             with self._errors():
                 ledger, snapshot = self._read(folder)
                 ready = self._preparation(folder, snapshot)
+                if planner.pending(ready.statuses):
+                    self._probe(ledger)
+                    ready = self._preparation(folder, snapshot)
                 plan = ready.plan(planner.Selection(to, steps, only, restart), self._refused)
                 self._refuse_without_a_session(plan.scripts)
                 run.pending = tuple(migration.name for migration in planner.pending(ready.statuses))
                 run.findings += plan.findings
                 if not plan.scripts:
                     return run.report()
-                executor = self._executor(ledger, snapshot, on_notice)
+                executor = replace(self._executor(ledger, snapshot, on_notice), observer=observer)
                 ledger.is_brought = self._is_brought(plan, ledger, snapshot)
                 run.findings += run.again(executor, lambda: self._without_log(executor))
                 run.go(executor, plan)
@@ -510,6 +517,8 @@ class Migrator:
             with self._errors():
                 folder = self._folder_if_readable()
                 ledger, snapshot = self._read(folder)
+                if snapshot.records and not record_only:
+                    self._probe(ledger)
                 planned, scripts = self._way_back(folder, snapshot, steps, to, record_only=record_only)
                 findings += planned.findings
                 _refuse_unexpected(planned.names, expected)
@@ -557,6 +566,8 @@ class Migrator:
         try:
             with self._errors():
                 ledger, snapshot = self._read()
+                if snapshot.records:
+                    self._probe(ledger)
                 plan = self._preparation(layouts.read(self._folder), snapshot).redo(name)
                 self._refuse_without_a_session((plan.down, plan.up))
                 findings += plan.findings
@@ -778,6 +789,10 @@ class Migrator:
             is_passing=self._dialect.is_passing,
         )
 
+    def _probe(self, ledger: Ledger) -> None:
+        """Has the dialect know what can be rolled back, where that is not known. Writes."""
+        self._dialect = self._dialect.probed(self._bind, ledger.table.schema)
+
     def _preparation(self, folder: Folder, snapshot: Snapshot) -> Preparation:
         return Preparation(folder, snapshot, self._dialect)
 
@@ -808,6 +823,7 @@ class Migrator:
             self._patience(),
             attempted=frozenset(snapshot.progress),
             on_notice=on_notice,
+            at_once=AtOnce(self._dialect, ledger, key),
         )
 
     def _without_log(self, executor: Executor) -> list[Finding]:
@@ -848,6 +864,16 @@ class Migrator:
         names = tuple(planned.path.name for planned in alone)
         message = f"{_outside(alone[0])}, under a lock that its session holds; but {why}"
         return (Finding("session", message, names, PAST_THE_POOLER),)
+
+    def _unprobed(self, plan: Plan) -> tuple[Finding, ...]:
+        """That a plan cannot tell in which mode its scripts will run, where only a probe can."""
+        if not plan.scripts or self._dialect.has_transactional_ddl is not None:
+            return ()
+        message = (
+            f"whether {self._dialect.product} rolls back what creates and drops is found out when something"
+            " runs; where it does not, files that do so run statement by statement"
+        )
+        return (Finding("probe", message),)
 
     @property
     def _is_inside_a_transaction(self) -> bool:

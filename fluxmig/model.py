@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, overload
 
+from fluxmig.policies import OnDuplicate
+
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
@@ -22,6 +24,7 @@ __all__ = [
     "Adoption",
     "AdoptionKind",
     "AdoptionReport",
+    "Allowance",
     "Capabilities",
     "Change",
     "Condition",
@@ -60,15 +63,6 @@ __all__ = [
     "Wait",
     "WaitReason",
 ]
-
-
-class OnDuplicate(StrEnum):
-    """What to do when a migration creates an object that is already there."""
-
-    MARK = "mark"
-    VERIFY = "verify"
-    COMPLETE = "complete"
-    FAIL = "fail"
 
 
 class Mode(StrEnum):
@@ -244,6 +238,14 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowance:
+    """A finding of a rehearsal that a file allows, by its name, and the line that says so, from 1."""
+
+    name: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
     """A file made ready to run: split, classified, and found to be runnable.
 
@@ -264,6 +266,7 @@ class Script:
         interrupted: Whether that attempt ended without a word, so that the next statement may be done, too.
         on_duplicate: What the file says to do when an object is already there; None where it says nothing.
         limits: What the file says of time-outs.
+        allowed: The findings of a rehearsal that the file allows.
         warnings: What a person should know of the file, beside.
     """
 
@@ -281,6 +284,7 @@ class Script:
     interrupted: bool = False
     on_duplicate: OnDuplicate | None = None
     limits: Limits = Limits()
+    allowed: tuple[Allowance, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -934,17 +938,18 @@ class Capabilities:
     """What fluxmig can promise on a database; a text is empty where there is no such thing.
 
     Attributes:
-        transactional_ddl: Whether what creates and alters is rolled back with a failed file.
+        transactional_ddl: Whether what creates and alters is rolled back with a failed file; None where a
+            probe tells, when something is to run.
         lock: What keeps other runners out.
         duplicates: By what "this object already exists" is recognised.
         positions: Where the place of an error comes from.
         concurrent_index: Whether an index can be built beside writers, outside of transactions.
         copy: Whether COPY ... FROM stdin with its rows is streamed.
-        scratch: What throwaway databases there are.
+        scratch: The sources of scratch databases, best first.
         tested: The versions that the tests run on.
     """
 
-    transactional_ddl: bool
+    transactional_ddl: bool | None
     lock: str
     duplicates: str
     positions: str

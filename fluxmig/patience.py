@@ -14,6 +14,7 @@ from fluxmig.sending import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
 
@@ -76,6 +77,10 @@ class Patience:
             else:
                 return
 
+    def watched(self, dialect: Dialect, connection: Connection) -> AbstractContextManager[None]:
+        """A lookout for who holds up what runs on a connection that has the lock."""
+        return self.lookout.over(dialect.onlooker(connection), dialect.interrupter(connection))
+
     @contextmanager
     def limited(
         self, dialect: Dialect, connection: Connection, script: Script, *, is_own: bool
@@ -89,7 +94,7 @@ class Patience:
             is_own: Whether a transaction of its own ends what is set.
         """
         limits = limits_of(script, self.limits)
-        with self.lookout.over(dialect.onlooker(connection), dialect.interrupter(connection)):
+        with self.watched(dialect, connection):
             if is_own:
                 dialect.limit(connection, limits)
                 yield

@@ -124,9 +124,10 @@ def statuses(
     """
     on_disk = {migration.name: migration for migration in migrations}
     recorded = {record.name: record for record in records}
-    last_applied = max((sort_key(name) for name in recorded), default=None)
+    names = sorted(on_disk.keys() | recorded.keys(), key=sort_key)
+    last_applied = max((place for place, name in enumerate(names) if name in recorded), default=0)
     found = []
-    for name in sorted(on_disk.keys() | recorded.keys(), key=sort_key):
+    for place, name in enumerate(names):
         migration, record, event = on_disk.get(name), recorded.get(name), last_events.get(name)
         halfway = None if record else progress.get(name)
         kept = _kept(record, texts) if record else None
@@ -146,10 +147,10 @@ def statuses(
                 conditions.append(Condition.FAILED)
             if _is_half_way(halfway):
                 conditions.append(Condition.PARTIAL)
-            if last_applied is not None and sort_key(name) < last_applied:
+            if place < last_applied:
                 conditions.append(Condition.OUT_OF_ORDER)
         state = State.APPLIED if record else State.PENDING
-        source = kept if {Condition.MODIFIED, Condition.MISSING} & set(conditions) else None
+        is_other = Condition.MODIFIED in conditions or Condition.MISSING in conditions
         found.append(
             MigrationStatus(
                 name,
@@ -159,7 +160,7 @@ def statuses(
                 record,
                 event,
                 halfway,
-                applied_source=source,
+                applied_source=kept if is_other else None,
                 down_progress=down if _is_half_way(down) else None,
             )
         )
@@ -386,12 +387,14 @@ def applied_after(all_statuses: Iterable[MigrationStatus], name: str) -> tuple[s
 
 
 def apart(
-    down: Script, up: Script, *, product: str, has_transactional_ddl: bool, has_savepoints: bool = True
+    down: Script, up: Script, *, product: str, has_transactional_ddl: bool | None, has_savepoints: bool = True
 ) -> str | None:
     """Why two scripts cannot share one transaction, in words; None where they can."""
     for script in (down, up):
         if script.mode is Mode.NO_TRANSACTION:
             return f"{script.path.name} runs without a transaction: {script.reason}"
+    if has_transactional_ddl is None:
+        return f"whether {product} rolls back what creates and drops is found out when something runs"
     if not has_transactional_ddl:
         return f"{product} does not roll back what creates and drops"
     if not has_savepoints:

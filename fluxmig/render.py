@@ -1,7 +1,6 @@
-"""Nouns -> plain text, terminal text, JSON. Sees nouns only; prints nothing.
+"""Nouns -> lines of text, JSON. Sees nouns only; prints nothing.
 
-Text is a list of lines, and a line a list of spans `(text, style)`; styles are rich's, and plain text just
-drops them. JSON is a dictionary with `"format": 1` and the command's name; its keys are documented in
+JSON is a dictionary with `"format": 1` and the command's name; its keys are documented in
 docs/json.md and change only with the number.
 """
 
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fluxmig.errors import LoadError, RollbackError
 from fluxmig.excerpt import visible
+from fluxmig.lines import Line, cut, plain, terminal
 from fluxmig.model import AdoptionKind, Condition, Event, Mode, Outcome, State, loss
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ __all__ = [
     "rollback_lines",
     "status_json",
     "status_lines",
+    "step_json",
     "step_lines",
     "taken_back_lines",
     "terminal",
@@ -72,42 +73,10 @@ __all__ = [
     "verify_lines",
 ]
 
-Line = list[tuple[str, str]]
-
 _RULE = "=" * 60
 _GOOD, _ODD, _BAD, _DIM, _HEAD = "green", "yellow", "red", "dim", "bold"
 _SHOWN = 10
 """Names that a list shows before it says how many more there are."""
-
-
-def plain(lines: Iterable[Line]) -> str:
-    """The lines without their styles, and without control characters: files and servers choose the words."""
-    return "\n".join("".join(_shown(text) for text, _ in line) for line in lines)
-
-
-def terminal(lines: Iterable[Line]) -> str:
-    """The lines with ANSI colours, and no other control characters."""
-    from rich.console import Console  # noqa: PLC0415  # only where colour is wanted
-    from rich.text import Text  # noqa: PLC0415
-
-    console = Console(
-        force_terminal=True, color_system="standard", no_color=False, width=10_000, highlight=False
-    )
-    with console.capture() as captured:
-        for line in lines:
-            console.print(Text.assemble(*((_shown(text), style) for text, style in line)), soft_wrap=True)
-    return captured.get().removesuffix("\n")
-
-
-def cut(text: str, columns: int) -> str:
-    """The text without control characters, and what of it has room in so many columns of a terminal."""
-    from rich.cells import set_cell_size  # noqa: PLC0415  # only for a terminal
-
-    return set_cell_size(_shown(text), columns).rstrip()
-
-
-def _shown(text: str) -> str:
-    return "\n".join(visible(line) for line in text.split("\n"))
 
 
 # --- status -----------------------------------------------------------------------------------------------
@@ -291,14 +260,15 @@ def report_json(report: Report, command: str = "run") -> dict[str, Any]:
     return _document(
         command,
         dry_run=False,
-        results=[_step_json(result) for result in report.results],
+        results=[step_json(result) for result in report.results],
         pending=list(report.pending),
         findings=findings_json(report.findings),
         duration_ms=report.duration_ms,
     )
 
 
-def _step_json(result: StepResult) -> dict[str, Any]:
+def step_json(result: StepResult) -> dict[str, Any]:
+    """What became of one migration."""
     return {
         "name": result.name,
         "outcome": result.outcome.value,
@@ -615,7 +585,7 @@ def redo_json(report: RedoReport) -> dict[str, Any]:
         "redo",
         dry_run=False,
         reversed=_taken_back_json(report.reversed),
-        results=[_step_json(report.applied)],
+        results=[step_json(report.applied)],
         later=list(report.later),
         findings=findings_json(report.findings),
     )

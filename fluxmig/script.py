@@ -16,7 +16,7 @@ from fluxmig import sql
 from fluxmig.content import with_lf
 from fluxmig.errors import LedgerError
 from fluxmig.excerpt import excerpt
-from fluxmig.model import FileProblem, Finding, Limits, Mode, OnDuplicate, Script
+from fluxmig.model import Allowance, FileProblem, Finding, Limits, Mode, OnDuplicate, Script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +41,9 @@ _DIRECTIVES = (
     *(mode.value for mode in Mode),
     *(f"on-duplicate={policy.value}" for policy in OnDuplicate),
     *(f"{timeout}=30s" for timeout in _TIMEOUTS),
+    "allow=NAME",
 )
+_NAMES = re.compile(r"[a-z0-9-]+(?:\s*,\s*[a-z0-9-]+)*")
 _UNITS_S = {"ms": 0.001, "s": 1, "min": 60, "h": 3600}
 _DURATION = re.compile(rf"(?P<number>\d+(?:\.\d+)?)(?P<unit>{'|'.join(_UNITS_S)})|0")
 _NOISE = frozenset({"WORK", "TRANSACTION"})
@@ -64,6 +66,7 @@ class _Directives(NamedTuple):
     mode: Mode | None
     on_duplicate: OnDuplicate | None
     limits: Limits
+    allowed: tuple[Allowance, ...]
 
 
 class _Opening(NamedTuple):
@@ -124,6 +127,7 @@ def prepare(
         statements,
         on_duplicate=directives.on_duplicate,
         limits=directives.limits,
+        allowed=directives.allowed,
         warnings=warnings,
     )
     try:
@@ -324,6 +328,7 @@ def _refuse_output(openings: Sequence[_Opening]) -> None:
 def _directives(path: Path, source: bytes, head_end: int, rules: sql.Rules) -> _Directives | FileProblem:
     """What the `-- fluxmig:` lines before the first statement say, or what is wrong with one."""
     found: dict[str, str] = {}
+    allowed: list[Allowance] = []
     for match in _DIRECTIVE.finditer(source, 0, head_end):
         if not _counts(match, 0, rules):
             continue
@@ -334,7 +339,11 @@ def _directives(path: Path, source: bytes, head_end: int, rules: sql.Rules) -> _
                 message = f"{value!r} is no time for {key}"
                 remedy = f"write a number and ms, s, min or h: `-- fluxmig: {key}=30s`; 0 is for ever"
                 return _problem(path, source, match.start("text"), message, remedy)
-        elif word not in _DIRECTIVES:
+        elif key == "allow" and _NAMES.fullmatch(value):
+            line, _ = sql.line_column(source, match.start())
+            allowed += [Allowance(name.strip(), line) for name in value.split(",")]
+            continue
+        elif word not in _DIRECTIVES or key == "allow":
             near = difflib.get_close_matches(word.lower(), _DIRECTIVES, n=1)
             remedy = (
                 f"did you mean `-- fluxmig: {near[0]}`?" if near else f"known are {', '.join(_DIRECTIVES)}"
@@ -345,7 +354,8 @@ def _directives(path: Path, source: bytes, head_end: int, rules: sql.Rules) -> _
             return _problem(path, source, match.start("text"), message, "keep one of the two")
     mode, policy = found.get(""), found.get("on-duplicate")
     limits = Limits(*(_seconds(found[timeout]) if timeout in found else None for timeout in _TIMEOUTS))
-    return _Directives(Mode(mode) if mode else None, OnDuplicate(policy) if policy else None, limits)
+    by_file = OnDuplicate(policy) if policy else None
+    return _Directives(Mode(mode) if mode else None, by_file, limits, tuple(allowed))
 
 
 def _seconds(duration: str) -> float:

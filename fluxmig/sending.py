@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy.exc import DBAPIError
 
@@ -17,15 +17,18 @@ from fluxmig.script import messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
 
     from fluxmig.dialects import Dialect
     from fluxmig.model import Script, Statement
+    from fluxmig.script import Message
 
-__all__ = ["RefusedError", "failure", "raise_if_lost", "send_script", "send_statement"]
+__all__ = ["MESSAGE_LIMIT", "Observer", "RefusedError", "failure", "raise_if_lost", "refused"]
+__all__ += ["send_script", "send_statement"]
 
-_MESSAGE_LIMIT = 2**17
+MESSAGE_LIMIT = 2**17
 """Bytes of SQL in one message, where a file has more: the server and the driver hold it several times, and
 libpq a result of some 3 KB for each of its statements."""
 
@@ -44,18 +47,31 @@ class RefusedError(Exception):
         self.server = server
 
 
-def send_script(dialect: Dialect, connection: Connection, script: Script) -> None:
+class Observer(Protocol):
+    """Who watches statements run, one by one."""
+
+    def watching(
+        self, connection: Connection, script: Script, statement: Statement
+    ) -> AbstractContextManager[None]:
+        """Around one statement; it may ask on the connection before and behind it, and must not change it."""
+
+
+def send_script(
+    dialect: Dialect, connection: Connection, script: Script, observer: Observer | None = None
+) -> None:
     """The whole file, or what an earlier attempt has left of it; in as few messages as the driver can.
+
+    Statement by statement where somebody watches.
 
     Raises:
         RefusedError: The database refused a statement.
         DatabaseConnectionError: The connection was lost.
     """
-    if not dialect.whole_file(connection):
+    if observer or not dialect.whole_file(connection):
         for place in range(script.done, len(script.statements)):
-            send_statement(dialect, connection, script, script.statements[place])
+            send_statement(dialect, connection, script, script.statements[place], observer=observer)
         return
-    for message in messages(script, _MESSAGE_LIMIT):
+    for message in messages(script, MESSAGE_LIMIT):
         if message.rows:
             send_statement(dialect, connection, script, script.statements[message.first])
             continue
@@ -67,16 +83,31 @@ def send_script(dialect: Dialect, connection: Connection, script: Script) -> Non
         except DBAPIError as error:
             raise_if_lost(dialect, error, script)
             server = dialect.explain(error, text)
-            statement: Statement | None = None
-            offset: int | None = None
-            if server.offset is not None:
-                offset = message.start + len(text[: server.offset].encode())
-                statement = script.statements[script.statements.index_at(offset) or 0]
-            elif server.completed is not None and server.completed < message.last - message.first:
-                statement = script.statements[message.first + server.completed]
-            elif message.last - message.first == 1:
-                statement = script.statements[message.first]
-            raise RefusedError(failure(dialect, script, server, statement, offset), server) from error
+            raise refused(dialect, script, message, text, server) from error
+
+
+def refused(
+    dialect: Dialect, script: Script, message: Message, text: str, server: ServerError
+) -> RefusedError:
+    """The server's error at a message, with its place: by its position, or by how many statements were done.
+
+    Args:
+        dialect: The database's.
+        script: The script.
+        message: Its part that was sent.
+        text: That part's text.
+        server: What the server said of it.
+    """
+    statement: Statement | None = None
+    offset: int | None = None
+    if server.offset is not None:
+        offset = message.start + len(text[: server.offset].encode())
+        statement = script.statements[script.statements.index_at(offset) or 0]
+    elif server.completed is not None and server.completed < message.last - message.first:
+        statement = script.statements[message.first + server.completed]
+    elif message.last - message.first == 1:
+        statement = script.statements[message.first]
+    return RefusedError(failure(dialect, script, server, statement, offset), server)
 
 
 def send_statement(
@@ -85,6 +116,7 @@ def send_statement(
     script: Script,
     statement: Statement,
     tell: Callable[[str], None] | None = None,
+    observer: Observer | None = None,
 ) -> None:
     """One statement, and its rows if it is a COPY; raises as `send_script` does.
 
@@ -94,12 +126,14 @@ def send_statement(
         script: What it belongs to.
         statement: The statement.
         tell: For a statement outside of transactions: who hears what is mended before and behind it.
+        observer: Who watches it run, or nobody.
     """
     offset = None
     again = script.interrupted and statement.number == script.done + 1
     guard = dialect.guarded(connection, statement.sql, tell, again=again) if tell else nullcontext()
+    watch = observer.watching(connection, script, statement) if observer else nullcontext()
     try:
-        with guard:
+        with guard, watch:
             if statement.data:
                 start, end = statement.data
                 dialect.copy(connection, statement.sql, memoryview(script.source)[start:end])

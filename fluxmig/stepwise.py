@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fluxmig.lock import Lock
     from fluxmig.model import Script, Statement
     from fluxmig.script import Unit
+    from fluxmig.sending import Observer
 
 __all__ = ["AlreadyThereError", "Stepwise", "half_way"]
 
@@ -51,6 +52,7 @@ class Stepwise:
         tell: Takes the migration's name and a note for people.
         lock: That of the runners, which the session has.
         skipping: What passes over statements whose object is there already; None where they fail.
+        observer: Who watches the statements run, or nobody.
     """
 
     dialect: Dialect
@@ -61,6 +63,7 @@ class Stepwise:
     tell: Callable[[str, str], None]
     lock: Lock
     skipping: Skipping | None = None
+    observer: Observer | None = None
 
     def run(self) -> bool:
         """Runs what is left; False where another runner has done some of it, and nothing was done twice.
@@ -161,7 +164,7 @@ class Stepwise:
     def _run_alone(self, statement: Statement) -> None:
         """Runs a statement outside of transactions; it may find that it was done already."""
         try:
-            send_statement(self.dialect, self.connection, self.script, statement, self._tell)
+            send_statement(self.dialect, self.connection, self.script, statement, self._tell, self.observer)
         except RefusedError as refused:
             is_next = self.script.interrupted and statement.number == self.script.done + 1
             if is_next and self.dialect.is_done(statement.sql, refused.server):
@@ -215,7 +218,7 @@ class Stepwise:
             self._send_plain(statement)
 
     def _send_plain(self, statement: Statement) -> None:
-        send_statement(self.dialect, self.connection, self.script, statement)
+        send_statement(self.dialect, self.connection, self.script, statement, observer=self.observer)
 
     def _tell(self, text: str) -> None:
         self.tell(self.script.name, text)

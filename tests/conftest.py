@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import COMMITS_DDL, FILES, SOURCES, Database, Servers, Write
+from tests.support import COMMITS_DDL, FILES, LACKING, SOURCES, Database, Servers, Write, cannot_be_had
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,10 +66,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def database(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Database]:
     """A fresh, empty database, once on every source.
 
-    A test marked `transactional_ddl` is about what a rollback takes back, and is skipped where it cannot.
+    A test whose marker names what its database has to be able to do is skipped where that cannot do it.
     """
-    if request.node.get_closest_marker("transactional_ddl") and request.param in COMMITS_DDL:
-        pytest.skip(f"{request.param} does not roll back what creates and drops")
+    for marker, (sources, why) in LACKING.items():
+        if request.node.get_closest_marker(marker) and request.param in sources:
+            pytest.skip(f"{request.param} {why}")
     yield from _fresh(request.param, servers, tmp_path)
 
 
@@ -92,6 +93,12 @@ def sqlite(servers: Servers, tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
+def firebird(servers: Servers, tmp_path: Path) -> Iterator[Database]:
+    """A fresh Firebird file: what no class knows."""
+    yield from _fresh("firebird", servers, tmp_path)
+
+
+@pytest.fixture
 def duckdb(servers: Servers, tmp_path: Path) -> Iterator[Database]:
     """A fresh DuckDB file."""
     yield from _fresh("duckdb", servers, tmp_path)
@@ -106,7 +113,7 @@ def one_postgresql(servers: Servers, tmp_path: Path) -> Iterator[Database]:
 def _fresh(source: str, servers: Servers, tmp_path: Path) -> Iterator[Database]:
     if source in FILES:
         if source == "duckdb" and find_spec("duckdb_engine") is None:
-            pytest.skip("duckdb: duckdb-engine is not installed")
+            cannot_be_had("duckdb", "duckdb: duckdb-engine is not installed")
         database = Database(source, FILES[source].format(tmp_path))
         yield database
         database.dispose()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fluxmig.dialects.base import Dialect
 from fluxmig.dialects.duckdb import DuckDB
+from fluxmig.dialects.generic import Generic
 from fluxmig.dialects.mysql import MariaDB, MySQL
 from fluxmig.dialects.postgresql_kin import AnyPostgreSQL, CockroachDB
 from fluxmig.dialects.sqlite import SQLite
@@ -13,7 +14,7 @@ from fluxmig.dialects.sqlite import SQLite
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["DIALECTS", "Dialect", "dialect_named", "dialect_of"]
+__all__ = ["DIALECTS", "Dialect", "Generic", "dialect_named", "dialect_of"]
 
 DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect
@@ -28,4 +29,4 @@ def dialect_of(bind: Engine | Connection) -> Dialect:
 
 def dialect_named(name: str) -> Dialect:
     """The class that knows the database of that name, as SQLAlchemy has it; the generic one if none does."""
-    return DIALECTS.get(name) or Dialect()
+    return DIALECTS.get(name) or Generic(name.partition(".")[0])

@@ -1,4 +1,4 @@
-"""The generic database: what SQLAlchemy promises of every one, and nothing more.
+"""What fluxmig asks of a database; by default, what SQLAlchemy promises of every one, and nothing more.
 
 A subclass overrides what its database does better or otherwise. SQLAlchemy's errors pass through; only
 `explain` looks into them.
@@ -17,21 +17,25 @@ from sqlalchemy.exc import SQLAlchemyError
 from fluxmig import sql
 from fluxmig.dialects import existing
 from fluxmig.dialects.loading import Loading
+from fluxmig.dialects.tracing import Tracer
 from fluxmig.errors import ConfigError
 from fluxmig.model import Capabilities, DatabaseInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from sqlalchemy import ColumnElement, Connection, Table
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.types import TypeEngine
 
+    from fluxmig.catalog import Catalog
     from fluxmig.model import Limits, Script, Session, Statement
     from fluxmig.objects import Created, Presence
 
 __all__ = [
+    "GIVEN",
     "IN_AUTOCOMMIT",
     "LOCK_TIMEOUT_S",
     "NO_AUTOCOMMIT",
@@ -44,13 +48,16 @@ __all__ = [
     "TableStyle",
     "UnsoundError",
 ]
-__all__ += ["escape", "first_error", "identifier", "quoted", "send_as_is"]
+__all__ += ["escape", "first_error", "identifier", "literal", "quoted", "send_as_is"]
 
 LOCK_TIMEOUT_S = 5.0
 """How long a statement waits for a table's lock where nobody says otherwise."""
 
 PAST_THE_POOLER = "--direct-url URL or FLUXMIG_DIRECT_URL: the server's own address, past the pooler"
 """The way out where a session of one's own is needed."""
+
+GIVEN: Final = "URL"
+"""Of the sources of scratch databases: a server that is given."""
 
 _Managed = TypeVar("_Managed")
 
@@ -169,7 +176,7 @@ def escape(script: str) -> str:
 
 
 class Dialect:
-    """A database of which nothing is known but that SQLAlchemy can talk to it.
+    """A database.
 
     Attributes:
         name: SQLAlchemy's name of it.
@@ -181,8 +188,10 @@ class Dialect:
         has_lock: Whether `claim` keeps other runners out; where not so, the ledger's unique row does.
         table_style: How the ledger and the log are made.
         has_session_lock: Whether `claim_session` keeps other runners out.
-        has_transactional_ddl: Whether what creates and alters can be rolled back.
+        has_transactional_ddl: Whether what creates and alters can be rolled back; None where a probe tells.
         begin_sql: What begins a transaction.
+        elapsed_ms_sql: For how long a message of many statements has run, asked in it; empty where there is
+            none.
         reset_sql: What sets a session back as a whole, at the end of a transaction, for people who run SQL by
             hand.
         owner_sql: What goes on as the user who connected, until the transaction's end, likewise.
@@ -192,8 +201,12 @@ class Dialect:
         duplicates_by: By what a duplicate is recognised, for people.
         places_by: Where the place of an error comes from, for people.
         has_concurrent_index: Whether an index can be built beside writers, outside of transactions.
-        scratch: What throwaway databases there are, for people.
+        scratch: The sources of scratch databases, best first.
+        image: The container image that scratch databases come from, without a tag; empty where there is none.
+        has_templates: Whether a database can be made as a copy of another one.
+        release_length: How many numbers of a version name a release, whose servers all behave alike.
         tested: The versions that the tests run on.
+        schemas_are_databases: Whether the schema of a name leads out of the database.
     """
 
     name: ClassVar[str] = "generic"
@@ -205,8 +218,9 @@ class Dialect:
     table_style: ClassVar[TableStyle] = TableStyle()
     has_lock: ClassVar[bool] = False
     has_session_lock: ClassVar[bool] = False
-    has_transactional_ddl: ClassVar[bool] = False
+    has_transactional_ddl: bool | None = False
     begin_sql: ClassVar[str] = "BEGIN"
+    elapsed_ms_sql: ClassVar[str] = ""
     reset_sql: ClassVar[str] = ""
     owner_sql: ClassVar[str] = ""
     shell_head: ClassVar[str] = ""
@@ -215,8 +229,12 @@ class Dialect:
     duplicates_by: ClassVar[str] = ""
     places_by: ClassVar[str] = ""
     has_concurrent_index: ClassVar[bool] = False
-    scratch: ClassVar[str] = ""
-    tested: ClassVar[str] = "by what SQLAlchemy promises"
+    scratch: ClassVar[tuple[str, ...]] = ()
+    image: ClassVar[str] = ""
+    has_templates: ClassVar[bool] = False
+    release_length: ClassVar[int] = 2
+    tested: ClassVar[str] = ""
+    schemas_are_databases: ClassVar[bool] = False
 
     @property
     def capabilities(self) -> Capabilities:
@@ -228,12 +246,19 @@ class Dialect:
             self.places_by,
             self.has_concurrent_index,
             self.rules.psql,
-            self.scratch,
+            ", ".join(self.scratch),
             self.tested,
         )
 
     def met(self, connection: Connection) -> Dialect:
         """The one that knows this very server, and how its session reads SQL; itself by default."""
+        return self
+
+    def probed(self, bind: Engine | Connection, schema: str | None) -> Dialect:
+        """The one that knows whether what creates and alters can be rolled back; itself, where it does.
+
+        Where nobody has said, it is tried. Writes, and leaves nothing.
+        """
         return self
 
     # --- connections and transactions ---------------------------------------------------------------------
@@ -284,9 +309,9 @@ class Dialect:
             bind.rollback()
             bind.execution_options(isolation_level=level)
 
-    def can_begin(self) -> bool:
-        """Whether a row of progress can be in one transaction with what it tells of."""
-        return self.has_transactional_ddl
+    def can_begin(self, connection: Connection) -> bool:
+        """Whether a row of progress can be in one transaction with what it tells of, in autocommit."""
+        return bool(self.has_transactional_ddl)
 
     def begin(self, connection: Connection) -> bool:
         """In autocommit, begins a transaction by SQL; False at once where others are writing."""
@@ -351,6 +376,19 @@ class Dialect:
             return
         # Not cached: a file runs once, and the engine's cache would keep its text.
         connection.execute(text(escape(script)), execution_options={"compiled_cache": None}).close()
+
+    def begin_at_once(
+        self, connection: Connection, key: str, ledger: Table, name: str, limits: Limits
+    ) -> bool:
+        """In one round trip: begins a transaction, takes the runner's lock, and sets the time-outs.
+
+        False where another runner has the lock, or the ledger the migration; or where that cannot be done.
+        """
+        return False
+
+    def send_at_once(self, connection: Connection, message: str) -> list[int | None]:
+        """Runs a message of many statements as written, and tells how many rows each has met."""
+        raise NotImplementedError
 
     def copy(self, connection: Connection, statement: str, rows: memoryview) -> None:
         """Runs a COPY ... FROM stdin and streams its rows, for a dialect whose rules know such rows."""
@@ -520,7 +558,8 @@ class Dialect:
 
     def explain(self, error: DBAPIError, script: str = "") -> ServerError:
         """What the database said. `script` is the text that was sent."""
-        return ServerError(str(error.orig).strip(), type(error.orig).__name__)
+        code = getattr(error.orig, "sqlstate", None) or type(error.orig).__name__
+        return ServerError(str(error.orig).strip(), code)
 
     def is_duplicate(self, error: ServerError) -> bool:
         """Whether the error means that an object is there already."""
@@ -542,6 +581,73 @@ class Dialect:
         """What is there of these objects; what cannot be told is left out. Only reads."""
         return existing.generic(connection, wanted)
 
+    def structure(
+        self,
+        connection: Connection,
+        tables: Sequence[Table],
+        programs: Callable[[str], Iterable[Path]],
+        environ: Mapping[str, str],
+    ) -> list[bytes]:
+        """Scripts that make what the database holds, without its rows. Only reads.
+
+        Args:
+            connection: To the database.
+            tables: Whose rows may be taken along, where that costs nothing more.
+            programs: Where a program of a name may be.
+            environ: The environment for programs.
+
+        Raises:
+            ConfigError: It cannot be read here, for want of a program, say.
+            DatabaseConnectionError: It cannot be read, for want of a privilege, say.
+        """
+        raise ConfigError(
+            f"fluxmig cannot read the structure of {self.product}", remedy="leave --from-url out"
+        )
+
+    def tracer(self, own: frozenset[str]) -> Tracer:
+        """Who watches a rehearsal and sees what can be seen there; `own` are the ledger and the log."""
+        return Tracer(self, own)
+
+    def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
+        """All objects of the database and their definitions, or None where that is not known. Only reads.
+
+        Args:
+            connection: Whose database.
+            without: Tables that are left out, with all that is part of them.
+        """
+        return None
+
+    # --- databases ----------------------------------------------------------------------------------------
+
+    def create_database(self, connection: Connection, name: str, template: str | None = None) -> None:
+        """Makes a database, on a connection in autocommit; a copy where a template is given.
+
+        Raises:
+            ConfigError: It cannot be made so there.
+        """
+        raise ConfigError(f"fluxmig cannot make a database of {self.product}", remedy="make it by hand")
+
+    def drop_database(self, connection: Connection, name: str) -> None:
+        """Drops a database that may be gone already, and ends the sessions in it; likewise."""
+
+    def rename_database(self, connection: Connection, old: str, new: str) -> None:
+        """Gives a database that nobody is in another name; likewise. Where `has_templates`."""
+
+    def database_names(self, connection: Connection, prefix: str) -> Mapping[str, str | None]:
+        """The databases whose names begin so, with what is noted of each. Where `has_templates`."""
+        return {}
+
+    def note_database(self, connection: Connection, name: str, words: str) -> None:
+        """Has words noted of a database, for `database_names`. Where `has_templates`."""
+
+    def claim_name(self, connection: Connection, key: str, *, shared: bool, wait: bool) -> bool:
+        """Takes a lock until the session ends; False where another has it. Where `has_templates`."""
+        return True
+
+    def release(self, version: str) -> str:
+        """The release that a version belongs to: "18" of PostgreSQL's "18.6"."""
+        return ".".join(re.findall(r"\d+", version)[: self.release_length])
+
     # --- facts --------------------------------------------------------------------------------------------
 
     def read_only(self, connection: Connection) -> ConfigError | None:
@@ -558,7 +664,7 @@ class Dialect:
         url = connection.engine.url
         return DatabaseInfo(
             dialect=f"{connection.dialect.name}+{connection.dialect.driver}",
-            server=self.product if self.name != "generic" else connection.dialect.name,
+            server=self.product,
             version=version,
             database=url.database,
             user=url.username,
@@ -586,6 +692,13 @@ def send_as_is(connection: Connection, command: str) -> None:
 def identifier(*names: str | None) -> str:
     """The names as SQL writes them. Not by SQLAlchemy, which doubles percent signs for a driver's sake."""
     return ".".join('"' + name.replace('"', '""') + '"' for name in names if name)
+
+
+def literal(value: str | int | None) -> str:
+    """The value as standard SQL writes it: a backslash is nothing special."""
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return "NULL" if value is None else str(value)
 
 
 def quoted(message: str) -> str | None:

@@ -27,6 +27,10 @@ __all__ = ["DuckDB"]
 
 # One exception, CatalogException, for all of these.
 _DUPLICATE = re.compile(r'^Catalog Error: [A-Z]\w*(?: \w+)? with name "(?P<object>.+)" already exists!')
+# Of two transactions that write the same, the second one is refused at once (duckdb.org, "Concurrency").
+_CONFLICT = re.compile(
+    r"^TransactionContext Error: (?:Catalog write-write conflict|Conflict|Transaction conflict)\b"
+)
 _PLACE = re.compile(r"\n\nLINE (?P<line>\d+): (?P<text>.*)\n(?P<indent> *)\^")
 _FOUND = text(
     "SELECT 'table', schema_name, '', table_name FROM duckdb_tables() WHERE NOT temporary"
@@ -47,7 +51,7 @@ class DuckDB(Dialect):
     # Its parser is PostgreSQL's (duckdb.org, "SQL Introduction").
     rules: sql.Rules = replace(sql.POSTGRESQL, psql=False, block=None)
     table_style: ClassVar[TableStyle] = TableStyle(has_savepoints=False, ddl_in_savepoints=False, counts=True)
-    has_transactional_ddl: ClassVar[bool] = True
+    has_transactional_ddl: bool | None = True
     lock_kind: ClassVar[str] = "of the file, by the one process that has it"
     duplicates_by: ClassVar[str] = "message"
     places_by: ClassVar[str] = "the caret of the message"
@@ -103,6 +107,10 @@ class DuckDB(Dialect):
     def is_duplicate(self, error: ServerError) -> bool:
         """By the message, for want of a code."""
         return error.code == "CatalogException" and _DUPLICATE.search(error.message) is not None
+
+    def is_held_up(self, error: ServerError) -> bool:
+        """By the message: another connection of the process has written the same."""
+        return error.code == "TransactionException" and _CONFLICT.search(error.message) is not None
 
     def no_transaction_reason(self, words: Sequence[str]) -> str | None:
         """What one transaction cannot hold: it writes to one database alone."""

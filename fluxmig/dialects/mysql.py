@@ -16,17 +16,27 @@ from sqlalchemy.dialects.mysql import DATETIME, LONGTEXT
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig import sql
-from fluxmig.dialects import mysql_errors, mysql_existing, mysql_limits, mysql_privileges, mysql_session
-from fluxmig.dialects.base import IN_AUTOCOMMIT, NO_AUTOCOMMIT, Dialect, TableStyle, send_as_is
+from fluxmig.dialects import (
+    mysql_catalog,
+    mysql_errors,
+    mysql_existing,
+    mysql_limits,
+    mysql_privileges,
+    mysql_session,
+    mysql_structure,
+)
+from fluxmig.dialects.base import GIVEN, IN_AUTOCOMMIT, NO_AUTOCOMMIT, Dialect, TableStyle, send_as_is
 from fluxmig.dialects.mysql_loading import MySQLLoading
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from sqlalchemy import ColumnElement, Connection, Table
 
+    from fluxmig.catalog import Catalog
     from fluxmig.dialects.base import Refusal, ServerError
     from fluxmig.dialects.loading import Loading
     from fluxmig.dialects.mysql_session import SessionState
@@ -64,6 +74,7 @@ _HOLDER = text(
     "SELECT user, NULL, host, DATE_FORMAT(UTC_TIMESTAMP() - INTERVAL time SECOND, '%Y-%m-%d %T+00'),"
     " LOWER(command) FROM information_schema.processlist WHERE id = :id"
 )
+_SESSIONS = text("SELECT id FROM information_schema.processlist WHERE db = :name")
 
 
 class MySQL(Dialect):
@@ -71,6 +82,7 @@ class MySQL(Dialect):
 
     name: ClassVar[str] = "mysql"
     product: str = "MySQL"
+    schemas_are_databases: ClassVar[bool] = True
     rules: sql.Rules = sql.MYSQL
     duplicates: ClassVar[Mapping[str, str]] = mysql_errors.DUPLICATES
     doubtful_duplicates: ClassVar[frozenset[str]] = mysql_errors.DOUBTFUL
@@ -96,8 +108,11 @@ class MySQL(Dialect):
     lock_kind: ClassVar[str] = "GET_LOCK"
     duplicates_by: ClassVar[str] = "error number"
     places_by: ClassVar[str] = "the text that the message quotes"
+    scratch: ClassVar[tuple[str, ...]] = ("container", GIVEN)
+    image: ClassVar[str] = "mysql"
     tested: ClassVar[str] = "not yet"
     _statement_time: ClassVar[str] = "max_execution_time"
+    _is_mariadb: ClassVar[bool] = False
 
     def met(self, connection: Connection) -> Dialect:
         """By whether it is MariaDB, which a URL need not say, and by the session's sql_mode (5.1.11)."""
@@ -144,7 +159,7 @@ class MySQL(Dialect):
                 send_as_is(connection, "SET TRANSACTION READ ONLY")  # of the next one, which is this
             yield connection
 
-    def can_begin(self) -> bool:
+    def can_begin(self, connection: Connection) -> bool:
         """Of what can be rolled back: rows."""
         return True
 
@@ -349,6 +364,37 @@ class MySQL(Dialect):
         granted = mysql_privileges.granted(connection)
         return mysql_existing.existing(connection, wanted, granted.sees)
 
+    def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
+        """By information_schema."""
+        return mysql_catalog.snapshot(connection, without, is_mariadb=self._is_mariadb)
+
+    # --- databases ----------------------------------------------------------------------------------------
+
+    def create_database(self, connection: Connection, name: str, template: str | None = None) -> None:
+        """Empty: there are no templates."""
+        if template is not None:
+            raise ConfigError(
+                f"{self.product} cannot copy a database", remedy="apply the migrations to a new one"
+            )
+        send_as_is(connection, f"CREATE DATABASE {_quoted(name)}")
+
+    def drop_database(self, connection: Connection, name: str) -> None:
+        """After whoever is in it, since DROP DATABASE waits for those who have a table open (8.11.4)."""
+        for number in connection.scalars(_SESSIONS, {"name": name}).all():
+            with suppress(DBAPIError):  # it has ended by itself
+                connection.exec_driver_sql(f"KILL {number}")
+        send_as_is(connection, f"DROP DATABASE IF EXISTS {_quoted(name)}")
+
+    def structure(
+        self,
+        connection: Connection,
+        tables: Sequence[Table],
+        programs: Callable[[str], Iterable[Path]],
+        environ: Mapping[str, str],
+    ) -> list[bytes]:
+        """By SHOW CREATE."""
+        return [mysql_structure.script(connection).encode()]
+
     # --- facts --------------------------------------------------------------------------------------------
 
     def ledger_schema(self, connection: Connection, table: str) -> str | None:
@@ -393,8 +439,10 @@ class MariaDB(MySQL):
 
     name: ClassVar[str] = "mariadb"
     product: str = "MariaDB"
+    image: ClassVar[str] = "mariadb"
     tested: ClassVar[str] = "10.11"
     _statement_time: ClassVar[str] = "max_statement_time"
+    _is_mariadb: ClassVar[bool] = True
 
 
 def _leave_behind(connection: Connection, *statements: str) -> None:
@@ -407,6 +455,10 @@ def _is_cut_off(words: Sequence[str]) -> bool:
     if len(words) >= _LOOK or "BEGIN" not in words or "END" in words:
         return False
     return not _ROUTINES.isdisjoint(words[: words.index("BEGIN")])
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
 
 
 def _lock_name(key: str) -> str:

@@ -13,6 +13,9 @@ from sqlalchemy import Engine, bindparam, func, select, text
 from fluxmig import sql
 from fluxmig.dialects import (
     existing,
+    postgresql_catalog,
+    postgresql_databases,
+    postgresql_dump,
     postgresql_errors,
     postgresql_index,
     postgresql_limits,
@@ -21,17 +24,28 @@ from fluxmig.dialects import (
     postgresql_watch,
     psycopg_driver,
 )
-from fluxmig.dialects.base import Dialect, UnsoundError, first_error, identifier
+from fluxmig.dialects.base import (
+    GIVEN,
+    Dialect,
+    UnsoundError,
+    first_error,
+    identifier,
+    literal,
+    send_as_is,
+)
 from fluxmig.dialects.postgresql_loading import CopyLoading, PostgreSQLLoading
+from fluxmig.dialects.postgresql_trace import PostgreSQLTracer
 from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from sqlalchemy import ColumnElement, Connection, Table
     from sqlalchemy.exc import DBAPIError
 
+    from fluxmig.catalog import Catalog
     from fluxmig.dialects.base import Heard, Onlooker, ServerError
     from fluxmig.dialects.loading import Loading
     from fluxmig.dialects.postgresql_session import SessionState
@@ -119,8 +133,12 @@ class PostgreSQL(Dialect):
     doubtful_duplicates: ClassVar[frozenset[str]] = frozenset({"42P16"})
     current_user: ClassVar[ColumnElement[str] | None] = func.current_user()
     has_lock: ClassVar[bool] = True
-    has_transactional_ddl: ClassVar[bool] = True
+    has_transactional_ddl: bool | None = True
     has_session_lock: ClassVar[bool] = True
+    elapsed_ms_sql: ClassVar[str] = (  # 9.9.5; statement_timestamp() is when the message came
+        "CAST(extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp()) * 1000"
+        " AS pg_catalog.int4)"
+    )
     # psql takes the encoding from the server; RESET ALL brings that back. A table whose constraints are still
     # to be checked cannot be dropped.
     reset_sql: ClassVar[str] = (
@@ -133,7 +151,10 @@ class PostgreSQL(Dialect):
     duplicates_by: ClassVar[str] = "SQLSTATE"
     places_by: ClassVar[str] = "the server"
     has_concurrent_index: ClassVar[bool] = True
-    scratch: ClassVar[str] = "embedded server, container"
+    scratch: ClassVar[tuple[str, ...]] = ("embedded", "container", GIVEN)
+    image: ClassVar[str] = "postgres"
+    has_templates: ClassVar[bool] = True
+    release_length: ClassVar[int] = 1
     tested: ClassVar[str] = "15, 18"
     encoding_remedy: ClassVar[str] = (
         "files are UTF-8: take out what sets client_encoding, or end the URL with ?client_encoding=utf8"
@@ -212,6 +233,27 @@ class PostgreSQL(Dialect):
         """As everywhere; but errors tell how many statements were done before."""
         with psycopg_driver.counting(connection) if _is_psycopg(connection) else nullcontext():
             super().send(connection, script)
+
+    def begin_at_once(
+        self, connection: Connection, key: str, ledger: Table, name: str, limits: Limits
+    ) -> bool:
+        """By psycopg alone, whose errors tell how far a message has come; not where backslashes escape."""
+        if not psycopg_driver.can_begin(connection):
+            return False
+        row = f"SELECT FROM {identifier(ledger.schema, ledger.name)} WHERE migration_name = {literal(name)}"
+        # Each with a snapshot of its own (54.2.2.1): the second one's is from when it has the lock.
+        lock = f"SELECT pg_catalog.pg_try_advisory_xact_lock({_number(key)}), pg_catalog.pg_backend_pid()"
+        settings = f"{postgresql_limits.calls(limits, session=False)}, ({postgresql_watch.WATCH_SQL})"
+        message = f"BEGIN; {lock}; SELECT EXISTS ({row}), {settings}"
+        (is_mine, process), (is_there, *_) = psycopg_driver.begin(connection, message)
+        connection.info[_BACKEND] = int(process)
+        return is_mine == "t" and is_there == "f"
+
+    def send_at_once(self, connection: Connection, message: str) -> list[int | None]:
+        """As `send` does."""
+        with psycopg_driver.counting(connection) as counts:
+            send_as_is(connection, message)
+        return counts
 
     def copy(self, connection: Connection, statement: str, rows: memoryview) -> None:
         """By psycopg's copy (54.2.6)."""
@@ -405,6 +447,50 @@ class PostgreSQL(Dialect):
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By the catalog, in one query."""
         return existing.postgresql(connection, wanted)
+
+    def structure(
+        self,
+        connection: Connection,
+        tables: Sequence[Table],
+        programs: Callable[[str], Iterable[Path]],
+        environ: Mapping[str, str],
+    ) -> list[bytes]:
+        """By pg_dump, and the rows along."""
+        return postgresql_dump.structure(connection, tables, programs("pg_dump"), environ)
+
+    def tracer(self, own: frozenset[str]) -> PostgreSQLTracer:
+        """With the locks, and what was rewritten, built and scanned."""
+        return PostgreSQLTracer(self, own)
+
+    def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
+        """By the catalog, in one query."""
+        return postgresql_catalog.snapshot(connection, without)
+
+    # --- databases ----------------------------------------------------------------------------------------
+
+    def create_database(self, connection: Connection, name: str, template: str | None = None) -> None:
+        """By what is the fastest way of the server."""
+        postgresql_databases.create(connection, name, template)
+
+    def drop_database(self, connection: Connection, name: str) -> None:
+        """Whoever is in it."""
+        postgresql_databases.drop(connection, name)
+
+    def rename_database(self, connection: Connection, old: str, new: str) -> None:
+        """By ALTER DATABASE."""
+        postgresql_databases.rename(connection, old, new)
+
+    def database_names(self, connection: Connection, prefix: str) -> Mapping[str, str | None]:
+        """With their comments."""
+        return postgresql_databases.names(connection, prefix)
+
+    def note_database(self, connection: Connection, name: str, words: str) -> None:
+        """As a comment."""
+        postgresql_databases.note(connection, name, words)
+
+    def claim_name(self, connection: Connection, key: str, *, shared: bool, wait: bool) -> bool:
+        """An advisory lock, of the database that one is connected to."""
+        return postgresql_databases.claim(connection, key, shared=shared, wait=wait)
 
     # --- facts --------------------------------------------------------------------------------------------
 

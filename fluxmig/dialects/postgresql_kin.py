@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fluxmig import sql
 from fluxmig.dialects.base import TableStyle
+from fluxmig.dialects.generic import IN_TRANSACTION, ROWS
 from fluxmig.dialects.postgresql import PostgreSQL
 
 if TYPE_CHECKING:
@@ -25,11 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AnyPostgreSQL", "CockroachDB", "YugabyteDB"]
 
-_ROWS = frozenset(
-    {"INSERT", "UPDATE", "DELETE", "MERGE", "UPSERT", "SELECT", "WITH", "VALUES", "TABLE", "COPY"}
-)
-_IN_TRANSACTION = _ROWS | {"SET", "RESET", "SHOW", "EXPLAIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "BEGIN"}
-_IN_TRANSACTION |= {"START", "COMMIT", "END", "PREPARE", "DEALLOCATE", "LOCK", "("}
+_COPY = "COPY"
 
 
 class _Distributed(PostgreSQL):
@@ -38,29 +35,31 @@ class _Distributed(PostgreSQL):
     table_style: ClassVar[TableStyle] = TableStyle(ddl_in_savepoints=False)
     has_lock: ClassVar[bool] = False
     has_session_lock: ClassVar[bool] = False
-    has_transactional_ddl: ClassVar[bool] = False
+    has_transactional_ddl: bool | None = False
+    elapsed_ms_sql: ClassVar[str] = ""
     lock_kind: ClassVar[str] = "the ledger's unique row"
     has_concurrent_index: ClassVar[bool] = False
-    scratch: ClassVar[str] = ""
+    scratch: ClassVar[tuple[str, ...]] = ()
+    image: ClassVar[str] = ""
     tested: ClassVar[str] = "not on a live cluster"
 
     def met(self, connection: Connection) -> Dialect:
         """Itself: it has been."""
         return self
 
-    def can_begin(self) -> bool:
+    def can_begin(self, connection: Connection) -> bool:
         """Of rows."""
         return True
 
     def may_be_atomic(self, statement: str) -> bool:
         """By the verb."""
-        return sql.words(statement, self.rules, 1)[0] in _ROWS
+        return sql.words(statement, self.rules, 1)[0] in {*ROWS, _COPY}
 
     def no_transaction_reason(self, words: Sequence[str]) -> str | None:
         """All that is not about rows or the session."""
         if reason := super().no_transaction_reason(words):
             return reason
-        return None if words[0] in _IN_TRANSACTION else " ".join(words[:2])
+        return None if words[0] in {*IN_TRANSACTION, _COPY} else " ".join(words[:2])
 
     def claim(self, connection: Connection, key: str) -> bool:
         """Nothing is taken: the ledger's unique row decides."""

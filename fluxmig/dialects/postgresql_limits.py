@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from fluxmig.model import Limits
 
-__all__ = ["by_hand", "limit", "limited", "waiting_for_others"]
+__all__ = ["by_hand", "calls", "limit", "limited", "waiting_for_others"]
 
 # A concurrent build waits for every older transaction, by a lock, and others do not wait behind it: SHARE
 # UPDATE EXCLUSIVE lets them read and write (13.3.1). A time-out would only leave an invalid index.
@@ -40,7 +40,7 @@ _DEFAULT = (
 
 def limit(connection: Connection, limits: Limits, *, session: bool) -> None:
     """Sets the time-outs, for the session or the transaction; in one query, or none where none is set."""
-    connection.execute(text(_setting(limits, session=session)))
+    connection.execute(text(f"SELECT {calls(limits, session=session)}"))
 
 
 @contextmanager
@@ -83,19 +83,20 @@ def _put_back(connection: Connection) -> Iterator[None]:
 
 def by_hand(limits: Limits, *, session: bool) -> str:
     """What sets the time-outs, for people who run SQL by hand; psql shows nothing of it."""
-    return f"DO $$ BEGIN PERFORM {_setting(limits, session=session).removeprefix('SELECT ')}; END $$;\n"
+    return f"DO $$ BEGIN PERFORM {calls(limits, session=session)}; END $$;\n"
 
 
-def _setting(limits: Limits, *, session: bool) -> str:
+def calls(limits: Limits, *, session: bool) -> str:
+    """What sets the time-outs, for the list of a SELECT."""
     local = "false" if session else "true"
     lock = _DEFAULT.format(ms=round(LOCK_TIMEOUT_S * 1000))
     if limits.lock_timeout_s is not None:
         lock = _ms(limits.lock_timeout_s)
-    calls = [_SET.format(name="lock_timeout", value=lock, local=local)]
+    found = [_SET.format(name="lock_timeout", value=lock, local=local)]
     if limits.statement_timeout_s is not None:
         value = _ms(limits.statement_timeout_s)
-        calls.append(_SET.format(name="statement_timeout", value=value, local=local))
-    return f"SELECT {', '.join(calls)}"
+        found.append(_SET.format(name="statement_timeout", value=value, local=local))
+    return ", ".join(found)
 
 
 def _ms(seconds: float) -> str:

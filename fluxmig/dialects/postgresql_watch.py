@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, column, func, select, text
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["READ_ONLY", "claim", "unwatch", "watch"]
+__all__ = ["READ_ONLY", "WATCH_SQL", "claim", "unwatch", "watch"]
 
 # Settings that every user may change (19.3.2). A client that vanishes is missed after 20 + 4 * 10 seconds of
 # silence, as `connect` has it for the server, and one that dies after 5. The first four say nothing of a Unix
@@ -40,6 +40,8 @@ READ_ONLY = (
     " WHERE pg_catalog.current_setting('idle_in_transaction_session_timeout') = '0'"
 )
 """How a transaction that reads begins, in one message: an idle one would keep a concurrent build waiting."""
+WATCH_SQL = f"SELECT pg_catalog.count(given) FROM ({str(_WATCH).replace(':local', 'true')}) AS w"  # noqa: S608
+"""Has the server watch the client until the transaction ends, in one row."""
 _BACK = text("SELECT pg_catalog.set_config(:name, :value, false)")
 _KEPT = "fluxmig: how the server watched its client"
 

@@ -6,7 +6,7 @@ import codecs
 import selectors
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
@@ -22,23 +22,19 @@ if TYPE_CHECKING:
 
     from fluxmig.dialects.base import Heard, Onlooker
 
-__all__ = [
-    "Copying",
-    "ask",
-    "copy",
-    "copying",
-    "counting",
-    "is_in_transaction",
-    "listening",
-    "onlooker",
-    "refuse_backslashes",
-]
-__all__ += ["reported", "unprepared"]
+__all__ = ["Copying", "ask", "begin", "can_begin", "copy", "copying", "counting", "for_programs"]
+__all__ += ["is_in_transaction", "listening", "onlooker", "refuse_backslashes", "reported", "unprepared"]
 
 _CHUNK = 2**18
 """Bytes that are given to psycopg at a time."""
 
 _QUERY_CHARACTERS = 100
+
+_OF_EVERY_LIBPQ = frozenset(
+    {"host", "hostaddr", "port", "user", "dbname", "options", "connect_timeout", "gssencmode"}
+    | {"sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "channel_binding"}
+)
+"""Parameters that lead somewhere, and that libpq has had since version 13."""
 
 # Of a session that may not be looked into, state and query are no more than a word of refusal.
 _BLOCKERS = """
@@ -62,6 +58,18 @@ def reported(connection: Connection, *names: str) -> tuple[str | None, ...]:
     return tuple(driver.info.parameter_status(name) for name in names)
 
 
+def for_programs(connection: Connection) -> tuple[str, str, int]:
+    """How PostgreSQL's programs connect to the same database: parameters, password; and its release.
+
+    The parameters are in libpq's own form, without those that an older libpq would not know.
+    """
+    from psycopg.conninfo import make_conninfo  # noqa: PLC0415  # it is there: the connection is its
+
+    info = _driver(connection).info
+    given = {name: value for name, value in info.get_parameters().items() if name in _OF_EVERY_LIBPQ}
+    return make_conninfo(**given), info.password, info.server_version // 10000
+
+
 def refuse_backslashes(connection: Connection) -> None:
     """Raises `ConfigError` where backslashes escape in every string: files would be taken apart wrongly.
 
@@ -83,8 +91,7 @@ def copy(connection: Connection, statement: str, rows: memoryview) -> None:
         UnicodeEncodeError: A row has a character that the client's encoding has not.
     """
     chunks: Iterator[Any] = (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
-    encoding = _driver(connection).info.encoding
-    if encoding != "utf-8":  # the script has set it, and psycopg encodes to that
+    if _driver(connection).info.encoding != "utf-8":  # the script has set it, and psycopg encodes to that
         chunks = codecs.iterdecode(map(bytes, chunks), "utf-8")
     with copying(connection, statement) as stream:
         for chunk in chunks:
@@ -108,8 +115,7 @@ class Copying:
 def copying(connection: Connection, statement: str) -> Iterator[Copying]:
     """Runs a COPY ... FROM stdin for as long as it lasts; raises as for every other statement."""
     driver = _driver(connection)
-    errors: Any = connection.dialect.dbapi
-    try:
+    with _as_of_sqlalchemy(connection, statement):
         if connection.dialect.is_async:
             with _awaited(driver.cursor()) as cursor:
                 with _awaited(cursor.copy(statement)) as stream:
@@ -122,13 +128,6 @@ def copying(connection: Connection, statement: str) -> Iterator[Copying]:
                     copied = Copying(stream.write)
                     yield copied
                 copied.rows = cursor.rowcount
-    except errors.Error as error:
-        lost = connection.dialect.is_disconnect(error, driver, None)
-        if lost:
-            connection.invalidate(error)
-        raise DBAPIError.instance(
-            statement, None, error, errors.Error, connection_invalidated=lost, dialect=connection.dialect
-        ) from error
 
 
 @contextmanager
@@ -141,6 +140,21 @@ def _awaited(manager: Any) -> Iterator[Any]:
         await_only(manager.__aexit__(type(error), error, error.__traceback__))
         raise
     await_only(manager.__aexit__(None, None, None))
+
+
+@contextmanager
+def _as_of_sqlalchemy(connection: Connection, statement: str) -> Iterator[None]:
+    """Raises what the driver raises as SQLAlchemy does."""
+    driver, errors = _driver(connection), cast("Any", connection.dialect.dbapi)
+    try:
+        yield
+    except errors.Error as error:
+        lost = connection.dialect.is_disconnect(error, driver, None)
+        if lost:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            statement, None, error, errors.Error, connection_invalidated=lost, dialect=connection.dialect
+        ) from error
 
 
 def ask(driver: Any, query: str, patience_s: float) -> str:
@@ -166,6 +180,61 @@ def ask(driver: Any, query: str, patience_s: float) -> str:
     if value is None:
         raise OSError((result.error_message if result else server.error_message).decode(errors="replace"))
     return str(value.decode())
+
+
+def can_begin(connection: Connection) -> bool:
+    """Whether `begin` can be used, and a message reads as it was written: backslashes escape nothing."""
+    is_sync = connection.dialect.driver == "psycopg" and not connection.dialect.is_async
+    return is_sync and reported(connection, "standard_conforming_strings") == ("on",)
+
+
+def begin(connection: Connection, message: str) -> list[list[str]]:
+    """Begins a transaction by a message of one's own, where psycopg would send BEGIN and wait for its answer.
+
+    By its wrapper of libpq: psycopg sends no BEGIN where a transaction is open, and takes it for its own.
+
+    Args:
+        connection: In a transaction that has not begun yet, as the server knows it.
+        message: BEGIN and queries.
+
+    Returns:
+        The first row of each query, as the server writes it.
+    """
+    driver = _driver(connection)
+    errors: Any = connection.dialect.dbapi
+    rows = []
+    with _as_of_sqlalchemy(connection, message):
+        try:
+            driver.pgconn.send_query(message.encode())
+            results = list(_results(driver.pgconn))
+        except BaseException as error:  # whatever it is, an answer may be left behind
+            connection.invalidate(error)
+            raise
+        for result in results:
+            if result.error_message:
+                raise errors.errors.error_from_result(result)
+            if result.ntuples:
+                rows.append([_text(result, column) for column in range(result.nfields)])
+    return rows
+
+
+def _results(server: Any) -> Iterator[Any]:
+    """The results of what was sent, as they come; a signal is heard meanwhile."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(server.socket, selectors.EVENT_READ)
+        while True:
+            while server.is_busy():
+                selector.select()
+                server.consume_input()
+            result = server.get_result()
+            if result is None:
+                return
+            yield result
+
+
+def _text(result: Any, column: int) -> str:
+    value = result.get_value(0, column)
+    return "" if value is None else value.decode()
 
 
 @contextmanager
@@ -206,27 +275,32 @@ def unprepared(connection: Connection) -> Iterator[None]:
 
 
 @contextmanager
-def counting(connection: Connection) -> Iterator[None]:
+def counting(connection: Connection) -> Iterator[list[int | None]]:
     """Has psycopg say, in an error's `completed`, how many statements of the message were done before it.
+
+    And, in the list that this gives, how many rows each has met.
 
     libpq hands out one result a statement, the error last. psycopg checks them in `Cursor._check_results`
     and keeps only the error, so that method is where they are counted. It is no public name: were it gone,
-    errors without a position would no longer name their statement, and nothing else would change.
+    errors without a position would no longer name their statement, files would be run step by step, and
+    nothing else would change.
     """
     driver = _driver(connection)
     factory = driver.cursor_factory
+    counts: list[int | None] = []
 
     class Counting(factory):  # type: ignore[misc, valid-type]
-        def _check_results(self, results: Sequence[object]) -> None:
+        def _check_results(self, results: Sequence[Any]) -> None:
             try:
                 super()._check_results(results)
             except Exception as error:
                 error.completed = len(results) - 1  # type: ignore[attr-defined]
                 raise
+            counts[:] = [result.command_tuples for result in results]
 
     driver.cursor_factory = Counting
     try:
-        yield
+        yield counts
     finally:
         driver.cursor_factory = factory
 

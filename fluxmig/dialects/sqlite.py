@@ -8,22 +8,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from fluxmig import sql
-from fluxmig.dialects import existing, sqlite_session
+from fluxmig.dialects import existing, sqlite_catalog, sqlite_session
 from fluxmig.dialects.base import Dialect, ServerError, UnsoundError
 from fluxmig.dialects.sqlite_loading import SQLiteLoading
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Table
     from sqlalchemy.exc import DBAPIError
 
+    from fluxmig.catalog import Catalog
     from fluxmig.dialects.loading import Loading
     from fluxmig.dialects.sqlite_session import SessionState, Violation
     from fluxmig.model import Script, Statement
@@ -63,6 +64,10 @@ _TROUBLES = {
 }
 _KEYS, _BEFORE, _VIOLATIONS = "fluxmig: foreign_keys", "fluxmig: the session before", "fluxmig: violations"
 """Where a transaction leaves what its end puts back, in `Connection.info`; and what violated keys before."""
+_STRUCTURE = text(
+    "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    " AND name NOT IN (SELECT name FROM pragma_table_list WHERE type = 'shadow') ORDER BY rowid"
+)
 _NEAR = re.compile(r'near "(?P<token>.+?)": syntax error')
 
 
@@ -73,12 +78,14 @@ class SQLite(Dialect):
     product: str = "SQLite"
     rules: sql.Rules = sql.SQLITE
     has_lock: ClassVar[bool] = True
-    has_transactional_ddl: ClassVar[bool] = True
+    has_transactional_ddl: bool | None = True
     begin_sql: ClassVar[str] = "BEGIN IMMEDIATE"
     shell_head: ClassVar[str] = ".bail on\n"
     lock_kind: ClassVar[str] = "of the file, by BEGIN IMMEDIATE"
     duplicates_by: ClassVar[str] = "message"
     places_by: ClassVar[str] = "the token that the message quotes"
+    scratch: ClassVar[tuple[str, ...]] = ("sqlite",)
+    release_length: ClassVar[int] = 0  # it is in this very process
     tested: ClassVar[str] = "3.40 and Python's own"
 
     # --- connections and transactions ---------------------------------------------------------------------
@@ -280,6 +287,20 @@ class SQLite(Dialect):
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By sqlite_master."""
         return existing.sqlite(connection, wanted)
+
+    def structure(
+        self,
+        connection: Connection,
+        tables: Sequence[Table],
+        programs: Callable[[str], Iterable[Path]],
+        environ: Mapping[str, str],
+    ) -> list[bytes]:
+        """As sqlite_schema has it, but for what a virtual table makes for itself."""
+        return [statement.encode() for statement in connection.scalars(_STRUCTURE)]
+
+    def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
+        """By the text that SQLite keeps of each object."""
+        return sqlite_catalog.snapshot(connection, without)
 
     # --- facts --------------------------------------------------------------------------------------------
 

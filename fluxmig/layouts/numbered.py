@@ -1,47 +1,39 @@
-"""`NNN_description.sql`, with `NNN_description.down.sql` beside it where there is one.
-
-Order: the leading number as an integer, then the name; files without a number last. Names are compared as
-FluxStudio's Node runner compares them (JavaScript's `localeCompare`: the Unicode root collation), so that
-both tools run files of one number in the same order: `_` sorts before `.`, and case counts last.
-"""
+"""`NNN_description.sql`, with `NNN_description.down.sql` beside it where there is one."""
 
 from __future__ import annotations
 
 import codecs
 import hashlib
-import os
-import re
 import stat
-import unicodedata
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from fluxmig.errors import ConfigError, MigrationFileError
+from fluxmig.errors import MigrationFileError
 from fluxmig.model import DownScript, FileProblem, Finding, Migration
+from fluxmig.names import (
+    MAX_NAME,
+    down_of,
+    is_down,
+    is_fit,
+    migration_of,
+    names_in,
+    number_of,
+    problem_of,
+    sort_key,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["MAX_NAME", "Folder", "create", "down_of", "encoding_problem", "is_down", "is_fit", "migration_of"]
+__all__ = ["MAX_NAME", "Folder", "down_of", "encoding_problem", "is_down", "is_fit", "migration_of"]
 __all__ += ["number_of", "read", "sort_key", "survey"]
 
-MAX_NAME = 255
-"""Characters that `migration_name VARCHAR(255)` holds."""
-
-_DOWN = ".down.sql"
 _CHUNK = 2**20
 _BOMS = {  # that of UTF-32 begins with that of UTF-16
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
-}
-# CLDR root collation of ASCII: white space, punctuation and symbols in this order, then digits, then letters.
-_RANK = {
-    character: rank for rank, character in enumerate("\t\n _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$0123456789")
 }
 
 
@@ -62,47 +54,6 @@ class Folder:
     findings: tuple[Finding, ...] = ()
     problems: tuple[FileProblem, ...] = ()
     strays: tuple[DownScript, ...] = ()
-
-
-def number_of(name: str) -> int | None:
-    """The leading number of a file name, or None."""
-    digits = re.match(r"[0-9]+", name)
-    return int(digits[0]) if digits else None
-
-
-def is_down(name: str) -> bool:
-    """Whether it is the name of a down script."""
-    return name.endswith(_DOWN)
-
-
-def migration_of(name: str) -> str:
-    """The file name of the migration that a script belongs to, be it a down script or the migration."""
-    return name.removesuffix(_DOWN) + ".sql" if is_down(name) else name
-
-
-def is_fit(name: str) -> bool:
-    """Whether a file of that name is a migration or a down script, as far as its name goes."""
-    return not name.startswith(".") and _name_problem(name) is None
-
-
-def down_of(name: str) -> str:
-    """The file name of a migration's down script, whether there is one or not."""
-    return name.removesuffix(".sql") + _DOWN
-
-
-def sort_key(name: str) -> tuple[object, ...]:
-    """What file names are ordered by: a total order, since the name itself comes last."""
-    number = number_of(name)
-    decomposed = unicodedata.normalize("NFD", name)
-    base = [character for character in decomposed if not unicodedata.combining(character)]
-    return (
-        number is None,
-        number or 0,
-        [_RANK.get(character, len(_RANK) + ord(character.lower()[0])) for character in base],
-        decomposed.casefold(),
-        decomposed.swapcase(),
-        name,
-    )
 
 
 def read(folder: Path) -> Folder:
@@ -129,7 +80,7 @@ def survey(folder: Path) -> Folder:
     """
     problems: list[FileProblem] = []
     files: dict[str, tuple[bytes, str]] = {}
-    for name in _names(folder):
+    for name in names_in(folder):
         read_or_problem = _read_file(folder / name)
         if isinstance(read_or_problem, FileProblem):
             problems.append(read_or_problem)
@@ -164,27 +115,9 @@ def survey(folder: Path) -> Folder:
     )
 
 
-def _names(folder: Path) -> list[str]:
-    try:
-        names = [entry.name for entry in folder.iterdir()]
-    except FileNotFoundError:
-        raise ConfigError(
-            f"there is no folder {folder}",
-            remedy="`fluxmig create NAME` makes it, --migrations FOLDER or FLUXMIG_MIGRATIONS names another",
-        ) from None
-    except OSError as error:
-        raise ConfigError(f"cannot read the folder {folder}: {error.strerror}") from error
-    return [name for name in names if _seen(name).lower().endswith(".sql") and not name.startswith(".")]
-
-
-def _seen(name: str) -> str:
-    """The name without the spaces and dots at its end, which hardly show."""
-    return re.sub(r"[\s.]+\Z", "", name)
-
-
 def _read_file(path: Path) -> tuple[bytes, str] | FileProblem:
     """The bytes without a byte order mark and the checksum of all of them, or why there are none."""
-    if unfit := _name_problem(path.name):
+    if unfit := problem_of(path.name):
         printable = path.with_name(repr(path.name)[1:-1])
         return FileProblem(printable, unfit[0], remedy=unfit[1])
     try:
@@ -212,21 +145,6 @@ def _read_file(path: Path) -> tuple[bytes, str] | FileProblem:
     return source, checksum.hexdigest()
 
 
-def _name_problem(name: str) -> tuple[str, str] | None:
-    if len(name) > MAX_NAME:
-        return (
-            f"the name has {len(name)} characters, and the ledger holds {MAX_NAME}",
-            "give it a shorter name",
-        )
-    if any("\ud800" <= character <= "\udfff" for character in name):
-        return "the name is not UTF-8", "rename the file"
-    if any(unicodedata.category(character) == "Cc" for character in name):
-        return "the name holds a control character", "rename the file"
-    if not name.endswith(".sql"):
-        return "ends in something like .sql, but not in .sql", f"rename it to {_seen(name)[:-4]}.sql"
-    return None
-
-
 def encoding_problem(path: Path, source: bytes) -> FileProblem | None:
     """Why bytes without their byte order mark are no text in UTF-8, or None."""
     if encoding := next((name for mark, name in _BOMS.items() if source.startswith(mark)), None):
@@ -244,6 +162,8 @@ def encoding_problem(path: Path, source: bytes) -> FileProblem | None:
 
 def _fault(source: bytes) -> int | None:
     """The offset of the first byte that is no UTF-8, found without holding the text beside the bytes."""
+    if source.isascii():
+        return None
     decoder = codecs.getincrementaldecoder("utf-8")()
     for start in range(0, len(source), _CHUNK):
         carried = len(decoder.getstate()[0])  # of a character that the chunk before had begun
@@ -252,96 +172,3 @@ def _fault(source: bytes) -> int | None:
         except UnicodeDecodeError as error:
             return start - carried + error.start
     return None
-
-
-# --- creating ---------------------------------------------------------------------------------------------
-
-
-def create(
-    folder: Path, description: str, *, now: datetime, with_down: bool = False, timestamp: bool = False
-) -> tuple[Path, ...]:
-    """Makes the next migration's file, and its down script where asked; never overwrites.
-
-    The number is one more than the highest, three digits at least; two at once get two numbers where the
-    system can lock a folder (POSIX), and never the same file anywhere.
-
-    Args:
-        folder: Made where it is missing.
-        description: Words; the file's name is their snake case.
-        now: With a time zone; it becomes the header's `Created` and the timestamp.
-        with_down: Whether to make `NNN_description.down.sql` too.
-        timestamp: Whether the number is `YYYYMMDDHHMMSS` in UTC.
-
-    Returns:
-        The files made, the migration first.
-
-    Raises:
-        ConfigError: Nothing of the description can stand in a file name, or the folder cannot be written.
-    """
-    slug = _snake(description)
-    now = now.astimezone(UTC)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
-            number = _next_number(folder, now if timestamp else None)
-            stem = f"{number:03d}_{slug}"
-            if (size := len(os.fsencode(stem + _DOWN))) > MAX_NAME:
-                raise ConfigError(
-                    f"the name would have {size} bytes with {_DOWN}, and {MAX_NAME} is the most",
-                    remedy="use fewer words",
-                )
-            names = [f"{stem}.sql", f"{stem}{_DOWN}"][: 1 + with_down]
-            for name in names:
-                _write_new(folder / name, _header(description, now, down=name.endswith(_DOWN)))
-    except OSError as error:
-        raise ConfigError(f"cannot create a file in {folder}: {error.strerror or error}") from error
-    return tuple(folder / name for name in names)
-
-
-def _snake(description: str) -> str:
-    text = unicodedata.normalize("NFC", description).removesuffix(".sql")
-    text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", text)
-    slug = re.sub(r"[\W_]+", "_", text).strip("_").lower()
-    if not slug:
-        raise ConfigError(
-            f"{description!r} holds no letter or digit", remedy="name it like `add user settings`"
-        )
-    return slug
-
-
-def _next_number(folder: Path, now: datetime | None) -> int:
-    numbers = {number for name in _names(folder) if (number := number_of(name)) is not None}
-    if now is None:
-        return max(numbers, default=0) + 1
-    number = int(now.strftime("%Y%m%d%H%M%S"))
-    while number in numbers:
-        number += 1
-    return number
-
-
-def _header(description: str, now: datetime, *, down: bool) -> str:
-    title = " ".join("".join(c if c.isprintable() else " " for c in description).split())
-    created = now.isoformat(timespec="seconds").replace("+00:00", "Z")
-    what = "reverses it" if down else ""
-    return f"-- Migration: {title}\n-- Created: {created}\n-- Description:{' ' + what if what else ''}\n\n"
-
-
-def _write_new(path: Path, text: str) -> None:
-    with path.open("x", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds the folder against other `create`s; without `fcntl`, files opened with "x" have to do."""
-    try:
-        import fcntl  # noqa: PLC0415  # not on every system
-    except ImportError:  # pragma: no cover
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from fluxmig.errors import DataFileError, LoadError
+from fluxmig.errors import ConfigError, DataFileError, LoadError
 from fluxmig.loading.fitting import Fitter, MisfitError
 from fluxmig.loading.mapping import is_compressed
 from fluxmig.loading.nouns import LoadProgress, LoadReport, OnConflict, Refusal, TableTotals
@@ -153,7 +153,16 @@ class Load:
         """The plan, by the tables as they are; what cannot be is refused here."""
         with self.dialect.reading(self.bind) as connection:
             loading = self.dialect.loading(connection)
-            shapes = loading.shapes(connection, names_of(self.mapping))
+            try:
+                shapes = loading.shapes(connection, names_of(self.mapping))
+            except DBAPIError as error:
+                if self.dialect.is_passing(error):
+                    raise
+                why = self.dialect.explain(error).message
+                raise ConfigError(
+                    f"the tables of {self.dialect.product} cannot be read: {why}",
+                    remedy="a load needs a dialect of SQLAlchemy that reads its database's catalog",
+                ) from error
             absent = None in shapes.values()
             there = refuse_absent(shapes, loading.tables(connection) if absent else ())
         planned = plan(

@@ -183,6 +183,7 @@ def test_a_file_that_cannot_be_read(taken_over: Database, folder: Path, write: W
     assert "schema_migrations" not in taken_over.tables()
 
 
+@pytest.mark.savepoints
 @pytest.mark.transactional_ddl
 def test_on_a_connection_of_the_caller(taken_over: Database, folder: Path) -> None:
     with taken_over.engine().connect() as connection:

@@ -40,6 +40,7 @@ def test_a_connection_outside_a_transaction_commits_each_migration(
     assert database.tables() == {"a", "b", "schema_migrations", "schema_migrations_log"}
 
 
+@pytest.mark.savepoints
 @pytest.mark.transactional_ddl
 def test_inside_a_transaction_the_caller_decides(database: Database, folder: Path, write: Write) -> None:
     write(TWO)
@@ -53,6 +54,7 @@ def test_inside_a_transaction_the_caller_decides(database: Database, folder: Pat
     assert database.tables() == set()
 
 
+@pytest.mark.savepoints
 @pytest.mark.transactional_ddl
 def test_inside_a_transaction_that_commits(database: Database, folder: Path, write: Write) -> None:
     write(TWO)
@@ -62,6 +64,7 @@ def test_inside_a_transaction_that_commits(database: Database, folder: Path, wri
     assert database.scalar(LEDGER) == 2
 
 
+@pytest.mark.savepoints
 @pytest.mark.transactional_ddl
 def test_a_failure_inside_a_transaction_leaves_it_usable(
     database: Database, folder: Path, write: Write
@@ -76,6 +79,7 @@ def test_a_failure_inside_a_transaction_leaves_it_usable(
     assert database.scalar("SELECT count(*) FROM mine") == 1
 
 
+@pytest.mark.savepoints
 def test_status_on_a_connection_leaves_it_as_it_was(database: Database, folder: Path, write: Write) -> None:
     write(TWO)
     with database.engine().connect() as connection:
@@ -127,6 +131,7 @@ def test_an_async_engine_itself_is_refused_with_the_way(one_postgresql: Database
 # --- runners that meet ------------------------------------------------------------------------------------
 
 
+@pytest.mark.concurrent_writers
 def test_several_runners_apply_each_migration_once(database: Database, folder: Path, write: Write) -> None:
     write(
         {

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from fluxmig import DatabaseConnectionError, LedgerError, MigrationFailedError, Migrator, Outcome
 from fluxmig.dialects.postgresql import _row
-from fluxmig.scratch import find_binaries
+from fluxmig.embedded import find_binaries
 from tests.support import POSTGRESQL_15
 
 if TYPE_CHECKING:

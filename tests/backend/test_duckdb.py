@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from fluxmig import (
@@ -14,6 +15,8 @@ from fluxmig import (
     Migrator,
     Mode,
     Outcome,
+    Wait,
+    WaitReason,
 )
 
 if TYPE_CHECKING:
@@ -148,3 +151,21 @@ def test_inside_a_transaction_of_the_caller(duckdb: Database, folder: Path, writ
     )
     with duckdb.engine().connect() as connection:
         assert Migrator(connection, folder).run().results[0].outcome is Outcome.APPLIED
+
+
+def test_who_writes_the_same_is_waited_for(duckdb: Database, folder: Path, write: Write) -> None:
+    duckdb.rows("CREATE TABLE a (id integer PRIMARY KEY, n integer)")
+    duckdb.rows("INSERT INTO a VALUES (1, 1)")
+    write({"001_a.sql": "UPDATE a SET n = n + 1 WHERE id = 1;"})
+    waits: list[Wait] = []
+    with duckdb.engine().connect() as other:
+        other.execute(text("UPDATE a SET n = 10 WHERE id = 1"))
+
+        def wait(what: Wait) -> None:
+            waits.append(what)
+            other.commit()
+
+        (step,) = Migrator(duckdb.engine(), folder, on_wait=wait).run().results
+    assert (step.outcome, step.tries) == (Outcome.APPLIED, 2)
+    assert [each.reason for each in waits] == [WaitReason.RETRY]
+    assert duckdb.rows("SELECT n FROM a") == [(11,)]

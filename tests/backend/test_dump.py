@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import make_url, text
 
 from fluxmig import MigrationFailedError, MigrationFileError, Migrator, Mode, Outcome
-from fluxmig.scratch import find_binaries
+from fluxmig.embedded import find_binaries
 from tests.support import EXAMPLES, Database
 
 if TYPE_CHECKING:

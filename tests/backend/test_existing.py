@@ -122,10 +122,12 @@ def refusal(database: Database, statement: str) -> str | None:
 
 def asked(database: Database, ask: Existing, wanted: Sequence[Created]) -> dict[Created, Presence]:
     """The answer, in a transaction that may only read."""
+    if database.is_duckdb and ask is existing.generic:
+        pytest.skip("duckdb-engine tells nothing of indexes and primary keys, so DuckDB's catalog is asked")
     with database.engine().connect() as connection:
-        is_sqlite = database.source == "sqlite"
-        read_only = "PRAGMA query_only = ON" if is_sqlite else "SET TRANSACTION READ ONLY"
-        connection.exec_driver_sql(read_only)
+        read_only = {"sqlite": "PRAGMA query_only = ON", "duckdb": None}
+        if command := read_only.get(database.source, "SET TRANSACTION READ ONLY"):
+            connection.exec_driver_sql(command)
         return ask(connection, wanted)
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tests.support import Database
 
 CONTAINERS = False
+pytestmark = pytest.mark.reflection
 
 USERS = """CREATE TABLE users (
   id integer NOT NULL PRIMARY KEY,
@@ -317,6 +318,12 @@ def test_a_table_that_is_not_there(tables: Database, tmp_path: Path) -> None:
         "there is no table user\n"
         "did you mean users? fluxmig load fills tables that migrations have made; --into names them"
     )
+
+
+def test_tables_that_cannot_be_read(duckdb: Database, tmp_path: Path) -> None:
+    duckdb.rows("CREATE TABLE users (id integer)")
+    with pytest.raises(ConfigError, match=r"^the tables of DuckDB cannot be read: "):
+        into(duckdb, put(tmp_path, "users.json", [ADA]))
 
 
 def test_a_circle_of_keys(tables: Database, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from fluxmig import (
     RollbackError,
     StepResult,
 )
-from fluxmig.scratch import start_embedded
+from fluxmig.embedded import start_embedded
 from tests.support import FAST, Database
 
 if TYPE_CHECKING:
@@ -326,7 +326,10 @@ def test_the_columns_of_the_log(database: Database, half_way: Migrator, write: W
         code, message = "42P01", 'relation "nowhere" does not exist'
     elif database.is_mysql:
         code, message = "1146", f"Table '{make_url(database.url).database}.nowhere' doesn't exist"
-    assert (broken.error_code, broken.message) == (code, message)
+    elif database.is_duckdb:
+        code, message = "CatalogException", "Catalog Error: Table with name nowhere does not exist!"
+    first_line = (broken.message or "").partition("\n")[0]  # on the second, DuckDB guesses
+    assert (broken.error_code, first_line) == (code, message)
     assert broken.duration_ms is not None
     assert (again.event, again.statement_number, again.checksum) == ("started", 4, applied)
     assert (last.event, last.message, last.checksum) == ("applied", without, applied)
@@ -456,6 +459,7 @@ def test_a_failure_in_a_transaction_of_its_own(database: Database, folder: Path,
     assert log_of(database)[4:] == [("started", 5), ("progress", 8), ("progress", 9), ("applied", None)]
 
 
+@pytest.mark.savepoints
 def test_a_savepoint_in_a_transaction_of_its_own(database: Database, folder: Path, write: Write) -> None:
     inner = "SAVEPOINT s;\nINSERT INTO t VALUES (9);\nROLLBACK TO SAVEPOINT s;\nRELEASE SAVEPOINT s"
     write({"001_a.sql": OWN.format(inner)})
@@ -707,6 +711,7 @@ def test_a_role_without_power_keeps_progress(
 # --- several runners --------------------------------------------------------------------------------------
 
 
+@pytest.mark.concurrent_writers
 def test_two_runners_at_once(database: Database, folder: Path, write: Write) -> None:
     """Every statement runs once, whoever runs it."""
     inserts = "".join(f"INSERT INTO t VALUES ({number});\n" for number in range(40))

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import make_url
 
 from fluxmig import Condition, Migrator
+from tests.support import LATER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from tests.support import Database, Write
 
 CONTAINERS = False
-LATER = ("reason", "statements", "lost", "unchecked", "source")
 FIRST = "CREATE TABLE a (id integer);\n"
 SECOND = "CREATE TABLE a (id integer);\nCREATE TABLE b (id integer);\n"
 
@@ -25,8 +25,7 @@ def old(database: Database, folder: Path, write: Write) -> Database:
     """One migration is applied, and one is pending and will be marked."""
     write({"001_a.sql": FIRST})
     Migrator(database.engine(), folder).run()
-    for column in LATER:
-        database.rows(f"ALTER TABLE schema_migrations_log DROP COLUMN {column}")
+    database.age_log()
     write({"002_b.sql": SECOND})
     return database
 

@@ -19,7 +19,7 @@ import pytest
 from pglast import parser
 from sqlalchemy import make_url
 
-from fluxmig.scratch import find_binaries
+from fluxmig.embedded import find_binaries
 from fluxmig.sql import POSTGRESQL, split
 
 if TYPE_CHECKING:

@@ -133,6 +133,7 @@ def test_the_plan_writes_nothing(database: Database, migrator: Migrator, write: 
     )
     assert (len(plan.down.statements), len(plan.up.statements)) == (1, 2)
     apart = "002_b.down.sql runs without a transaction: DROP TABLE" if database.is_mysql else None
+    apart = "DuckDB has no savepoints" if database.is_duckdb else apart
     assert (plan.apart, plan.later, plan.findings) == (apart, (), ())
     assert_untouched(database)
 
@@ -246,6 +247,7 @@ def test_both_scripts_are_checked_before_one_runs(
 # --- failures in one transaction --------------------------------------------------------------------------
 
 
+@pytest.mark.savepoints
 @pytest.mark.transactional_ddl
 def test_a_failing_file_leaves_everything_as_it_was(
     database: Database, migrator: Migrator, write: Write
@@ -296,6 +298,9 @@ def test_a_marked_one_stays_marked(database: Database, folder: Path, write: Writ
     if database.is_mysql:  # what was taken back stays so, and the half of it that was applied again
         assert conditions == (Condition.FAILED, Condition.PARTIAL)
         return
+    if database.is_duckdb:  # likewise, without that half
+        assert conditions == (Condition.FAILED,)
+        return
     assert conditions == (Condition.MARKED, Condition.MODIFIED)
     write({"001_a.sql": "CREATE TABLE a (id integer);"})
     assert [finding.kind for finding in migrator.redo().findings] == ["marked"]
@@ -309,6 +314,7 @@ TWICE = f"002_b.down.sql leaves nothing like it: 002_b.sql makes it twice.\n{AS_
 TABLE_B = "CREATE TABLE b (id integer);"
 
 
+@pytest.mark.savepoints
 @pytest.mark.transactional_ddl
 @pytest.mark.parametrize(
     ("setting", "head"),
@@ -352,6 +358,7 @@ def test_a_duplicate_of_which_nothing_is_known(postgresql: Database, folder: Pat
     )
 
 
+@pytest.mark.savepoints
 def test_what_is_there_already_may_be_completed(
     database: Database, migrator: Migrator, folder: Path, write: Write
 ) -> None:
@@ -484,6 +491,7 @@ def test_another_runner_took_it_back_first(
     assert database.rows("SELECT * FROM b") == [(1,)]
 
 
+@pytest.mark.concurrent_writers
 def test_another_runner_has_the_lock(database: Database, migrator: Migrator, folder: Path) -> None:
     del migrator
     url = f"{database.url}?timeout=0" if database.source == "sqlite" else database.url
@@ -504,6 +512,7 @@ def _read(migrator: Migrator) -> Any:
 # --- the caller's connection ------------------------------------------------------------------------------
 
 
+@pytest.mark.savepoints
 @pytest.mark.transactional_ddl
 @pytest.mark.parametrize("end", ["commit", "rollback"])
 @pytest.mark.parametrize("content", [NEW, BROKEN], ids=["applied", "failing"])
@@ -543,10 +552,14 @@ def test_on_a_connection_of_the_caller(
         else:
             fails(outside, MigrationFailedError)
         assert not connection.in_transaction()
+    if content == BROKEN and database.is_duckdb:  # in two transactions
+        assert "b" not in database.tables()
+        return
     before = [] if database.is_mysql else [(1,)]  # there, the table stays that the failing file has made
     assert database.rows("SELECT * FROM b") == ([(2, "two")] if content == NEW else before)
 
 
+@pytest.mark.savepoints
 @pytest.mark.parametrize("name", ["002_b.sql", "002_b.down.sql"])
 def test_without_a_transaction_it_is_refused_in_one(
     database: Database, migrator: Migrator, folder: Path, write: Write, name: str

@@ -486,6 +486,7 @@ def test_another_runner_was_faster(
 # --- the caller's connection ------------------------------------------------------------------------------
 
 
+@pytest.mark.savepoints
 @pytest.mark.transactional_ddl
 @pytest.mark.parametrize("end", ["commit", "rollback"])
 def test_in_a_transaction_of_the_caller(
@@ -505,6 +506,7 @@ def test_in_a_transaction_of_the_caller(
     assert database.scalar("SELECT count(*) FROM a") == (end == "commit")
 
 
+@pytest.mark.savepoints
 @pytest.mark.transactional_ddl
 def test_a_failure_in_a_transaction_of_the_caller(
     database: Database, migrator: Migrator, folder: Path, write: Write
@@ -523,6 +525,7 @@ def test_a_failure_in_a_transaction_of_the_caller(
     assert database.scalar("SELECT count(*) FROM a") == 1
 
 
+@pytest.mark.savepoints
 def test_a_down_script_without_a_transaction_is_refused_in_one(
     database: Database, migrator: Migrator, folder: Path, write: Write
 ) -> None:

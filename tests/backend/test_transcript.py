@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import make_url
 
 from fluxmig import Migrator
+from fluxmig.embedded import find_binaries
 from fluxmig.errors import MigrationFailedError
-from fluxmig.scratch import find_binaries
 from tests.support import POSTGRESQL_15, Database
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fluxmig import config, dialects, errors
+from fluxmig import config, dialects, errors, hazards
 from fluxmig.dialects.postgresql_kin import YugabyteDB
 from tests.support import EXAMPLES
 
@@ -73,10 +73,11 @@ def capability_table() -> str:
     heads = ["", "rolls DDL back", "lock", "duplicates by", "places of errors by", "concurrent index", "COPY"]
     heads += ["scratch", "tested"]
     lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
-    for dialect in (*dialects.DIALECTS.values(), YugabyteDB(), dialects.Dialect()):
+    for dialect in (*dialects.DIALECTS.values(), YugabyteDB(), dialects.Generic()):
         can = dialect.capabilities
         cells = [dialect.product if dialect.name != "generic" else "any other"]
-        cells += ["yes" if can.transactional_ddl else "no", can.lock, can.duplicates, can.positions]
+        rolls_back = {True: "yes", False: "no", None: "found out by a probe"}[can.transactional_ddl]
+        cells += [rolls_back, can.lock, can.duplicates, can.positions]
         cells += ["yes" if can.concurrent_index else "", "yes" if can.copy else "", can.scratch, can.tested]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -93,6 +94,14 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
     documented = {int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)}
     raised = {getattr(errors, name).exit_code for name in errors.__all__}
     assert documented == raised | {0, 10, 130, 143}
+
+
+def test_the_findings_of_a_rehearsal_are_those_of_the_page() -> None:
+    page = (ROOT / "docs" / "rehearse.md").read_text(encoding="utf-8")
+    found = re.search(r"<!-- findings -->\n(.*?)\n<!-- /findings -->", page, re.DOTALL)
+    rows = "".join(f"\n| `{name}` | {meaning} |" for name, meaning in hazards.NAMES.items())
+    assert found is not None
+    assert found[1].strip() == f"| name | what |\n| --- | --- |{rows}"
 
 
 @pytest.fixture
@@ -170,6 +179,41 @@ def test_the_renamed_file_that_is_shown(sqlite: Database, tmp_path: Path, write:
     assert (done.returncode, done.stdout, done.stderr) == (4, "", shown)
 
 
+def test_the_rehearsal_that_the_readme_shows(one_postgresql: Database, tmp_path: Path, write: Write) -> None:
+    write(
+        {
+            "001_users.sql": "CREATE TABLE users (id integer PRIMARY KEY);\n",
+            "002_messages.sql": "CREATE TABLE messages (id integer PRIMARY KEY, sent timestamptz);\n",
+        }
+    )
+    git("init", "-q", "-b", "main", folder=tmp_path)
+    git("add", ".", folder=tmp_path)
+    git("commit", "-qm", "Begin", folder=tmp_path)
+    git("update-ref", "refs/remotes/origin/main", "main", folder=tmp_path)
+    write(
+        {
+            "003_add_subject.sql": "ALTER TABLE messages ADD COLUMN subject text;\n"
+            "ALTER TABLE messages ALTER COLUMN id TYPE bigint;\n"
+            "CREATE INDEX messages_sent_idx ON messages (sent);\n"
+        }
+    )
+    words = ("rehearse", "--from-ref", "origin/main", "--deny", "rewrite", "--on", one_postgresql.url)
+    done = fluxmig(*words, folder=tmp_path)
+    shown = next(block for block in blocks(README, "text") if "Rehearsing" in block)
+
+    def plain(text: str) -> str:
+        text = re.sub(r"PostgreSQL [\d.]+ \(.*?\)", "PostgreSQL", masked(text))
+        return re.sub(r" +\d+\.\d ms", " 0.0 ms", re.sub(r" +time  ", " time  ", text))
+
+    assert plain(done.stdout + done.stderr) == plain(shown)
+    assert done.returncode == 1
+
+
+def git(*words: str, folder: Path) -> None:
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *words]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
 def test_the_librarys_example(one_postgresql: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     (example,) = blocks(README, "python")
     code = example.replace("postgresql+psycopg://app@localhost/app", one_postgresql.url)
@@ -245,6 +289,11 @@ def test_json_has_the_documented_keys(one_postgresql: Database, tmp_path: Path, 
         }
     )
     run = got("run")
+    rehearsed = {"001_a.sql": "CREATE TABLE a (id int PRIMARY KEY);", "002_a.sql": "CREATE INDEX ON a (id);"}
+    (tmp_path / "rehearsed").mkdir()
+    for name, text in (*rehearsed.items(), ("001_a.down.sql", "DROP TABLE a;")):
+        (tmp_path / "rehearsed" / name).write_text(text)
+    words = ("rehearse", "--on", one_postgresql.url, "--round-trip", "--migrations", "rehearsed")
     seen = {
         "status": got("status"),
         "run": run,
@@ -255,6 +304,7 @@ def test_json_has_the_documented_keys(one_postgresql: Database, tmp_path: Path, 
         "mark": got("mark", "2", "--yes"),
         "adopt": got("adopt", "--table", "another"),
         "create": got("create", "add invoices"),
+        "rehearse": got(*words),
         "check": got("check"),
         "verify": got("verify") | {"findings": []},
         "run error": got("run", url="postgresql://127.0.0.1:1/x"),

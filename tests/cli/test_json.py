@@ -276,7 +276,7 @@ def test_verify(cli: Cli, write: Callable[..., None], tmp_path: Path) -> None:
             "positions": "the token that the message quotes",
             "concurrent_index": False,
             "copy": False,
-            "scratch": "",
+            "scratch": "sqlite",
             "tested": "3.40 and Python's own",
         },
     }

@@ -23,8 +23,8 @@ from sqlalchemy.pool import NullPool
 
 from fluxmig import _accounts as accounts
 from fluxmig.cli import main
+from fluxmig.embedded import find_binaries
 from fluxmig.errors import ConfigError
-from fluxmig.scratch import find_binaries
 from tests.cli.support import Result, masked
 from tests.faults.support import LIMIT_S, until
 from tests.support import FAST, POSTGRESQL_15, cannot_be_had, roomy

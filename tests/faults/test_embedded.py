@@ -22,8 +22,8 @@ import pytest
 import sqlalchemy
 
 from fluxmig import _accounts
+from fluxmig.embedded import EmbeddedServer, find_binaries, start_embedded
 from fluxmig.errors import ConfigError, DatabaseConnectionError
-from fluxmig.scratch import EmbeddedServer, find_binaries, start_embedded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -42,7 +42,7 @@ needs_15 = pytest.mark.skipif(
 USER = """
 import sys
 from pathlib import Path
-from fluxmig.scratch import start_embedded
+from fluxmig.embedded import start_embedded
 server = start_embedded(Path(sys.argv[1]), options={"fsync": "off"})
 print(server.socket_dir, flush=True)
 sys.stdin.readline()
@@ -245,7 +245,7 @@ def test_starts_and_stops_that_cross(folder: Path) -> None:
 import sys
 from pathlib import Path
 import psycopg
-from fluxmig.scratch import start_embedded
+from fluxmig.embedded import start_embedded
 for _ in range(10):
     with start_embedded(Path(sys.argv[1]), options={"fsync": "off"}) as server:
         psycopg.connect(host=str(server.socket_dir), user="postgres", dbname="postgres", port=5432).close()
@@ -260,7 +260,7 @@ def test_of_those_that_leave_at_once_the_last_waits_for_the_stop(folder: Path) -
     code = """
 import sys
 from pathlib import Path
-from fluxmig.scratch import start_embedded
+from fluxmig.embedded import start_embedded
 while sys.stdin.readline():
     server = start_embedded(Path(sys.argv[1]), options={"fsync": "off"})
     print("ready", flush=True)
@@ -291,12 +291,12 @@ def test_a_killed_owner(folder: Path) -> None:
 
 def test_an_owner_killed_while_it_starts_the_server(folder: Path) -> None:
     code = """
-from fluxmig import scratch
-def announced(*arguments, really=scratch._start):
-    scratch.time.sleep(0.1)  # the guardian is there
+from fluxmig import embedded
+def announced(*arguments, really=embedded._start):
+    embedded.time.sleep(0.1)  # the guardian is there
     print("starting", flush=True)
     return really(*arguments)
-scratch._start = announced
+embedded._start = announced
 """
     for milliseconds in (0, 2, 5, 10, 20, 40):
         other = user(folder, code + USER)
@@ -601,7 +601,7 @@ def test_a_forked_child_neither_keeps_nor_stops_the_server(folder: Path) -> None
     code = """
 import os, sys, time
 from pathlib import Path
-from fluxmig.scratch import start_embedded
+from fluxmig.embedded import start_embedded
 server = start_embedded(Path(sys.argv[1]), options={"fsync": "off"})
 child = os.fork()
 if not child:
@@ -633,7 +633,7 @@ def python_for(account: str) -> tuple[str, dict[str, str]]:
     for program in (sys.executable, "/usr/bin/python3"):
         with contextlib.suppress(OSError):
             done = subprocess.run(
-                [program, "-c", "import psycopg, fluxmig.scratch"],
+                [program, "-c", "import psycopg, fluxmig.embedded"],
                 user=account,
                 env=environment,
                 cwd="/",

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from fluxmig import scratch
+from fluxmig import embedded
 from tests.chance import repeated
 from tests.faults.scripts import picture, postgresql_files, put
 from tests.faults.support import Process, until
@@ -51,8 +51,8 @@ class Mortal:
         started = self.start()
         self.server = Server("mortal", started.url, started.binaries, started.folder / "server.log")
 
-    def start(self) -> scratch.EmbeddedServer:
-        started = self._claims.enter_context(scratch.start_embedded(self._folder, options=OPTIONS))
+    def start(self) -> embedded.EmbeddedServer:
+        started = self._claims.enter_context(embedded.start_embedded(self._folder, options=OPTIONS))
         self._pid = int((started.data / "postmaster.pid").read_text().split("\n", 1)[0])
         return started
 

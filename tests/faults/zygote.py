@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 PRELOADED = (
-    *("fluxmig.cli", "fluxmig.connect", "fluxmig.migrator", "fluxmig.scratch", "psycopg"),
+    *("fluxmig.cli", "fluxmig.connect", "fluxmig.migrator", "fluxmig.embedded", "psycopg"),
     *("sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite.pysqlite"),
 )
 

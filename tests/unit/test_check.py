@@ -12,6 +12,7 @@ import pytest
 
 from fluxmig import check
 from fluxmig.check import Base, FileFinding, FolderReport, Level
+from fluxmig.creation import create
 from fluxmig.dialects import dialect_named
 from fluxmig.layouts import numbered
 from fluxmig.render import plain
@@ -263,7 +264,7 @@ def test_the_kinds_are_documented() -> None:
 
 @pytest.mark.parametrize("with_down", [False, True])
 def test_what_create_makes_lacks_its_description_and_statements(folder: Path, *, with_down: bool) -> None:
-    numbered.create(folder, "add x", now=datetime(2026, 1, 5, tzinfo=UTC), with_down=with_down)
+    create(folder, "add x", now=datetime(2026, 1, 5, tzinfo=UTC), with_down=with_down)
     assert [(finding.path.name, finding.kind) for finding in examine(folder).findings] == [
         ("001_add_x.sql", "empty"),
         ("001_add_x.sql", "header"),

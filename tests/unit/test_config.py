@@ -653,7 +653,7 @@ REFUSES_A_URL = [s for s in SETTINGS if s.field in {"json", "dry_run", "color", 
     ],
 )
 def test_no_message_and_no_traceback_repeats_a_value(world: World, setting: Setting, place: str) -> None:
-    in_quotes = dataclasses.replace(setting, kind=SETTINGS[0].kind)
+    in_quotes = setting._replace(kind=SETTINGS[0].kind)
     world.give(in_quotes, place, SECRET)
     error = refused(world.options, world.environ, world.directory)
     assert "hunter2" not in "".join(traceback.format_exception(error))

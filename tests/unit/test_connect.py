@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy
 from sqlalchemy import event, text
 
-from fluxmig import connect, scratch
+from fluxmig import connect, embedded
 from fluxmig.connect import parse_url, reach
 from fluxmig.errors import ConfigError, DatabaseConnectionError, FluxmigError
 
@@ -561,7 +561,7 @@ def test_the_folder_of_the_embedded_server(
         asked.extend((str(place), binaries))
         raise _Started
 
-    monkeypatch.setattr(scratch, "start_embedded", start)
+    monkeypatch.setattr(embedded, "start_embedded", start)
     with pytest.raises(_Started), reach(raw, postgres_bin=Path("/pg/bin"), directory=tmp_path):
         pass
     assert asked == [folder.format(here=tmp_path, home=Path.home()), Path("/pg/bin")]

@@ -25,11 +25,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import fluxmig
-from fluxmig import layouts
+from fluxmig import creation, layouts
+from fluxmig.creation import create
 from fluxmig.errors import ConfigError, MigrationFileError
 from fluxmig.layouts import numbered
-from fluxmig.layouts.numbered import Folder, create, is_fit, number_of, read, sort_key, survey
+from fluxmig.layouts.numbered import Folder, is_fit, number_of, read, sort_key, survey
 from fluxmig.model import DownScript, FileProblem, Finding, Migration
+from fluxmig.names import names_in, problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -416,9 +418,9 @@ def _refuse(open_file: Callable[..., IO[bytes]], name: str) -> Callable[..., IO[
 
 def test_a_file_that_goes_away_meanwhile(folder: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     write({"001_a.sql": "SELECT 1;"})
-    listed = numbered._names(folder)
+    listed = names_in(folder)
     (folder / "001_a.sql").unlink()
-    monkeypatch.setattr(numbered, "_names", lambda _: listed)
+    monkeypatch.setattr(numbered, "names_in", lambda _: listed)
     assert problems(folder) == (
         FileProblem(folder / "001_a.sql", "is a link to nothing", remedy="mend the link or remove it"),
     )
@@ -475,7 +477,7 @@ def test_names_that_cannot_be(
     ],
 )
 def test_names_too_long_for_the_ledger(name: str, problem: tuple[str, str] | None) -> None:
-    assert numbered._name_problem(name) == problem  # most file systems hold no such name
+    assert problem_of(name) == problem  # most file systems hold no such name
 
 
 def test_all_problems_are_told_in_the_order_of_the_files(folder: Path, write: Write) -> None:
@@ -536,7 +538,7 @@ def test_a_folder_without_permission(folder: Path, monkeypatch: pytest.MonkeyPat
     def refuse(_: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(Path, "iterdir", refuse)  # root reads everything
+    monkeypatch.setattr(os, "listdir", refuse)  # root reads everything
     with pytest.raises(ConfigError) as raised:
         read(folder)
     assert told(raised.value) == (f"cannot read the folder {folder}: Permission denied", None)
@@ -775,7 +777,7 @@ def test_a_folder_is_made(tmp_path: Path) -> None:
 
 def test_nothing_is_overwritten(folder: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     write({"001_a.sql": "SELECT 1;"})
-    monkeypatch.setattr(numbered, "_next_number", lambda *_: 1)  # as if another had been faster
+    monkeypatch.setattr(creation, "_next_number", lambda *_: 1)  # as if another had been faster
     with pytest.raises(ConfigError) as raised:
         create(folder, "a", now=NOW)
     assert told(raised.value) == (f"cannot create a file in {folder}: File exists", None)
@@ -784,7 +786,7 @@ def test_nothing_is_overwritten(folder: Path, write: Write, monkeypatch: pytest.
 
 def test_a_link_is_not_followed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "001_a.sql").symlink_to(tmp_path / "outside.sql")
-    monkeypatch.setattr(numbered, "_next_number", lambda *_: 1)
+    monkeypatch.setattr(creation, "_next_number", lambda *_: 1)
     with pytest.raises(ConfigError, match="File exists"):
         create(folder, "a", now=NOW)
     assert not (tmp_path / "outside.sql").exists()
@@ -814,7 +816,8 @@ CREATE = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from fluxmig.layouts.numbered import create
+from fluxmig import creation
+from fluxmig.creation import create
 print("ready", flush=True)
 sys.stdin.readline()
 print(create(Path(sys.argv[1]), sys.argv[2], now=datetime(2025, 1, 1, tzinfo=UTC))[0].name)

