@@ -10,7 +10,6 @@ from array import array
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from itertools import count
-from operator import methodcaller
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import cast, func, select, types
@@ -120,6 +119,10 @@ class CopyLoading(PostgreSQLLoading):
     """By COPY, through psycopg."""
 
     streams: ClassVar[bool] = True
+
+    def of_type(self, name: str, kind: TypeEngine[Any]) -> Column:
+        """The server reads ISO 8601 itself (8.5.1.3)."""
+        return replace(super().of_type(name, kind), takes_iso=True)
 
     def writer(self, connection: Connection, target: Target) -> Writer:
         """COPY into the table, or into a temporary one."""
@@ -250,7 +253,7 @@ def _text_of(column: Column) -> Callable[[Any], str]:
         case Kind.FLOAT:
             return repr
         case Kind.TIMESTAMP | Kind.TIMESTAMPTZ | Kind.DATE | Kind.TIME:
-            return methodcaller("isoformat")
+            return lambda value: value if type(value) is str else value.isoformat()
         case Kind.BYTES:
             return lambda value: f"\\\\x{value.hex()}"
         case Kind.ARRAY:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Convert = Callable[[Any], Any]
 
-__all__ = ["UnfitError", "converter", "json_text"]
+__all__ = ["UnfitError", "converter", "json_text", "json_texts"]
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}")
 _TIME_OF_DAY = re.compile(r"\d\d:\d\d(:\d\d(\.\d{1,6}0*)?)?")
@@ -65,6 +65,15 @@ def json_text(value: Any) -> str:
         return "".join(_ENCODE(value, 0))
     except _InexactError:
         return _exact(value)
+
+
+def json_texts(values: list[Any]) -> list[str]:
+    """The same of many values."""
+    encode, join = _ENCODE, "".join
+    try:
+        return [join(encode(value, 0)) for value in values]
+    except _InexactError:
+        return list(map(json_text, values))
 
 
 # --- by kind ----------------------------------------------------------------------------------------------

@@ -251,7 +251,7 @@ class Reader:
             try:
                 value, end = scan(text, place)
             except _PROBLEMS as error:
-                problem = error
+                problem = error.with_traceback(None)  # it holds this frame, which holds the buffer
                 break
             found = behind(text, end)
             if found is None:

@@ -52,6 +52,7 @@ class Column:
         precision: The most digits, and
         scale: those behind the point; None is any number.
         digits: The most digits in all that the database keeps; None is all.
+        takes_iso: Whether a point in time may stay the text of ISO 8601 that it is.
         choices: The values of an enum.
         item: What an array consists of.
         sequence: The sequence that fills it, as SQL names it; or None.
@@ -70,6 +71,7 @@ class Column:
     precision: int | None = None
     scale: int | None = None
     digits: int | None = None
+    takes_iso: bool = False
     choices: tuple[str, ...] = ()
     item: Column | None = None
     sequence: str | None = None

@@ -166,3 +166,31 @@ def test_hexadecimal_bytes() -> None:
 def test_json_keeps_every_digit() -> None:
     value = {"a": Decimal("1E+400"), "b": [True, None, "\n"]}
     assert json_text(value) == '{"a":1E+400,"b":[true,null,"\\n"]}'
+
+
+UUIDS = [UUID, UUID.replace("6", "7")]
+MOMENTS = ["2026-01-05T12:30:00.123Z", "2026-01-05T12:30:00.456Z"]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "same"),
+    [
+        (kind(Kind.UUID), UUIDS, True),
+        (kind(Kind.UUID), [UUID, UUID.upper()], False),
+        (kind(Kind.UUID), [UUID, UUID.replace("-", "")], False),
+        (Column("c", Kind.TIMESTAMPTZ, takes_iso=True), MOMENTS, True),
+        (Column("c", Kind.TIMESTAMPTZ, takes_iso=True), [MOMENTS[0], "2026-01-05T12:30:00Z"], False),
+        (Column("c", Kind.TIMESTAMPTZ, takes_iso=True), ["20260105T123000Z"], False),
+        (kind(Kind.TIMESTAMPTZ), MOMENTS, False),
+    ],
+)
+def test_what_may_stay_as_it_is(column: Column, values: list[str], *, same: bool) -> None:
+    convert = converter(column, Source())
+    found = converted(column, convert, values, nul=True)
+    assert found == (values if same else list(map(convert, values)))
+
+
+@pytest.mark.parametrize("value", [UUID.replace("a", "g"), UUID.replace("a", "²"), UUID[:-1] + " ", "-" * 36])
+def test_what_looks_like_a_uuid(value: str) -> None:
+    with pytest.raises(UnfitError, match=r"^not a UUID$"):
+        converted(kind(Kind.UUID), converter(kind(Kind.UUID), Source()), [UUID, value], nul=True)
