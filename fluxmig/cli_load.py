@@ -35,7 +35,6 @@ def _said(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--on-conflict",
             type=click.Choice([choice.value for choice in OnConflict]),
-            default="error",
             help="If a row's key is there: end with an error (the default), skip the row, or update.",
         ),
         click.option(
@@ -109,7 +108,7 @@ def load(
 def _mapping(files: tuple[str, ...], mapping: str | None, said: dict[str, Any]) -> Files | Path:
     """What is asked for: a mapping, or files alone."""
     if mapping is not None:
-        if files or any(value for name, value in said.items() if name != "on_conflict"):
+        if files or any(said.values()):
             raise ConfigError(
                 "a mapping says all that there is to say of files",
                 remedy="put it into the mapping, or leave that out",
@@ -119,7 +118,7 @@ def _mapping(files: tuple[str, ...], mapping: str | None, said: dict[str, Any]) 
         "",
         ignore_unknown=said["ignore_unknown"],
         rest_into=said["rest_into"],
-        on_conflict=OnConflict(said["on_conflict"]),
+        on_conflict=OnConflict(said["on_conflict"] or OnConflict.ERROR),
         key=said["key"],
         zone=said["zone"],
     )

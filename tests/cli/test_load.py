@@ -143,7 +143,7 @@ def test_a_mapping_alone(cli: Cli, users: Database, tmp_path: Path) -> None:
     put(tmp_path, "people.json", ADA)
     (tmp_path / "load.toml").write_text('[[load]]\nfile = "people.json"\ntable = "users"\n')
     assert cli("load", "--mapping", "load.toml").code == 0
-    result = cli("load", "users.json", "--mapping", "load.toml")
+    result = cli("load", "--mapping", "load.toml", "--on-conflict", "skip")
     assert result.code == 2
     assert result.err == (
         "error: a mapping says all that there is to say of files\n"
