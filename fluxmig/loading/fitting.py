@@ -15,7 +15,7 @@ from fluxmig.loading.columns import converted
 from fluxmig.loading.convert import UnfitError, converter, json_text
 from fluxmig.loading.mapping import snake
 from fluxmig.loading.nouns import OnConflict, Refusal, Source
-from fluxmig.loading.paths import ABSENT, EACH, path_text
+from fluxmig.loading.paths import ABSENT, EACH, path_text, writable
 from fluxmig.loading.tables import Kind, Rows
 
 if TYPE_CHECKING:
@@ -455,8 +455,16 @@ class Fitter:
         self, number: int, column: str | None, path: tuple[str, ...], reason: str, value: str | None = None
     ) -> Refusal:
         shown = value if value is None or len(value) <= _SHOWN else f"{value[: _SHOWN - 1]}…"
-        where = path_text((*self.above, *self.rule.path, *path))
-        return Refusal(self.rule.file, number, self.table.name, reason, None, column, where, shown)
+        where = writable(path_text((*self.above, *self.rule.path, *path)))
+        return Refusal(
+            self.rule.file,
+            number,
+            self.table.name,
+            writable(reason),
+            column=column,
+            path=where,
+            value=shown and writable(shown),
+        )
 
 
 _BY_NAME = Source()

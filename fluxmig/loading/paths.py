@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ABSENT", "EACH", "STDIN", "path_text"]
+__all__ = ["ABSENT", "EACH", "STDIN", "path_text", "writable"]
 
 ABSENT: Final = object()
 """What a record has at a path that it does not have; null is something else."""
@@ -22,3 +22,8 @@ STDIN: Final = "-"
 def path_text(path: Sequence[str]) -> str:
     """A path as people write it: `$.users[*]`."""
     return "$" + "".join(step if step == EACH else f".{step}" for step in path)
+
+
+def writable(text: str) -> str:
+    """The text as it can be written anywhere: of half a character, its code."""
+    return text.encode("utf-8", "backslashreplace").decode()

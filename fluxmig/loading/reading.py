@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from fluxmig.errors import DataFileError
-from fluxmig.loading.paths import EACH, STDIN, path_text
+from fluxmig.loading.paths import EACH, STDIN, path_text, writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -441,7 +441,7 @@ class Reader:
         lines = self._text.count("\n", 0, place)
         column = place - self._text.rfind("\n", 0, place) if lines else self._column + place + 1
         line = self._line + lines
-        raise DataFileError(f"{self.name}:{line}:{column}: {message}", remedy=remedy)
+        raise DataFileError(f"{self.name}:{line}:{column}: {writable(message)}", remedy=remedy)
 
 
 _UNTERMINATED = "not JSON: unterminated"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from fluxmig import (
     ConfigError,
@@ -15,6 +17,7 @@ from fluxmig import (
     Files,
     LoadError,
     LoadReport,
+    LockTimeoutError,
     Migrator,
     OnConflict,
     Rule,
@@ -407,3 +410,177 @@ def test_sequences_are_moved(postgresql: Database, tmp_path: Path) -> None:
     assert postgresql.rows('SELECT * FROM "Odd %s" ORDER BY id DESC LIMIT 1') == [(42, 10)]
     report = into(postgresql, put(tmp_path, "more.json", [{"id": 1}]), into="Odd %s")
     assert report.findings == ()
+
+
+# --- values -----------------------------------------------------------------------------------------------
+
+KINDS = {
+    "id": ("integer PRIMARY KEY", 1, "1"),
+    "words": ("varchar(40)", "a\tb\\c\nd é", "a\tb\\c\nd é"),
+    "is_on": ("boolean", True, "1"),
+    "amount": ("numeric(12, 3)", 1234567.125, "1234567.125"),
+    "ratio": ("double precision", 0.1, "0.1"),
+    "day": ("date", "2026-01-05", "2026-01-05"),
+    "at_utc": ("timestamp", "2026-01-05T13:30:00.000+01:00", "2026-01-05 12:30:00"),
+    "absent": ("varchar(40)", None, "None"),
+}
+
+
+def test_values_of_each_kind(database: Database, tmp_path: Path) -> None:
+    columns = ", ".join(f"{name} {kind}" for name, (kind, _, _) in KINDS.items())
+    database.rows(f"CREATE TABLE kinds ({columns})")
+    record = {name: value for name, (_, value, _) in KINDS.items()}
+    into(database, put(tmp_path, "kinds.json", [record]))
+    (row,) = database.rows(f"SELECT {', '.join(KINDS)} FROM kinds")
+    found = [str(int(value)) if value is True else str(value).removesuffix(".000000") for value in row]
+    assert found == [expected for _, _, expected in KINDS.values()]
+
+
+POSTGRESQL = {
+    "key": ("uuid", "6F1C2A90-0000-4000-8000-00000000000A", "6f1c2a90-0000-4000-8000-00000000000a"),
+    "big": ("numeric", "12345678901234567890.123456789", "12345678901234567890.123456789"),
+    "doc": ("jsonb", {"a": [1.10, None, '\\ " \n é']}, '{"a": [1.1, null, "\\\\ \\" \\n é"]}'),
+    "plain": ("json", {"a": "\0"}, '{"a":"\\u0000"}'),
+    "at": ("timestamptz", "2026-01-05T13:30:00.5+01:00", "2026-01-05 12:30:00.5+00"),
+    "clock": ("time", "09:30", "09:30:00"),
+    "raw": ("bytea", "AP9cMA==", "\\x00ff5c30"),
+    "mood": ("mood", "good", "good"),
+    "numbers": ("integer[]", [1, None, 3], "{1,NULL,3}"),
+    "words": ("text[]", ["a,b", 'q"\\', "", "NULL"], '{"a,b","q\\"\\\\","","NULL"}'),
+    "grid": ("integer[][]", [[1, 2], [3, 4]], "{{1,2},{3,4}}"),
+    "keys": ("uuid[]", ["6f1c2a90-0000-4000-8000-00000000000a"], "{6f1c2a90-0000-4000-8000-00000000000a}"),
+    "blobs": ("bytea[]", ["AP8="], '{"\\\\x00ff"}'),
+    "address": ("inet", "10.0.0.1", "10.0.0.1/32"),
+    "span": ("interval", "3 days", "3 days"),
+    "short": ("short", "abc", "abc"),
+    "flag": ("boolean", None, None),
+    "odd %s": ("text", "100% {x} :y", "100% {x} :y"),
+}
+
+
+def test_values_of_postgresql(postgresql: Database, tmp_path: Path) -> None:
+    postgresql.rows("CREATE TYPE mood AS ENUM ('good', 'bad')")
+    postgresql.rows("CREATE DOMAIN short AS varchar(3)")
+    columns = ", ".join(f'"{name}" {kind}' for name, (kind, _, _) in POSTGRESQL.items())
+    twice = "id integer PRIMARY KEY, twice integer GENERATED ALWAYS AS (id * 2) STORED"
+    postgresql.rows(f"CREATE TABLE kinds ({twice}, {columns})")
+    record = {name: value for name, (_, value, _) in POSTGRESQL.items()}
+    path = put(tmp_path, "kinds.json", [{"id": 1, **record}])
+    into(postgresql, path)
+    into(postgresql, path, on_conflict=OnConflict.UPDATE)
+    postgresql.rows("ALTER ROLE CURRENT_USER SET timezone = 'UTC'")
+    texts = ", ".join(f'"{name}"::text' for name in POSTGRESQL)
+    (row,) = postgresql.rows(f"SELECT {texts} FROM kinds")
+    assert dict(zip(POSTGRESQL, row, strict=True)) == {
+        name: expected for name, (_, _, expected) in POSTGRESQL.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("doc", {"a": "\0"}, "the character NUL, which the database cannot keep in a text"),
+        ("odd %s", "\ud800", "\\ud800 alone is half a character, and no text of UTF-8"),
+        ("short", "long", "value too long for type character varying(3)"),
+        ("mood", "odd", "not one of good, bad"),
+        ("twice", 4, "no column for the field twice (the database computes twice)"),
+        ("address", "x", 'invalid input syntax for type inet: "x"'),
+    ],
+)
+def test_what_does_not_fit_postgresql(
+    one_postgresql: Database, tmp_path: Path, column: str, value: object, reason: str
+) -> None:
+    one_postgresql.rows("CREATE TYPE mood AS ENUM ('good', 'bad'); CREATE DOMAIN short AS varchar(3)")
+    names = ("doc", "odd %s", "short", "mood", "address")
+    columns = ", ".join(f'"{name}" {POSTGRESQL[name][0]}' for name in names)
+    twice = "id integer PRIMARY KEY, twice integer GENERATED ALWAYS AS (id * 2) STORED"
+    one_postgresql.rows(f"CREATE TABLE kinds ({twice}, {columns})")
+    path = put(tmp_path, "kinds.json", [{"id": 1}, {"id": 2, column: value}])
+    with pytest.raises(LoadError) as caught:
+        into(one_postgresql, path)
+    assert (caught.value.refusals[0].record, caught.value.refusals[0].table) == (2, "kinds")
+    assert caught.value.refusals[0].reason.startswith(reason)
+    assert one_postgresql.scalar("SELECT count(*) FROM kinds") == 0
+
+
+# --- transactions -----------------------------------------------------------------------------------------
+
+
+def test_inside_a_transaction_of_the_callers(tables: Database, tmp_path: Path) -> None:
+    path = put(tmp_path, "users.json", [ADA])
+    engine = engine_of(tables)
+    load(engine, Files((put(tmp_path, "more.json", [BOB]),), ("users",)))  # which makes the ledger
+    with engine.connect() as connection, connection.begin() as transaction:
+        assert totals(load(connection, Files((path,)))) == {"users": (1, 1, 0, 0, 0)}
+        with pytest.raises(LoadError):
+            load(connection, Files((path,)))
+        transaction.rollback()
+    assert tables.rows("SELECT id FROM users") == [(2,)]
+
+
+def test_an_interruption(tables: Database, tmp_path: Path) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt("SIGINT")
+
+    path = put(tmp_path, "users.json", [ADA])
+    with pytest.raises(KeyboardInterrupt):
+        Migrator(engine_of(tables)).load(Files((path,)), on_progress=interrupt)
+    assert tables.scalar("SELECT count(*) FROM users") == 0
+    assert tables.log("event, migration_name, message") == [("interrupted", "users.json", "SIGINT")]
+    assert Migrator(engine_of(tables), tmp_path).status() == ()
+
+
+def test_a_trigger_that_passes_rows_over(one_postgresql: Database, tmp_path: Path) -> None:
+    one_postgresql.rows(USERS)
+    one_postgresql.rows(
+        "CREATE FUNCTION pass_over() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN IF NEW.id = 2 THEN RETURN NULL; END IF; RETURN NEW; END'"
+    )
+    one_postgresql.rows("CREATE TRIGGER odd BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION pass_over()")
+    with pytest.raises(LoadError) as caught:
+        into(one_postgresql, put(tmp_path, "users.json", [ADA, BOB]))
+    assert str(caught.value) == (
+        "users: 2 rows were sent, and the database took 1\na trigger or a rule of the table passes rows over"
+    )
+    assert one_postgresql.scalar("SELECT count(*) FROM users") == 0
+
+
+async def _load(url: str, files: Files) -> LoadReport:
+    engine = create_async_engine(url.replace("+psycopg", "+psycopg_async"))
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(lambda sync: load(sync, files))
+    finally:
+        await engine.dispose()
+
+
+def test_an_async_engine(one_postgresql: Database, tmp_path: Path) -> None:
+    one_postgresql.rows(USERS)
+    report = asyncio.run(_load(one_postgresql.url, Files((put(tmp_path, "users.json", [ADA]),))))
+    assert totals(report) == {"users": (1, 1, 0, 0, 0)}
+    assert one_postgresql.scalar("SELECT count(*) FROM users") == 1
+
+
+def test_records_with_other_fields(tables: Database, tmp_path: Path) -> None:
+    """Rows with and without a default are written apart, and the others together, with null."""
+    users = [
+        {"id": number, "email": f"{number}", **({"is_active": False} if number % 2 else {"balance": number})}
+        for number in range(1, 7)
+    ]
+    assert totals(into(tables, put(tmp_path, "users.json", users))) == {"users": (6, 6, 0, 0, 0)}
+    rows = tables.rows("SELECT id, is_active, balance FROM users ORDER BY id")
+    assert [
+        (row[0], bool(row[1]), None if row[2] is None else int(str(row[2]).split(".")[0])) for row in rows
+    ] == [(number, number % 2 == 0, None if number % 2 else number) for number in range(1, 7)]
+
+
+def test_another_runner_has_the_lock(one_postgresql: Database, tmp_path: Path) -> None:
+    one_postgresql.rows(USERS)
+    path = put(tmp_path, "users.json", [ADA])
+    migrator = Migrator(one_postgresql.engine(), wait_lock_s=0)
+    migrator.load(Files((path,)))
+    other = one_postgresql.engine()
+    with other.begin() as connection:
+        assert Migrator(connection)._dialect.claim(connection, "fluxmig:public.schema_migrations")
+        with pytest.raises(LockTimeoutError):
+            migrator.load(Files((path,)))
