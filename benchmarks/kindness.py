@@ -4,10 +4,10 @@ A report holds `accounts` by an open transaction; a migration wants to add a col
 to read. Its reads queue up behind the migration, which queues up behind the report. Measured is the longest
 of them, for `psql` (whose wait has no limit) and for `fluxmig run`, in turn.
 
-    python benchmarks/kindness.py [--held SECONDS] [--lock-timeout SECONDS] [--rounds N]
+    python -m benchmarks.kindness [--held SECONDS] [--lock-timeout SECONDS] [--rounds N]
 """
 
-# ruff: noqa: INP001, T201
+# ruff: noqa: T201
 
 from __future__ import annotations
 

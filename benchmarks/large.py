@@ -1,14 +1,14 @@
 """How fast a large file runs, and what it holds in memory, beside the database's own shell.
 
-    python benchmarks/large.py --mb 200 --kind inserts
-    python benchmarks/large.py --mb 1000 --kind copy
-    python benchmarks/large.py --mb 200 --kind inserts --url sqlite
+    python -m benchmarks.large --mb 200 --kind inserts
+    python -m benchmarks.large --mb 1000 --kind copy
+    python -m benchmarks.large --mb 200 --kind inserts --url sqlite
 
 `fluxmig run` runs in a process of its own, on a new database of an embedded server. With --url, the database
 is that, and its table `large` is dropped before each run; `sqlite` is a new file.
 """
 
-# ruff: noqa: INP001, S608, T201
+# ruff: noqa: S608, T201
 
 from __future__ import annotations
 

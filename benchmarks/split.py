@@ -1,12 +1,12 @@
 """How fast the splitter reads, and what it holds beside the text.
 
-    python benchmarks/split.py --megabytes 200
+    python -m benchmarks.split --megabytes 200
 
 Each text is read in a process of its own, which reports the median speed of several runs by its own time on
 the processor, and by how much the peak of its memory grew over what it needed with the text alone.
 """
 
-# ruff: noqa: INP001, S608, T201
+# ruff: noqa: S608, T201
 from __future__ import annotations
 
 import argparse
@@ -17,6 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,8 +99,26 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def measure(name: str, path: Path, repeats: int) -> str:
-    """One line of the report."""
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How one text was read; the line of the report."""
+
+    name: str
+    megabytes: float
+    statements: int
+    megabytes_s: float
+    held_mb: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name:8} {self.megabytes:5.0f} MB {self.statements:>11,} statements"
+            f" {self.megabytes_s:7.1f} MB/s {self.held_mb:7.1f} MB beside the text,"
+            f" {self.held_mb / self.megabytes * 100:.1f} per 100 MB"
+        )
+
+
+def measure(name: str, path: Path, repeats: int) -> Split:
+    """Reads a text in this process."""
     text = path.read_bytes()
     before = peak()
     seconds = []
@@ -108,11 +127,13 @@ def measure(name: str, path: Path, repeats: int) -> str:
         count = len(split(text, POSTGRESQL))
         seconds.append(time.process_time() - started)
     size = len(text) / MEGABYTE
-    held = (peak() - before) / MEGABYTE
-    return (
-        f"{name:8} {size:5.0f} MB {count:>11,} statements {size / statistics.median(seconds):7.1f} MB/s"
-        f" {held:7.1f} MB beside the text, {held / size * 100:.1f} per 100 MB"
-    )
+    return Split(name, size, count, size / statistics.median(seconds), (peak() - before) / MEGABYTE)
+
+
+def measured(name: str, path: Path, repeats: int) -> Split:
+    """Reads a text in a process of its own: the peak of the last one would hide this one's."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(measure, (name, path, repeats))
 
 
 def main() -> None:
@@ -122,13 +143,11 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=100, help="the size of each text")
     parser.add_argument("--repeats", type=int, default=5, help="how often each is split")
     options = parser.parse_args()
-    context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "text.sql")
         for name in options.text or TEXTS:
             write(path, TEXTS[name](), options.megabytes * MEGABYTE)
-            with context.Pool(1) as pool:  # a new process: the peak of the last one would hide this one's
-                print(pool.apply(measure, (name, path, options.repeats)), flush=True)
+            print(measured(name, path, options.repeats), flush=True)
 
 
 if __name__ == "__main__":

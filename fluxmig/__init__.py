@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         RollbackError,
     )
     from fluxmig.loading.nouns import (
-        Files,
+        DataFiles,
         LoadMapping,
         LoadProgress,
         LoadReport,
@@ -99,13 +99,13 @@ __all__ = [
     "Condition",
     "ConfigError",
     "DataFileError",
+    "DataFiles",
     "DatabaseConnectionError",
     "DatabaseInfo",
     "DownScript",
     "Event",
     "Failure",
     "FileProblem",
-    "Files",
     "Finding",
     "FluxmigError",
     "LedgerError",

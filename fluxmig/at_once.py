@@ -20,7 +20,7 @@ from fluxmig.sending import MESSAGE_LIMIT, raise_if_lost, refused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sqlalchemy import Connection, Insert
+    from sqlalchemy import Connection, Engine, Insert
     from sqlalchemy import Dialect as Driver
 
     from fluxmig.dialects import Dialect
@@ -49,6 +49,13 @@ class AtOnce:
     ledger: Ledger
     key: str
     _rows: dict[bool, list[_Row]] = field(default_factory=dict)
+
+    def can_record(self, bind: Engine | Connection, limits: Limits) -> bool:
+        """Whether a row can be added to the log that is there; nothing stays of the one that is tried."""
+        if not self.dialect.elapsed_ms_sql:
+            return False
+        trial = self.ledger.log_statement(LogEntry(Event.STARTED, self.ledger.log_table.name))
+        return self.dialect.try_at_once(bind, _Row(trial, bind.dialect).text({}), limits)
 
     def fits(self, script: Script) -> bool:
         """Whether a script may be run so: nothing else is to be asked or done before its rows."""

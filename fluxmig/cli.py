@@ -29,6 +29,7 @@ _COMMANDS = {
     "check": ("cli_check", "Check the folder, without any database."),
     "verify": ("cli_status", "Check connection, privileges, ledger and files."),
     "load": ("cli_load", "Load files of JSON into tables."),
+    "fleet": ("cli_fleet", "The same for many databases, or schemas, at once."),
 }
 """In the order of the help: the module of each command, loaded when that is called, and its first line."""
 

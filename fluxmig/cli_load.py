@@ -12,7 +12,7 @@ import click
 from fluxmig import render_load
 from fluxmig.console import command
 from fluxmig.errors import ConfigError
-from fluxmig.loading.nouns import Files, OnConflict, Rule
+from fluxmig.loading.nouns import DataFiles, OnConflict, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,9 @@ def _said(function: Callable[..., Any]) -> Callable[..., Any]:
             "--rest-into", metavar="COLUMN", help="A column of JSON for fields that no column takes."
         ),
         click.option("--ignore-unknown", is_flag=True, help="Pass over fields that no column takes."),
-        click.option("--lines", is_flag=True, help="Files have one record a line, whatever they are called."),
+        click.option(
+            "--lines", is_flag=True, help="DataFiles have one record a line, whatever they are called."
+        ),
         click.option("--into", metavar="TABLE,...", help="The table of each file; of several arrays in one."),
     ):
         function = option(function)
@@ -105,7 +107,7 @@ def load(
     session.warn(report.findings)
 
 
-def _mapping(files: tuple[str, ...], mapping: str | None, said: dict[str, Any]) -> Files | Path:
+def _mapping(files: tuple[str, ...], mapping: str | None, said: dict[str, Any]) -> DataFiles | Path:
     """What is asked for: a mapping, or files alone."""
     if mapping is not None:
         if files or any(said.values()):
@@ -123,7 +125,7 @@ def _mapping(files: tuple[str, ...], mapping: str | None, said: dict[str, Any]) 
         zone=said["zone"],
     )
     into = tuple(filter(None, (said["into"] or "").split(",")))
-    return Files(files, into, True if said["lines"] else None, rule)
+    return DataFiles(files, into, True if said["lines"] else None, rule)
 
 
 def _kept(path: str | None, stack: ExitStack) -> IO[str] | None:

@@ -16,14 +16,14 @@ from fluxmig.errors import ConfigError, FluxmigError, StoppedError
 from fluxmig.hazards import NAMES, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Engine
 
     from fluxmig.console import Session
     from fluxmig.model import DatabaseInfo, Notice
     from fluxmig.rehearsal import Stage
-    from fluxmig.trace import FileTrace
+    from fluxmig.trace import FileTrace, TableSize
 
 __all__ = ["rehearse"]
 
@@ -93,6 +93,7 @@ def rehearse(
     if html is not None:
         _write(html, render_html.page(found))
     session.out(render_rehearsal.rehearsal_lines(found), render_rehearsal.rehearsal_json(found))
+    session.warn(found.warnings)
     if found.denied and not session.settings.json:
         session.show(render_rehearsal.denied_lines(found), err=True)
     if not found.ok:
@@ -134,7 +135,6 @@ def _stage(session: Session, source: str, from_url: str | None, from_ref: str | 
     """A scratch database with what is there before, and the folder on it."""
     from fluxmig import scratch  # noqa: PLC0415
     from fluxmig.connect import reach  # noqa: PLC0415
-    from fluxmig.dialects import dialect_of  # noqa: PLC0415
     from fluxmig.rehearsal import Stage  # noqa: PLC0415
 
     settings = session.settings
@@ -149,36 +149,38 @@ def _stage(session: Session, source: str, from_url: str | None, from_ref: str | 
                 tell=lambda text: session.show([[(text, "")]], err=True),
             )
         )
-        base = "nothing"
         engine = stack.enter_context(reach(server.create()))
-        if settings.schema and dialect_of(engine).schemas_are_databases:
-            raise ConfigError(
-                f"the schema {settings.schema} would be another database of the server, which a rehearsal"
-                " must not touch",
-                remedy="leave --schema out",
-            )
-        if from_url is not None and target is not None:
-            base = _copied(session, target, engine)
-        if from_ref is not None:
-            base = _applied(session, engine, from_ref)
-        if not session.settings.json:
-            session.show(
-                render_rehearsal.place_lines(
-                    server.product, server.version, server.source, base, server.remarks
-                )
-            )
-        own = frozenset({settings.table, f"{settings.table}_log"})
+        sizes: Mapping[str, TableSize] = {}
+        if target is not None:
+            sizes = _asked(target, engine, is_own="//" not in source)
+        base = _base(session, engine, target if from_url is not None else None, from_ref)
+        where = (server.product, server.version, server.source, base, server.remarks)
+        if not settings.json:
+            session.show(render_rehearsal.place_lines(*where))
         yield Stage(
             engine,
             session.migrator_on(engine),
-            own,
+            frozenset({settings.table, f"{settings.table}_log"}),
             server.source,
             base,
             server.remarks,
+            sizes,
             on_start=lambda script: session.show_passing(f"  ... {script.name}"),
             on_step=lambda file: _show_step(session, file),
             on_notice=lambda notice: _show_notice(session, notice),
         )
+
+
+def _base(session: Session, engine: Engine, target: Engine | None, from_ref: str | None) -> str:
+    """Makes what is to be there before; gives what that is, for people."""
+    from fluxmig import structure  # noqa: PLC0415
+
+    if target is not None:
+        structure.refuse_other_database(engine, session.settings.schema)
+        return _copied(session, target, engine)
+    if session.settings.schema:
+        structure.make_schema(engine, session.settings.schema)
+    return "nothing" if from_ref is None else _applied(session, engine, from_ref)
 
 
 def _target(
@@ -192,6 +194,22 @@ def _target(
     engine = stack.enter_context(session.target(read_only=True))
     with engine.connect() as connection:
         return engine, dialect_of(engine).met(connection).info(connection, None)
+
+
+def _asked(target: Engine, engine: Engine, *, is_own: bool) -> Mapping[str, TableSize]:
+    """How large the target's tables are; makes its roles, which files may name, on a server of one's own."""
+    from fluxmig.dialects import dialect_of  # noqa: PLC0415
+
+    dialect = dialect_of(target)
+    with dialect.reading(target) as connection:
+        roles, sizes = dialect.roles(connection), dialect.sizes(connection)
+    if is_own:
+        with dialect.transaction(engine) as connection:
+            there = dialect.roles(connection)
+            for role in roles:
+                if role not in there:
+                    dialect.create_role(connection, role)
+    return sizes
 
 
 def _copied(session: Session, target: Engine, engine: Engine) -> str:

@@ -5,12 +5,13 @@ No message repeats a URL, nor does the driver's error in a message's chain (`unr
 
 from __future__ import annotations
 
+import math
 import re
 import time
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from sqlalchemy import create_engine, make_url
@@ -21,11 +22,11 @@ from fluxmig.discretion import known, word
 from fluxmig.errors import ConfigError, DatabaseConnectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import URL, Engine
 
-__all__ = ["backend_of", "parse_url", "reach"]
+__all__ = ["backend_of", "parse_url", "reach", "within"]
 
 _DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -48,6 +49,11 @@ _MYSQL_ARGUMENTS: dict[str, dict[str, object]] = {
     "pymysql": {"charset": "utf8mb4", "connect_timeout": _CONNECT_TIMEOUT_S, "program_name": "fluxmig"},
     "mysqldb": {"charset": "utf8mb4", "connect_timeout": _CONNECT_TIMEOUT_S},
     "mariadbconnector": {"connect_timeout": _CONNECT_TIMEOUT_S},
+}
+# SQLAlchemy asks each new server for a type that nothing here uses, in three round trips.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "psycopg": {"use_native_hstore": False},
+    "psycopg2": {"use_native_hstore": False},
 }
 _SQLITE = b"SQLite format 3\0"
 _PAUSE_S = 0.25
@@ -125,6 +131,7 @@ def reach(
     environ: Mapping[str, str] | None = None,
     postgres_bin: Path | None = None,
     directory: Path | None = None,
+    at_most_s: float | None = None,
 ) -> Iterator[Engine]:
     """An Engine whose database has answered; it is disposed of afterwards.
 
@@ -138,6 +145,7 @@ def reach(
         environ: Where libpq's own variables are looked up; nothing by default.
         postgres_bin: The binaries of the embedded server.
         directory: Where relative folders start; the working directory by default.
+        at_most_s: How long one try to connect may take, where that is less than usual.
 
     Raises:
         ConfigError: The URL, the driver, or the embedded server's binaries.
@@ -160,8 +168,45 @@ def reach(
     url = parse_url(raw)
     if url.get_backend_name() == "sqlite":
         url = _sqlite(url, directory or Path(), read_only=read_only, must_exist=must_exist)
-    with _reach(url, raw, _arguments(url, environ or {}, production=production), wait_s) as engine:
+    arguments = _arguments(url, environ or {}, production=production)
+    if at_most_s is not None and "connect_timeout" in arguments:
+        arguments["connect_timeout"] = min(_CONNECT_TIMEOUT_S, math.ceil(at_most_s))
+    with _reach(url, raw, arguments, wait_s) as engine:
         yield engine
+
+
+def within(
+    raw: str, schema: str, shared: Sequence[str] = (), environ: Mapping[str, str] | None = None
+) -> tuple[str, str | None]:
+    """A URL whose sessions find names in a schema, and that schema for a ledger, where it has to be named.
+
+    On PostgreSQL by `search_path` as the session begins with it (19.11.1), which is what RESET brings back; a
+    pooler that would have it reach others refuses it. On MySQL and MariaDB a schema is a database.
+
+    Args:
+        raw: A SQLAlchemy URL.
+        schema: Where names are made, and looked up first.
+        shared: Where they are looked up then.
+        environ: Where libpq's own options are looked up, which these are added to.
+
+    Raises:
+        ConfigError: The URL cannot be read, or the database has no schemas for sessions.
+    """
+    url = parse_url(raw)
+    backend = url.get_backend_name()
+    if backend in {"mysql", "mariadb"} and not shared:
+        return url.set(database=schema).render_as_string(hide_password=False), None
+    if backend != "postgresql":
+        raise ConfigError(
+            f"sessions of {known(url.drivername)} cannot be put into a schema",
+            remedy="give each database as a target of its own",
+        )
+    names = ", ".join('"' + name.replace('"', '""') + '"' for name in (schema, *shared))
+    given = url.query.get("options") or (environ or {}).get("PGOPTIONS", "")
+    before = [given] if isinstance(given, str) else given
+    path = re.sub(r"([\\\s])", r"\\\1", names)  # libpq's options are divided by spaces
+    options = " ".join(filter(None, (*before, f"-c search_path={path}")))
+    return url.update_query_dict({"options": options}).render_as_string(hide_password=False), schema
 
 
 @contextmanager
@@ -191,7 +236,7 @@ def _engine(url: URL, arguments: dict[str, object]) -> Engine:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", SAWarning)  # an option that is not taken would only be a warning
-            return create_engine(url, connect_args=arguments)
+            return create_engine(url, connect_args=arguments, **_OPTIONS.get(url.get_driver_name(), {}))
     except ImportError as error:
         name = error.name or url.get_driver_name()
         # Without a name, the driver is there and lacks something: psycopg does without libpq.

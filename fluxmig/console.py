@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from fluxmig.migrator import Migrator
     from fluxmig.model import Finding, Wait
 
-__all__ = ["COMMON", "PATIENCE", "Group", "Session", "command", "setting_option", "write"]
+__all__ = ["COMMON", "EPILOG", "PATIENCE", "Group", "Session", "command", "quiet", "setting_option"]
+__all__ += ["write"]
 
 COMMON = (
     "database_url",
@@ -39,6 +41,7 @@ COMMON = (
     "wait_s",
     "postgres_bin",
 )
+EPILOG = "Common options (--database-url, --migrations, --json, ...): fluxmig --help"
 PATIENCE = ("wait_lock_s", "lock_timeout_s", "lock_retries", "statement_timeout_s", "no_query_text")
 """Settings of what runs scripts."""
 _METAVARS = {
@@ -74,23 +77,38 @@ def setting_option(field: str, *, hidden: bool = False) -> click.Option:
 class _Command(click.Command):
     """A command that also takes the common options, and gets the settings in force as its object."""
 
-    def __init__(self, *args: Any, settings: Iterable[str] = (), **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, settings: Iterable[str] = (), also: Iterable[str] = (), **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self._own_settings = tuple(settings)
-        self.params += [setting_option(field) for field in self._own_settings]
+        self._own_settings = (*settings, *also)
+        self.params += [setting_option(field, hidden=field in also) for field in self._own_settings]
         self.params += [setting_option(field, hidden=True) for field in COMMON]
-        self.epilog = "Common options (--database-url, --migrations, --json, ...): fluxmig --help"
+        self.epilog = EPILOG
 
     def invoke(self, ctx: click.Context) -> Any:
-        options = dict(ctx.parent.params) if ctx.parent else {}
+        above = _above(ctx)
+        options = {
+            field: value for each in above for field, value in each.params.items() if value is not None
+        }
         for field in (*self._own_settings, *COMMON):
             value = ctx.params.pop(field)
             if value is not None:
                 options[field] = value
-        ctx.obj = Session(ctx.info_name or "", options)
+        words = [each.info_name for each in (*above[1:], ctx) if each.info_name]
+        ctx.obj = Session(" ".join(words), options)
         with signals.heard(ctx.obj.interrupt), ctx.obj.errors():
             ctx.obj.settings = config.load(options, os.environ, Path())
             return super().invoke(ctx)
+
+
+def _above(ctx: click.Context) -> list[click.Context]:
+    """The contexts of the program and of its groups that a command stands in."""
+    found: list[click.Context] = []
+    while ctx.parent:
+        ctx = ctx.parent
+        found.insert(0, ctx)
+    return found
 
 
 class Group(click.Group):
@@ -168,24 +186,28 @@ class Session:
         self.command = command
         # Until the configuration is read, and if it cannot be, the command line's word counts.
         self.settings = Settings(json=bool(options.get("json")), debug=bool(options.get("debug")))
-        self._passing = False
+        self._passing = 0
         self._interrupt: Callable[[], None] | None = None
 
-    def show_passing(self, text: str) -> None:
-        """On a terminal, a line that goes when the next one comes: what is being done right now."""
+    def show_passing(self, *texts: str) -> None:
+        """On a terminal, lines that go when the next ones come: what is being done right now."""
         if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not self.settings.json:
             import shutil  # noqa: PLC0415
 
+            self._clear()
             width = shutil.get_terminal_size().columns
-            before = "\r\x1b[2K" if self._passing else ""
-            write(before + lines.cut(text, width - 1), newline=False)
-            self._passing = True
+            write("\n".join(lines.cut(text, width - 1) for text in texts), newline=False)
+            self._passing = len(texts)
+
+    def _clear(self) -> None:
+        """Takes the passing lines away."""
+        if self._passing:
+            write("\r\x1b[2K" + "\x1b[1A\x1b[2K" * (self._passing - 1), newline=False)
+            self._passing = 0
 
     def show(self, shown: list[Line], *, err: bool = False) -> None:
         """Prints lines, with colour where that is wanted."""
-        if self._passing:
-            write("\r\x1b[2K", newline=False)
-            self._passing = False
+        self._clear()
         stream = sys.stderr if err else sys.stdout
         color = self.settings.color is Color.ALWAYS or (self.settings.color is Color.AUTO and stream.isatty())
         write(lines.terminal(shown) if color else lines.plain(shown), err=err)
@@ -243,14 +265,10 @@ class Session:
     @contextmanager
     def target(self, *, read_only: bool = False, must_exist: bool = False) -> Iterator[Engine]:
         """The database that the settings name."""
-        import logging  # noqa: PLC0415  # loads here and not at start-up, as SQLAlchemy does
+        with _loading():
+            from fluxmig.connect import reach  # noqa: PLC0415  # loads here and not at start-up
 
-        from fluxmig.connect import reach  # noqa: PLC0415
-
-        # What a driver or a pool has to log of a connection that is gone is no second message to people.
-        if not logging.getLogger().hasHandlers():
-            logging.getLogger().addHandler(logging.NullHandler())
-
+        quiet()
         settings = self.settings
         if not settings.url:
             raise ConfigError(
@@ -271,7 +289,8 @@ class Session:
 
     def migrator_on(self, engine: Engine, folder: Path | None = None) -> Migrator:
         """A Migrator on that database; of the folder that the settings name, unless another is given."""
-        from fluxmig.migrator import Migrator  # noqa: PLC0415
+        with _loading():
+            from fluxmig.migrator import Migrator  # noqa: PLC0415
 
         settings = self.settings
         migrator = Migrator(
@@ -339,13 +358,15 @@ class Session:
         self.show([[(f"{name}{wait.message}", "yellow")]], err=True)
 
     def _error_json(self, error: FluxmigError | StoppedError) -> dict[str, Any]:
-        from fluxmig import render  # noqa: PLC0415
+        from fluxmig import render, render_fleet  # noqa: PLC0415
         from fluxmig.model import Report, RollbackReport  # noqa: PLC0415
 
         if isinstance(error, DataFileError | LoadError) and error.loaded:
             from fluxmig import render_load  # noqa: PLC0415
 
             return render.error_json(self.command, error, render_load.load_json(error.loaded))
+        if isinstance(error, StoppedError) and error.fleet:
+            return render.error_json(self.command, error, render_fleet.fleet_json(error.fleet, self.command))
         match error.report:
             case RollbackReport() as report:
                 return render.error_json(self.command, error, render.rollback_json(report, self.command))
@@ -353,6 +374,25 @@ class Session:
                 return render.error_json(self.command, error, render.report_json(report, self.command))
             case _:
                 return render.error_json(self.command, error)
+
+
+def quiet() -> None:
+    """Keeps off standard error what a driver or a pool has to log: it is no second message to people."""
+    import logging  # noqa: PLC0415  # only where there is a database
+
+    if not logging.getLogger().hasHandlers():
+        logging.getLogger().addHandler(logging.NullHandler())
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Around imports: nothing of what they load is garbage, and to look for it takes a tenth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def write(text: str | bytes, *, err: bool = False, newline: bool = True) -> None:
@@ -395,10 +435,18 @@ def _error_lines(error: FluxmigError | StoppedError) -> list[Line]:
     return [[("error: ", "red"), (first, "bold")], *([(line, "")] for line in rest)]
 
 
-def command(*settings: str, **options: Any) -> Callable[[Callable[..., Any]], click.Command]:
-    """A command that takes the options of these settings beside its own, and a `Session` first."""
+def command(
+    *settings: str, also: Iterable[str] = (), **options: Any
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command that takes the options of these settings beside its own, and a `Session` first.
+
+    Args:
+        settings: By their fields.
+        also: Others, which its help does not list.
+        options: As click has them.
+    """
 
     def make(function: Callable[..., Any]) -> click.Command:
-        return click.command(cls=_Command, settings=settings, **options)(click.pass_obj(function))
+        return click.command(cls=_Command, settings=settings, also=also, **options)(click.pass_obj(function))
 
     return make

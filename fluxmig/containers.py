@@ -90,6 +90,19 @@ def start(image: str, owner: str, tell: Callable[[str], None]) -> str:
         raise ConfigError(
             "the package testcontainers is not installed", remedy="pip install 'fluxmig[testing]'"
         )
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", ResourceWarning
+        )  # a client that finds no engine leaves its socket open
+        result = _started(image, owner, tell)
+        if isinstance(result, FluxmigError):
+            gc.collect()
+            raise result
+    return result
+
+
+def _started(image: str, owner: str, tell: Callable[[str], None]) -> str | FluxmigError:
+    """The URL; or the error, without what led to it."""
     kind = next((kind for word, kind in _KINDS.items() if word in image), _POSTGRES)
     password = secrets.token_hex(8)
     container = None
@@ -101,12 +114,12 @@ def start(image: str, owner: str, tell: Callable[[str], None]) -> str:
         url = URL.create(kind.driver, kind.user, password, *where, database=kind.database)
         raw = url.render_as_string(hide_password=False)
         _await(container, kind, image, raw)
-    except FluxmigError:
+    except FluxmigError as error:
         _stop(container)
-        raise
+        return error.with_traceback(None)
     except Exception as error:  # noqa: BLE001  # whatever an engine, its client and a proxy in between raise
         _stop(container)
-        raise _refusal(image, error) from None
+        return _refusal(image, error)
     except BaseException:
         _stop(container)
         raise
@@ -175,9 +188,5 @@ def _refusal(image: str, error: Exception) -> ConfigError:
         remedy = "start Docker or Podman, or set DOCKER_HOST to its socket"
     else:
         reason, remedy = str(error) or type(error).__name__, None
-    error.__traceback__ = None  # which holds what is open
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
     first_line = str(reason).strip().partition("\n")[0]
     return ConfigError(f"no container of {image}: {first_line}", remedy=remedy)

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fluxmig.fleet.model import FleetReport
     from fluxmig.loading.nouns import LoadReport, Refusal
     from fluxmig.model import Failure, FileProblem, Report, RollbackReport, Session, StepResult
 
@@ -228,6 +229,7 @@ class StoppedError(KeyboardInterrupt):
         remedy: What to do about it, or None.
         exit_code: 128 and the signal's number, as shells have it.
         report: As that of a `FluxmigError`.
+        fleet: What was done with a fleet, where that was under way.
     """
 
     def __init__(self, number: int) -> None:
@@ -236,6 +238,7 @@ class StoppedError(KeyboardInterrupt):
         self.exit_code = 128 + number
         self.remedy: str | None = None
         self.report: Report | RollbackReport | None = None
+        self.fleet: FleetReport | None = None
         super().__init__(name)
 
 

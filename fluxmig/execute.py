@@ -74,6 +74,7 @@ class Executor:
             there already is its own leftover, and no duplicate.
         on_notice: Called with what the server says while a script runs.
         at_once: What runs a script with its rows in one message, where that may be done.
+        is_ready: Whether the ledger and the log were found, with all of their columns.
         observer: Who watches the statements run, or nobody; only then they are sent one by one.
         causes: The driver's errors behind the failures so far, by migration.
     """
@@ -87,6 +88,7 @@ class Executor:
     attempted: frozenset[str] = frozenset()
     on_notice: Callable[[Notice], None] | None = None
     at_once: AtOnce | None = None
+    is_ready: bool = False
     observer: Observer | None = None
     causes: dict[str, BaseException | None] = field(default_factory=dict)
     _notices: list[Notice] = field(default_factory=list)
@@ -172,6 +174,10 @@ class Executor:
         Raises:
             ConfigError: The database admits no writing; nothing was tried.
         """
+        if self.is_ready and self.at_once and self._has_own_transactions:
+            limits = self.patience.limits
+            if self.at_once.can_record(self.bind, limits):  # else the longer way tells why not
+                return None
         if not self.ledger.is_brought:
             self._refuse_to_commit()
         self._create(self._create_ledger)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Repository", "commit", "files", "merge_base", "repository"]
+__all__ = ["Repository", "commit", "files", "last_tag", "merge_base", "repository"]
 
 # A hook's environment names the repository that it runs for, by paths from there. This is about the one that
 # the folder is in. (git rev-parse --local-env-vars, but for configuration, which may hold safe.directory.)
@@ -99,6 +99,12 @@ def commit(where: Repository, ref: str) -> str:
         shown = "" if "://" in ref else f" {ref!r}"  # a URL in the wrong place may hold a password
         raise ConfigError(f"{where.option}: git knows no such commit{shown}", remedy=_way_to(where, ref))
     return said.decode().strip()
+
+
+def last_tag(where: Repository) -> str | None:
+    """The newest tag that HEAD has behind it, or is itself; None where there is none."""
+    done = _git(where, "describe", "--tags", "--abbrev=0")
+    return done.stdout.decode().strip() if done.returncode == 0 else None
 
 
 def merge_base(where: Repository, other: str, ref: str) -> str:

@@ -27,6 +27,7 @@ NAMES: Final[Mapping[str, str]] = {
     "long-hold": "such a lock is kept while more statements run",
     "rewrite": "a table that was there before is written anew, row by row",
     "index-build": "an index is built on such a table while writers wait",
+    "depends-on-rows": "what went through on an empty table fails where rows do not allow it",
     "scan-under-lock": "such a table is read as a whole while writers wait, to check a constraint",
     "truncate": "a table that was there before is emptied",
     "drop-table": "a table that was there before is dropped, with its rows",
@@ -78,6 +79,9 @@ _WAYS: Final = (
     ),
 )
 """The safer way, by how a statement begins; the first that fits."""
+_UNIQUE = r"CREATE UNIQUE\b|.* (?:UNIQUE|PRIMARY KEY|EXCLUDE)\b(?!.* USING INDEX)"
+_ROWS_WAY = "ask the target for such rows before"
+_REQUIRED_WAY = "give it a default; or add it without NOT NULL, fill it, and SET NOT NULL in a later file"
 _OF_DATA: Final = {
     WorkKind.TRUNCATE: ("truncate", "{} is emptied", None),
     WorkKind.DROP_TABLE: (
@@ -110,8 +114,7 @@ def findings(file: FileTrace, rules: sql.Rules, denied: Collection[str]) -> tupl
     for trace in file.statements:
         if trace.error is None:
             words = " ".join(sql.words(trace.statement.sql, rules, _WORDS))
-            way = next((way for pattern, way in _WAYS if re.match(pattern, words)), None)
-            found += _of_statement(file, trace, way)
+            found += _of_statement(file, trace, words)
     found += _of_file(file)
     allowed = {each.name for each in file.allowed}
     found = [replace(each, allowed=each.name in allowed) for each in found]
@@ -128,7 +131,9 @@ def nearest(name: str) -> str:
 # --- statements -------------------------------------------------------------------------------------------
 
 
-def _of_statement(file: FileTrace, trace: StatementTrace, way: str | None) -> Iterator[RehearsalFinding]:
+def _of_statement(file: FileTrace, trace: StatementTrace, words: str) -> Iterator[RehearsalFinding]:
+    """What it locks of what was there before, what is done under that, and what rows could make of it."""
+    way = next((way for pattern, way in _WAYS if re.match(pattern, words)), None)
     has_work = any(
         each.existed and each.kind in {WorkKind.REWRITE, WorkKind.INDEX, WorkKind.SCAN} for each in trace.work
     )
@@ -138,43 +143,69 @@ def _of_statement(file: FileTrace, trace: StatementTrace, way: str | None) -> It
         name = "access-exclusive-on-existing" if lock.mode.blocks_readers else "share-lock-on-existing"
         message = f"{lock.mode} on {lock.relation}, {_how_long(file, trace, lock)}; {_who(lock)} wait"
         is_kept = lock.until > trace.last
-        apart = "put it last in the file, or in a file of its own" if is_kept else None
-        yield _finding(file, trace, name, message, way if has_work else apart)
+        apart = f"put it last in {_whole(file, lock)}, or in a file of its own" if is_kept else None
+        yield _finding(file, trace, name, message, way if has_work else apart, lock.relation)
         if is_kept:
             more = _count(lock.until - trace.last, "more statement")
             yield _finding(
-                file, trace, "long-hold", f"{lock.mode} on {lock.relation} is kept for {more}", apart
+                file,
+                trace,
+                "long-hold",
+                f"{lock.mode} on {lock.relation} is kept for {more}",
+                apart,
+                lock.relation,
             )
     yield from _of_work(file, trace, way)
+    yield from _of_rows(file, trace, words)
 
 
 def _of_work(file: FileTrace, trace: StatementTrace, way: str | None) -> Iterator[RehearsalFinding]:
-    scanned = []
     for each in trace.work:
         lock = file.held(trace, each.table)
-        if not each.existed or lock is None:
+        if not each.existed:
             continue
         if each.kind is WorkKind.REWRITE:
-            message = f"{each.name} is written anew, row by row, under {lock.mode}"
-            yield _finding(file, trace, "rewrite", message, way)
-        elif each.kind is WorkKind.INDEX and lock.mode.blocks_writers:
+            message = f"{each.name} is written anew, row by row" + (f", under {lock.mode}" if lock else "")
+            yield _finding(file, trace, "rewrite", message, way, each.table)
+        elif each.kind is WorkKind.INDEX and lock and lock.mode.blocks_writers:
             message = f"index {each.name} is built on {each.table} while {_who(lock)} wait"
-            yield _finding(file, trace, "index-build", message, way)
-        elif each.kind is WorkKind.SCAN and lock.mode.blocks_writers:
-            scanned.append(f"{each.name} while {_who(lock)} wait")
+            yield _finding(file, trace, "index-build", message, way, each.table)
+        elif each.kind is WorkKind.SCAN and lock and lock.mode.blocks_writers:
+            message = f"{each.name} is read as a whole while {_who(lock)} wait"
+            yield _finding(file, trace, "scan-under-lock", message, way, each.table)
+        elif each.kind is WorkKind.REQUIRED:
+            message = f"{each.name} is NOT NULL without a default: fails as soon as {each.table} has a row"
+            yield _finding(file, trace, "depends-on-rows", message, _REQUIRED_WAY, each.table)
         elif each.kind in _OF_DATA:
             name, message, remedy = _OF_DATA[each.kind]
-            yield _finding(file, trace, name, message.format(each.name), remedy)
-    if scanned:
-        yield _finding(file, trace, "scan-under-lock", f"reads all of {', and of '.join(scanned)}", way)
+            yield _finding(file, trace, name, message.format(each.name), remedy, each.table)
+
+
+def _of_rows(file: FileTrace, trace: StatementTrace, words: str) -> Iterator[RehearsalFinding]:
+    """That rows were checked, of which the scratch database has none; once a statement."""
+    if any(each.kind is WorkKind.REQUIRED for each in trace.work):
+        return
+    for each in trace.work:
+        if each.existed and each.kind is WorkKind.SCAN:
+            message = f"fails where rows of {each.table} do not meet it"
+        elif each.existed and each.kind is WorkKind.INDEX and re.search(_UNIQUE, words):
+            message = f"fails where rows of {each.table} are not unique"
+        else:
+            continue
+        yield _finding(file, trace, "depends-on-rows", message, _ROWS_WAY, each.table)
+        return
 
 
 def _how_long(file: FileTrace, trace: StatementTrace, lock: Lock) -> str:
     if not trace.in_transaction or lock.until <= trace.last:
         return "held for this statement"
     count = _count(lock.until - trace.number + 1, "statement")
-    end = "the file" if lock.until >= file.statements[-1].last else "its transaction"
-    return f"held to the end of {end}: {count}"
+    return f"held to the end of {_whole(file, lock)}: {count}"
+
+
+def _whole(file: FileTrace, lock: Lock) -> str:
+    """To whose end it is held."""
+    return "the file" if lock.until >= file.statements[-1].last else "its transaction"
 
 
 def _who(lock: Lock) -> str:
@@ -227,9 +258,15 @@ def _of_allowances(file: FileTrace, found: Collection[str]) -> Iterator[Rehearsa
 
 
 def _finding(
-    file: FileTrace, trace: StatementTrace, name: str, message: str, remedy: str | None = None
+    file: FileTrace,
+    trace: StatementTrace,
+    name: str,
+    message: str,
+    remedy: str | None,
+    relation: str,
 ) -> RehearsalFinding:
-    return RehearsalFinding(name, file.path, trace.statement.line, trace.number, message, remedy)
+    line, number = trace.statement.line, trace.number
+    return RehearsalFinding(name, file.path, line, number, message, remedy, relation)
 
 
 def _about(file: FileTrace, name: str, message: str, remedy: str | None = None) -> RehearsalFinding:

@@ -11,6 +11,7 @@ import zlib
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,10 +40,10 @@ from fluxmig.layouts.numbered import migration_of
 from fluxmig.model import Event, LogEntry, Progress, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, CursorResult, Insert, ScalarSelect, Select
+    from sqlalchemy import ColumnElement, Connection, Insert, ScalarSelect, Select
 
 __all__ = ["KEPT_BYTES", "Ledger", "Snapshot"]
 
@@ -62,6 +63,8 @@ _AT_ONCE = 500
 """Names in one query: databases allow so many parameters and not many more."""
 
 _EVENTS = {event.value: event for event in Event}
+
+_PLAIN_STYLE = TableStyle()
 
 _TRIAL = "(a trial of fluxmig's)"
 
@@ -143,45 +146,10 @@ class Ledger:
         """
         self._client, self._version, self._is_passing = client, version, is_passing
         self._has_users = current_user is not None
-        self._style = style = style or TableStyle()
-        options: dict[str, Any] = {"schema": schema, **style.options}
+        self._style = style = style or _PLAIN_STYLE
         self.writes_log, self.is_brought, self.log_is_old = True, False, False
         self.reserved: str | None = None
-        metadata = MetaData()
-        self.table = Table(
-            name,
-            metadata,
-            Column("id", Integer, primary_key=True, autoincrement=not style.counts),
-            Column("migration_name", String(255), unique=True, nullable=False),
-            Column("applied_at", style.time, server_default=style.now),
-            Column("execution_time_ms", Integer),
-            Column("checksum", String(64)),
-            Column("applied_by", String(255), server_default=current_user),
-            **options,
-        )
-        self.log_table = Table(
-            f"{name}_log",
-            metadata,
-            Column("id", Integer, primary_key=True, autoincrement=not style.counts),
-            Column("event", String(32), nullable=False),
-            Column("migration_name", String(255), nullable=False, index=True),
-            Column("logged_at", style.time, server_default=style.now, nullable=False),
-            Column("duration_ms", Integer),
-            Column("checksum", String(64)),
-            Column("database_user", String(255), server_default=current_user),
-            Column("client", String(255)),
-            Column("fluxmig_version", String(32)),
-            Column("error_code", String(64)),
-            Column("message", style.text),
-            Column("statement_number", Integer),
-            Column("line", Integer),
-            Column("reason", style.text),
-            Column("statements", Integer),
-            Column("lost", Integer),
-            Column("unchecked", Integer),
-            Column("source", style.text),
-            **options,
-        )
+        self.table, self.log_table = _tables(name, schema, style, current_user)
 
     @property
     def keeps_log(self) -> bool:
@@ -196,6 +164,7 @@ class Ledger:
         *,
         may_read: Callable[[Connection, Table], bool],
         in_question: Callable[[Sequence[Record]], Sequence[str]] = lambda _: (),
+        log_columns: frozenset[str] = frozenset(),
     ) -> Snapshot:
         """Everything, in a fixed number of queries; one more where a text is in question. Creates nothing.
 
@@ -203,7 +172,14 @@ class Ledger:
             connection: Where to read.
             may_read: Whether the login may read a table; a log that it may not read is as good as none.
             in_question: Of which records the kept text is asked for.
+            log_columns: Those of the log, where both tables are known to be there, to be read, and to be in a
+                database that can join them in full. Then one query does.
         """
+        if log_columns.issuperset(self.log_table.c.keys()):
+            records, last_events, has_started = self._joined(connection)
+            progress = self.progress(connection) if has_started else {}
+            texts = self._texts(connection, in_question(records))
+            return Snapshot(True, True, records, last_events, progress, texts)
         exists = self.exists(connection)
         log_exists = self.log_exists(connection)
         records = self._records(connection) if exists else ()
@@ -232,7 +208,8 @@ class Ledger:
             query = self._select_entries().order_by(self.log_table.c.id)
             if name is not None:
                 query = query.where(self.log_table.c.migration_name == name)
-            return tuple(_entries(connection.execute(query)))
+            rows = connection.execute(query)
+            return tuple(_entries(rows.keys(), rows.all()))
 
         return self._from_log(connection, read)
 
@@ -342,21 +319,37 @@ class Ledger:
         return frozenset(connection.scalars(select(self.table.c.migration_name)))
 
     def _records(self, connection: Connection) -> tuple[Record, ...]:
-        records = []
-        for row in connection.execute(select(self.table).order_by(self.table.c.id)).all():
-            number, name, applied_at, execution_time_ms, checksum, applied_by = row
-            records.append(Record(number, name, _aware(applied_at), execution_time_ms, checksum, applied_by))
-        return tuple(records)
+        rows = connection.execute(select(self.table).order_by(self.table.c.id)).all()
+        return tuple(_record(*row) for row in rows)
+
+    def _joined(self, connection: Connection) -> tuple[tuple[Record, ...], dict[str, LogEntry], bool]:
+        """The ledger, the newest rows of the log, and whether a script was ever started by itself."""
+        ledger, log = self.table.c, self.log_table.c
+        newest = self._select_newest(exists=True).subquery("newest")
+        both = self.table.outerjoin(newest, newest.c.migration_name == ledger.migration_name, full=True)
+        started = select(log.id).where(log.event == Event.STARTED.value).exists()
+        query = select(started, *ledger, *newest.c).select_from(both).order_by(ledger.id)
+        rows = [tuple(row) for row in connection.execute(query).all()]
+        behind = 1 + len(ledger)
+        records = tuple(_record(*row[1:behind]) for row in rows if row[1] is not None)
+        entries = _entries(newest.c.keys(), (row[behind:] for row in rows if row[behind] is not None))
+        return records, {entry.name: entry for entry in entries}, any(row[0] for row in rows[:1])
 
     def _last_events(self, connection: Connection, *, exists: bool) -> dict[str, LogEntry]:
         """The newest row of each migration, of those that tell what it is.
 
-        Not `accepted`, which leaves a marked one marked; nor the failure or the interruption of one that the
-        ledger has, which is that of an attempt to redo it and left it as it was.
-
         Args:
             connection: Where to read.
             exists: Whether there is a ledger.
+        """
+        rows = connection.execute(self._select_newest(exists=exists))
+        return {entry.name: entry for entry in _entries(rows.keys(), rows.all())}
+
+    def _select_newest(self, *, exists: bool) -> Select[Any]:
+        """The newest row of each migration.
+
+        Not `accepted`, which leaves a marked one marked; nor the failure or the interruption of one that the
+        ledger has, which is that of an attempt to redo it and left it as it was.
         """
         log = self.log_table.c
         tells = log.event != Event.ACCEPTED.value
@@ -365,10 +358,7 @@ class Ledger:
             in_vain = (Event.FAILED.value, Event.INTERRUPTED.value)
             tells &= log.event.not_in(in_vain) | log.migration_name.not_in(applied)
         newest = select(func.max(log.id)).where(tells)
-        rows = connection.execute(
-            self._select_entries().where(log.id.in_(newest.group_by(log.migration_name)))
-        )
-        return {entry.name: entry for entry in _entries(rows)}
+        return self._select_entries().where(log.id.in_(newest.group_by(log.migration_name)))
 
     def _select_entries(self) -> Select[Any]:
         """The columns of the log that there are, but for the text."""
@@ -580,6 +570,50 @@ class Ledger:
         return insert(self.log_table).values(values).inline()
 
 
+@lru_cache(maxsize=16)
+def _tables(
+    name: str, schema: str | None, style: TableStyle, current_user: ColumnElement[str] | None
+) -> tuple[Table, Table]:
+    """The ledger and the log, described: once, so that SQL made for them once can be sent again."""
+    options: dict[str, Any] = {"schema": schema, **style.options}
+    metadata = MetaData()
+    table = Table(
+        name,
+        metadata,
+        Column("id", Integer, primary_key=True, autoincrement=not style.counts),
+        Column("migration_name", String(255), unique=True, nullable=False),
+        Column("applied_at", style.time, server_default=style.now),
+        Column("execution_time_ms", Integer),
+        Column("checksum", String(64)),
+        Column("applied_by", String(255), server_default=current_user),
+        **options,
+    )
+    log_table = Table(
+        f"{name}_log",
+        metadata,
+        Column("id", Integer, primary_key=True, autoincrement=not style.counts),
+        Column("event", String(32), nullable=False),
+        Column("migration_name", String(255), nullable=False, index=True),
+        Column("logged_at", style.time, server_default=style.now, nullable=False),
+        Column("duration_ms", Integer),
+        Column("checksum", String(64)),
+        Column("database_user", String(255), server_default=current_user),
+        Column("client", String(255)),
+        Column("fluxmig_version", String(32)),
+        Column("error_code", String(64)),
+        Column("message", style.text),
+        Column("statement_number", Integer),
+        Column("line", Integer),
+        Column("reason", style.text),
+        Column("statements", Integer),
+        Column("lost", Integer),
+        Column("unchecked", Integer),
+        Column("source", style.text),
+        **options,
+    )
+    return table, log_table
+
+
 def _next_number(table: Table) -> ScalarSelect[int]:
     """The number of the next row; where two ask at once, one of them is refused."""
     return select(func.coalesce(func.max(table.c.id), 0) + 1).scalar_subquery()
@@ -609,11 +643,22 @@ def _unpacked(kept: str | None) -> bytes | None:
         return None
 
 
-def _entries(rows: CursorResult[Any]) -> Iterator[LogEntry]:
+def _record(
+    number: int,
+    name: str,
+    applied_at: datetime | None,
+    time_ms: int | None,
+    checksum: str | None,
+    by: str | None,
+) -> Record:
+    return Record(number, name, _aware(applied_at), time_ms, checksum, by)
+
+
+def _entries(columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> Iterator[LogEntry]:
     """The rows of the log, whose first columns are number, event, name and time."""
-    names = list(rows.keys())[4:]
-    for row in rows.all():
-        number, event, name, logged_at, *values = tuple[Any, ...](row)
+    names = list(columns)[4:]
+    for row in rows:
+        number, event, name, logged_at, *values = row
         known = _EVENTS.get(event, event)
         later = dict(zip(names, values, strict=True))
         yield LogEntry(known, name, id=number, logged_at=_aware(logged_at), **later)

@@ -147,14 +147,15 @@ class _Queue:
         """Waits a moment, or raises `LockTimeoutError`."""
         if self._left_s <= 0:
             raise LockTimeoutError(
-                f"another runner holds the lock: {self._who}",
+                self._lock.dialect.lock_held(self._holder),
                 remedy="wait for it to finish, or give --wait-lock more seconds",
                 holder=self._holder,
             )
         if self._is_to_be_told and self._lock.tell:
             self._has_told = True
             sessions = (self._holder,) if self._holder else ()
-            message = f"waiting up to {self._left_s:.0f} s more for another runner's lock: {self._who}"
+            held = self._lock.dialect.lock_held(self._holder)
+            message = f"waiting up to {self._left_s:.0f} s more: {held}"
             self._lock.tell(Wait(WaitReason.LOCK, message, sessions=sessions))
         time.sleep(max(0.0, min(next(self._pauses), self._left_s)))
 
@@ -165,7 +166,3 @@ class _Queue:
     @property
     def _is_to_be_told(self) -> bool:
         return not self._has_told and time.monotonic() - self._began >= _PATIENCE_S
-
-    @property
-    def _who(self) -> str:
-        return str(self._holder) if self._holder else "it is not known which"

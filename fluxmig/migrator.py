@@ -1,5 +1,7 @@
 """The library's front door: a folder, an engine, and the verbs of the command line as methods.
 
+What only some of them need is loaded by these: most runs find nothing to do.
+
 For an AsyncEngine: `await connection.run_sync(lambda c: Migrator(c, "migrations").run())`, with a connection
 of `async with engine.connect() as connection`.
 """
@@ -8,7 +10,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,7 +21,6 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 
 import fluxmig
 from fluxmig import bookkeeping, layouts, mend, planner, sql
-from fluxmig.at_once import AtOnce
 from fluxmig.dialects import dialect_of
 from fluxmig.dialects.base import PAST_THE_POOLER
 from fluxmig.errors import (
@@ -32,14 +32,9 @@ from fluxmig.errors import (
     MigrationFileError,
     StoppedError,
 )
-from fluxmig.execute import Executor
+from fluxmig.files import Files, prepared
 from fluxmig.layouts.numbered import Folder
 from fluxmig.ledger import Ledger, Snapshot
-from fluxmig.loading import mapping as load_mapping
-from fluxmig.loading.guessing import mapping_of
-from fluxmig.loading.load import Load
-from fluxmig.loading.nouns import Files, LoadMapping
-from fluxmig.lock import Lock
 from fluxmig.lookout import Lookout
 from fluxmig.model import (
     AdoptionKind,
@@ -62,17 +57,15 @@ from fluxmig.model import (
     Settlement,
     Verification,
 )
-from fluxmig.objects import Created, created
-from fluxmig.patience import Patience
 from fluxmig.preparation import Preparation
-from fluxmig.reversal import redo, take_back
 from fluxmig.running import Run
-from fluxmig.transcript import transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from fluxmig.loading.nouns import LoadProgress, LoadReport, Refusal
+    from fluxmig.dialects.base import Tables
+    from fluxmig.execute import Executor
+    from fluxmig.loading.nouns import DataFiles, LoadMapping, LoadProgress, LoadReport, Refusal
     from fluxmig.model import (
         Adoption,
         Change,
@@ -84,6 +77,7 @@ if TYPE_CHECKING:
         Wait,
     )
     from fluxmig.objects import Existing
+    from fluxmig.patience import Patience
     from fluxmig.sending import Observer
 
 __all__ = ["Migrator", "get_applied_migrations", "load", "run_migration"]
@@ -127,7 +121,7 @@ def get_applied_migrations(
 
 def load(
     bind: Engine | Connection,
-    mapping: LoadMapping | Files | Mapping[str, Any] | str | Path,
+    mapping: LoadMapping | DataFiles | Mapping[str, Any] | str | Path,
     *,
     table: str = "schema_migrations",
     schema: str | None = None,
@@ -166,7 +160,7 @@ class Migrator:
     def __init__(  # noqa: PLR0913  # keywords, and each a decision of the caller
         self,
         bind: Engine | Connection,
-        migrations: str | Path = "migrations",
+        migrations: str | Path | Files = "migrations",
         *,
         table: str = "schema_migrations",
         schema: str | None = None,
@@ -185,7 +179,7 @@ class Migrator:
 
         Args:
             bind: An Engine or a Connection.
-            migrations: The folder.
+            migrations: The folder; or its files, read once for many databases.
             table: The ledger's name; the log's is that with `_log` behind it.
             schema: The ledger's schema; the connection's own by default.
             on_duplicate: What to do when an object is already there.
@@ -209,7 +203,8 @@ class Migrator:
                 remedy="for an AsyncEngine: await connection.run_sync(lambda c: Migrator(c).run())",
             )
         self._bind = bind
-        self._folder = Path(migrations)
+        self._files = migrations if isinstance(migrations, Files) else None
+        self._folder = migrations.folder.path if isinstance(migrations, Files) else Path(migrations)
         self._table, self._schema = table, schema
         self._on_duplicate = OnDuplicate(on_duplicate)
         self._strict, self._strict_order = strict, strict_order
@@ -230,7 +225,7 @@ class Migrator:
 
     def status(self) -> tuple[MigrationStatus, ...]:
         """Every migration on disk or in the ledger, in the order of the files. Only reads."""
-        folder = layouts.read(self._folder)
+        folder = self._read_folder()
         with self._errors():
             _, snapshot = self._read(folder)
         return self._preparation(folder, snapshot).statuses
@@ -244,7 +239,7 @@ class Migrator:
         restart: str | None = None,
     ) -> Plan:
         """What `run` would do with the same arguments, and everything it would refuse. Only reads."""
-        folder = layouts.read(self._folder)
+        folder = self._read_folder()
         with self._errors():
             _, snapshot = self._read(folder)
             ready = self._preparation(folder, snapshot)
@@ -263,7 +258,9 @@ class Migrator:
         restart: str | None = None,
     ) -> Iterator[str]:
         """The SQL that `run` would send, in pieces, for psql or the sqlite3 shell. Only reads."""
-        folder = layouts.read(self._folder)
+        from fluxmig.transcript import transcript  # noqa: PLC0415
+
+        folder = self._read_folder()
         with self._errors():
             ledger, snapshot = self._read(folder)
         ready = self._preparation(folder, snapshot)
@@ -291,7 +288,7 @@ class Migrator:
         warnings: list[Finding] = []
         folder = None
         try:
-            folder = layouts.read(self._folder)
+            folder = self._read_folder()
         except (MigrationFileError, ConfigError) as error:
             findings.append(Finding("files", error.message, (), error.remedy))
         with self._errors(), self._dialect.reading(self._bind) as connection:
@@ -340,7 +337,7 @@ class Migrator:
         Raises:
             MigrationFileError: A pending file cannot be read as a migration.
         """
-        folder = layouts.read(self._folder)
+        folder = self._read_folder()
         with self._errors(), self._dialect.reading(self._bind) as connection:
             return self._adoptions(connection, self._ledger(connection), folder)
 
@@ -358,13 +355,13 @@ class Migrator:
         """What `redo` would do with the same arguments; raises as it does. Only reads."""
         with self._errors():
             _, snapshot = self._read()
-        return self._preparation(layouts.read(self._folder), snapshot).redo(name)
+        return self._preparation(self._read_folder(), snapshot).redo(name)
 
     # --- writing ------------------------------------------------------------------------------------------
 
     def load(
         self,
-        mapping: LoadMapping | Files | Mapping[str, Any] | str | Path,
+        mapping: LoadMapping | DataFiles | Mapping[str, Any] | str | Path,
         *,
         batch: int | None = None,
         max_rejects: int = 0,
@@ -390,9 +387,13 @@ class Migrator:
             LoadError: Records do not fit, or the database refused them. Likewise.
             LockTimeoutError, DatabaseConnectionError: Likewise.
         """
+        from fluxmig.loading.load import Load, understood  # noqa: PLC0415  # who migrates needs nothing of it
+
         with self._errors():
             ledger, snapshot = self._read()
-            found = self._mapping(mapping)
+            with self._dialect.reading(self._bind) as connection:
+                tables = partial(self._dialect.loading(connection).tables, connection)
+                found = understood(mapping, tables)
         executor = self._executor(ledger, snapshot)
         findings = [] if dry_run else self._without_log(executor)
         with self._errors():
@@ -447,7 +448,7 @@ class Migrator:
             LockTimeoutError, DatabaseConnectionError: On the way; what came before stays applied.
                 Of these three, `report` says what that is.
         """
-        folder = layouts.read(self._folder)
+        folder = self._read_folder()
         run = Run(keep_going, self._retry_connection_s, self._on_wait, on_start, on_step)
         try:
             with self._errors():
@@ -508,6 +509,8 @@ class Migrator:
             LedgerError: `to` is not applied, or others than the expected ones would be taken back. Nothing
                 was done.
         """
+        from fluxmig.reversal import take_back  # noqa: PLC0415
+
         planned, results, findings = RollbackReport(), list[RollbackResult](), list[Finding]()
 
         def report() -> RollbackReport:
@@ -562,13 +565,15 @@ class Migrator:
                 pending, and the message and `report` say so.
             LedgerError: It is not applied.
         """
+        from fluxmig.reversal import redo  # noqa: PLC0415
+
         findings: list[Finding] = []
         try:
             with self._errors():
                 ledger, snapshot = self._read()
                 if snapshot.records:
                     self._probe(ledger)
-                plan = self._preparation(layouts.read(self._folder), snapshot).redo(name)
+                plan = self._preparation(self._read_folder(), snapshot).redo(name)
                 self._refuse_without_a_session((plan.down, plan.up))
                 findings += plan.findings
                 executor = self._executor(ledger, snapshot, on_notice)
@@ -710,7 +715,7 @@ class Migrator:
         shown = {each.name for each in self.adopt_plan() if each.kind is AdoptionKind.EXISTS}
         if not shown:
             return AdoptionReport()
-        folder = layouts.read(self._folder)
+        folder = self._read_folder()
         with self._errors():
             ledger, snapshot = self._read()
             executor = self._executor(ledger, snapshot)
@@ -756,24 +761,19 @@ class Migrator:
 
     def _read(self, folder: Folder | None = None) -> tuple[Ledger, Snapshot]:
         """The ledger and what it holds; for `_statuses` of a folder, with the texts that these need."""
-        with self._dialect.reading(self._bind) as connection:
-            ledger = self._ledger(connection)
-            return ledger, self._snapshot(ledger, connection, folder)
+        with self._dialect.reading_tables(self._bind, self._table, self._schema) as (connection, tables):
+            ledger = self._ledger(connection, tables)
+            return ledger, self._snapshot(ledger, connection, folder, tables)
 
-    def _mapping(self, said: LoadMapping | Files | Mapping[str, Any] | str | Path) -> LoadMapping:
-        if isinstance(said, LoadMapping):
-            return said
-        if isinstance(said, Files):
-            with self._dialect.reading(self._bind) as connection:
-                tables = self._dialect.loading(connection).tables
-                return mapping_of(said, partial(tables, connection))
-        return load_mapping.of_dict(said) if isinstance(said, Mapping) else load_mapping.read(Path(said))
-
-    def _snapshot(self, ledger: Ledger, connection: Connection, folder: Folder | None) -> Snapshot:
+    def _snapshot(
+        self, ledger: Ledger, connection: Connection, folder: Folder | None, tables: Tables | None = None
+    ) -> Snapshot:
         in_question = partial(planner.in_question, folder.migrations if folder else ())
-        return ledger.read(connection, may_read=self._dialect.may_read, in_question=in_question)
+        columns = tables.log_columns if tables else frozenset()
+        may_read = self._dialect.may_read
+        return ledger.read(connection, may_read=may_read, in_question=in_question, log_columns=columns)
 
-    def _ledger(self, connection: Connection) -> Ledger:
+    def _ledger(self, connection: Connection, tables: Tables | None = None) -> Ledger:
         """The ledger with its schema spelled out, so that no search path that a file sets can hide it.
 
         What the dialect can do is known from here on: it has met the server.
@@ -781,7 +781,8 @@ class Migrator:
         self._dialect = self._dialect.met(connection)
         return Ledger(
             self._table,
-            self._schema or self._dialect.ledger_schema(connection, self._table),
+            self._schema
+            or (tables.schema if tables else self._dialect.ledger_schema(connection, self._table)),
             current_user=self._dialect.current_user,
             client=_client(),
             version=fluxmig.__version__,
@@ -789,12 +790,15 @@ class Migrator:
             is_passing=self._dialect.is_passing,
         )
 
+    def _read_folder(self) -> Folder:
+        return self._files.folder if self._files else layouts.read(self._folder)
+
     def _probe(self, ledger: Ledger) -> None:
         """Has the dialect know what can be rolled back, where that is not known. Writes."""
         self._dialect = self._dialect.probed(self._bind, ledger.table.schema)
 
     def _preparation(self, folder: Folder, snapshot: Snapshot) -> Preparation:
-        return Preparation(folder, snapshot, self._dialect)
+        return Preparation(folder, snapshot, self._dialect, self._files.script if self._files else prepared)
 
     @property
     def _refused(self) -> frozenset[str]:
@@ -813,6 +817,10 @@ class Migrator:
     def _executor(
         self, ledger: Ledger, snapshot: Snapshot, on_notice: Callable[[Notice], None] | None = None
     ) -> Executor:
+        from fluxmig.at_once import AtOnce  # noqa: PLC0415
+        from fluxmig.execute import Executor  # noqa: PLC0415
+        from fluxmig.lock import Lock  # noqa: PLC0415
+
         key = f"fluxmig:{ledger.table.fullname}"
         return Executor(
             self._bind,
@@ -824,6 +832,7 @@ class Migrator:
             attempted=frozenset(snapshot.progress),
             on_notice=on_notice,
             at_once=AtOnce(self._dialect, ledger, key),
+            is_ready=snapshot.exists and snapshot.log_exists and not ledger.log_is_old,
         )
 
     def _without_log(self, executor: Executor) -> list[Finding]:
@@ -831,6 +840,8 @@ class Migrator:
             return _without_log(executor)
 
     def _patience(self) -> Patience:
+        from fluxmig.patience import Patience  # noqa: PLC0415
+
         self._lookout = Lookout()
         return Patience(
             self._limits,
@@ -883,6 +894,8 @@ class Migrator:
         """Whether the first script makes the ledger itself: the dump of a database that had one."""
         if snapshot.exists or not plan.scripts:
             return False
+        from fluxmig.objects import Created, created  # noqa: PLC0415
+
         table = ledger.table
         own = {Created("table", table.name, schema) for schema in (None, table.schema)}
         statements = plan.scripts[0].statements
@@ -894,7 +907,7 @@ class Migrator:
 
     def _folder_if_readable(self) -> Folder | None:
         try:
-            return layouts.read(self._folder)
+            return self._read_folder()
         except (ConfigError, MigrationFileError):
             return None
 
@@ -911,7 +924,7 @@ class Migrator:
         if folder is None:
             # The ledger is enough to remove records, and to see that it is empty; else this raises.
             needed = snapshot.records and not record_only
-            folder = layouts.read(self._folder) if needed else Folder(self._folder, ())
+            folder = self._read_folder() if needed else Folder(self._folder, ())
         ready = self._preparation(folder, snapshot)
         return ready.way_back(steps, to, record_only=record_only)
 

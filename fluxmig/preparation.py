@@ -1,6 +1,6 @@
 """Files + ledger + dialect -> what would be done, with every script made ready, or refused. Pure.
 
-What the catalog knows is asked by a function that is given.
+What the catalog knows is asked by a function that is given. What only some plans need is loaded by these.
 """
 
 from __future__ import annotations
@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from fluxmig import planner, presence, script
-from fluxmig.adopt import Candidate, adoptions
+from fluxmig import planner, script
 from fluxmig.errors import LedgerError, MigrationFileError
-from fluxmig.foresight import foreseen
+from fluxmig.files import prepared
 from fluxmig.model import (
     Condition,
     Event,
@@ -27,7 +26,7 @@ from fluxmig.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from fluxmig.dialects import Dialect
     from fluxmig.foresight import Duplicate
@@ -47,12 +46,14 @@ class Preparation:
         folder: The files.
         snapshot: Both tables, read for these files.
         dialect: Whose rules the scripts follow.
+        prepare: What makes one file ready.
         statuses: Every migration in either, in the order of the files.
     """
 
     folder: Folder
     snapshot: Snapshot
     dialect: Dialect
+    prepare: Callable[[str, Migration | DownScript, Dialect], Script | FileProblem] = prepared
     statuses: tuple[MigrationStatus, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -93,6 +94,8 @@ class Preparation:
 
     def duplicates(self, plan: Plan, policy: OnDuplicate, existing: Existing) -> tuple[Finding, ...]:
         """What a plan would hit that is there already, where that can be seen without writing."""
+        from fluxmig.foresight import foreseen  # noqa: PLC0415
+
         policies = {each.name: each.on_duplicate or policy for each in plan.scripts}
         attempted = self.snapshot.progress.keys()  # what was begun is not marked for what it finds
         return tuple(
@@ -141,6 +144,8 @@ class Preparation:
         Of one that was marked for a duplicate, nothing was made. Of one that has changed since, that is half
         taken back, or that a person has settled, only what it removes is looked at.
         """
+        from fluxmig import presence  # noqa: PLC0415
+
         settled = {Event.MARKED_BY_HAND, Event.RESOLVED}
         by_name = {status.name: status for status in self.statuses if not _is_marked(status)}
         applied = [by_name[record.name] for record in self.snapshot.records if record.name in by_name]
@@ -161,6 +166,8 @@ class Preparation:
         Raises:
             MigrationFileError: A pending file cannot be read as a migration.
         """
+        from fluxmig.adopt import Candidate, adoptions  # noqa: PLC0415
+
         files = []
         problems = []
         for status in self.statuses:
@@ -196,8 +203,7 @@ class Preparation:
         return [self._script(migration.name, migration) for migration in migrations]
 
     def _script(self, name: str, file: Migration | DownScript) -> Script | FileProblem:
-        dialect, given = self.dialect, (name, file.path, file.checksum, file.source)
-        return script.prepare(*given, dialect.rules, dialect.no_transaction_reason, dialect.refusal)
+        return self.prepare(name, file, self.dialect)
 
     def _downs(self, chosen: Iterable[MigrationStatus]) -> list[Script]:
         """The down scripts of these, made ready, to go on behind what an earlier attempt has done."""

@@ -15,7 +15,7 @@ from fluxmig.model import Outcome
 from fluxmig.trace import FileTrace, Rehearsal, RoundTrip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from sqlalchemy import Engine
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fluxmig.dialects.tracing import Tracer
     from fluxmig.migrator import Migrator
     from fluxmig.model import Notice, Script, StepResult
+    from fluxmig.trace import TableSize
 
 __all__ = ["Stage", "rehearse"]
 
@@ -43,6 +44,7 @@ class Stage:
         source: Where the database came from, for people.
         base: What it held before, for people.
         remarks: What to know of it, whole sentences.
+        sizes: How large the tables of the target are, by name.
         denied: The names of findings that the rehearsal fails for.
         round_trip: Whether each migration is taken back and applied again.
         on_start: Called before each migration, on the calling thread.
@@ -56,6 +58,7 @@ class Stage:
     source: str
     base: str
     remarks: tuple[str, ...] = ()
+    sizes: Mapping[str, TableSize] = field(default_factory=dict)
     denied: Collection[str] = ()
     round_trip: bool = False
     on_start: Callable[[Script], None] | None = None
@@ -78,19 +81,8 @@ def rehearse(stage: Stage, *, keep_going: bool = False) -> Rehearsal:
         dialect = dialect_of(stage.engine).met(connection)
         info = dialect.info(connection, None)
     performance = _Performance(stage, dialect, dialect.tracer(stage.own))
-    pending = tuple(script.name for script in stage.migrator.plan().scripts)
-    try:
-        # Of the first its file tells, and of the second its round trip.
-        with suppress(MigrationFailedError, _BrokenError):
-            stage.migrator.run(
-                keep_going=keep_going,
-                on_start=performance.begin,
-                on_step=performance.end,
-                on_notice=stage.on_notice,
-                observer=performance.tracer,
-            )
-    finally:
-        performance.tracer.close()
+    plan = stage.migrator.plan()
+    performance.run(keep_going=keep_going)
     files = tuple(performance.files)
     reached = {file.name for file in files}
     return Rehearsal(
@@ -101,9 +93,11 @@ def rehearse(stage: Stage, *, keep_going: bool = False) -> Rehearsal:
         performance.tracer.knows_locks,
         files,
         tuple(each for file in files for each in findings(file, dialect.rules, stage.denied)),
-        tuple(name for name in pending if name not in reached),
+        tuple(script.name for script in plan.scripts if script.name not in reached),
         stage.round_trip,
         stage.remarks,
+        tuple(found for found in plan.findings if found.kind != "duplicate"),  # that is found for real
+        stage.sizes,
         round(1000 * (time.perf_counter() - started)),
     )
 
@@ -125,6 +119,20 @@ class _Performance:
     files: list[FileTrace] = field(default_factory=list)
     _script: Script | None = None
     _before: Catalog | None = None
+
+    def run(self, *, keep_going: bool) -> None:
+        """All that is pending. Of a failed file its trace tells, and of a broken round trip the trip."""
+        try:
+            with suppress(MigrationFailedError, _BrokenError):
+                self.stage.migrator.run(
+                    keep_going=keep_going,
+                    on_start=self.begin,
+                    on_step=self.end,
+                    on_notice=self.stage.on_notice,
+                    observer=self.tracer,
+                )
+        finally:
+            self.tracer.close()
 
     def begin(self, script: Script) -> None:
         """Before a migration."""
@@ -159,8 +167,9 @@ class _Performance:
         try:
             migrator.rollback(expected=(name,))
         except (RollbackError, MigrationFileError) as error:
+            why = error.failure.headline if isinstance(error, RollbackError) and error.failure else None
             is_whole = not self._differences(after, self._catalog())
-            return RoundTrip(down_failure=error.message.partition("\n")[0]), is_whole
+            return RoundTrip(down_failure=why or error.message.partition("\n")[0]), is_whole
         trip = RoundTrip(not_restored=self._differences(self._before, self._catalog()))
         try:
             (again,) = migrator.run(only=name).results

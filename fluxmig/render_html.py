@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from fluxmig.excerpt import visible
 from fluxmig.model import Outcome
-from fluxmig.render_rehearsal import doing, duration, locking
+from fluxmig.render_rehearsal import doing, duration, locking, sizes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from fluxmig.trace import FileTrace, Lock, LockMode, Rehearsal, RehearsalFinding, StatementTrace
 
@@ -44,8 +44,8 @@ _OUTCOMES = {
 def page(rehearsal: Rehearsal) -> str:
     """The whole page; names and texts of others are escaped."""
     frame = Template(files("fluxmig").joinpath("rehearsal.html").read_text("utf-8"))
-    parts = [_findings(rehearsal.findings)] if rehearsal.findings else []
-    parts += [_file(file) for file in rehearsal.files]
+    parts = [_findings(rehearsal)] if rehearsal.findings else []
+    parts += [_file(file, knows_locks=rehearsal.knows_locks) for file in rehearsal.files]
     if rehearsal.pending:
         names = "".join(f"<li><code>{_text(name)}</code></li>" for name in rehearsal.pending)
         parts.append(f"<h2>Not reached</h2><ul>{names}</ul>")
@@ -91,12 +91,13 @@ def _tiles(rehearsal: Rehearsal) -> str:
 # --- findings ---------------------------------------------------------------------------------------------
 
 
-def _findings(findings: Sequence[RehearsalFinding]) -> str:
+def _findings(rehearsal: Rehearsal) -> str:
     rows = []
-    for number, finding in enumerate(findings):
+    for number, finding in enumerate(rehearsal.findings):
         place = finding.path.name + (f":{finding.line}" if finding.line else "")
         style, state = _state(finding)
-        way = f"<p>{_text(finding.remedy)}</p>" if finding.remedy else ""
+        more = [*filter(None, [finding.remedy]), *sizes(rehearsal, [finding])]
+        way = "".join(f"<p>{_text(text)}</p>" for text in more)
         rows.append(
             f'<tr><td class="place" data-sort="{number}">'
             f'<a href="#{_anchor(finding.path.name)}"><code>{_text(place)}</code></a></td>'
@@ -115,7 +116,7 @@ def _state(finding: RehearsalFinding) -> tuple[str, str]:
 # --- files ------------------------------------------------------------------------------------------------
 
 
-def _file(file: FileTrace) -> str:
+def _file(file: FileTrace, *, knows_locks: bool) -> str:
     style, outcome = _OUTCOMES[file.result.outcome]
     how = f"no transaction: {file.result.reason}" if file.result.reason else "one transaction"
     took = duration(sum(trace.duration_ms for trace in file.statements))
@@ -126,14 +127,12 @@ def _file(file: FileTrace) -> str:
     heads = ("No.", "Line", "Statement", "Time", "Rows", "On what was there before")
     table = _table(heads, [_row(file, trace) for trace in file.statements]) if file.statements else ""
     if any(file.stronger(trace) for trace in file.statements):
-        parts += [_timeline(file), table]
-    elif table and file.result.outcome is Outcome.APPLIED:
+        parts.append(_timeline(file))
+    elif table and not file.failed and not any(doing(trace) for trace in file.statements):
         count = "1 statement" if len(file.statements) == 1 else f"{len(file.statements)} statements"
-        parts.append(
-            f"<details><summary>{count}; nothing that was there before is locked</summary>{table}</details>"
-        )
-    else:
-        parts.append(table)
+        summary = f"{count} on nothing that was there before" if knows_locks else count
+        table = f"<details><summary>{summary}</summary>{table}</details>"
+    parts.append(table)
     return "\n".join(parts)
 
 

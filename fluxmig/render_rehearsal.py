@@ -30,6 +30,7 @@ _DOES = {
     WorkKind.DROP_TABLE: "drops {}",
     WorkKind.DROP_COLUMN: "drops {}",
     WorkKind.RENAME: "renames {}",
+    WorkKind.REQUIRED: "requires {}",
 }
 
 
@@ -48,6 +49,7 @@ def rehearsal_lines(rehearsal: Rehearsal) -> list[Line]:
             is_of_statements = file.failed or any(each.statement for each in found)
             table = _table(file) if is_of_statements else []
             lines += [[], [(str(file.path), _HEAD)], *table, *_findings(found)]
+            lines += [[(f"  {text}", _DIM)] for text in sizes(rehearsal, found)]
         if file.failed and file.result.failure:
             lines += [[(f"  {line}", _BAD)] for line in str(file.result.failure).split("\n")]
     if not rehearsal.files and not rehearsal.pending:
@@ -146,6 +148,24 @@ def _findings(found: Sequence[RehearsalFinding]) -> list[Line]:
     return lines
 
 
+def sizes(rehearsal: Rehearsal, found: Sequence[RehearsalFinding]) -> list[str]:
+    """How large the tables are in the target that findings are about, each once."""
+    told = []
+    for relation in dict.fromkeys(finding.relation for finding in found):
+        if relation and (size := rehearsal.sizes.get(relation)):
+            rows = "1 row" if size.rows == 1 else f"{size.rows:,} rows"
+            told.append(f"in the target, {relation} has about {rows}, {_size(size.bytes)}")
+    return told
+
+
+def _size(number: float) -> str:
+    for unit in ("kB", "MB", "GB"):
+        number /= 1024
+        if number < 1000:  # noqa: PLR2004  # three digits
+            return f"{number:.0f} {unit}" if unit == "kB" else f"{number:.1f} {unit}"
+    return f"{number / 1024:.1f} TB"
+
+
 # --- JSON -------------------------------------------------------------------------------------------------
 
 
@@ -164,8 +184,9 @@ def rehearsal_json(rehearsal: Rehearsal) -> dict[str, Any]:
             "remarks": list(rehearsal.remarks),
         },
         "files": [_file_json(file) for file in rehearsal.files],
-        "findings": [_finding_json(finding) for finding in rehearsal.findings],
+        "findings": [_finding_json(finding, rehearsal) for finding in rehearsal.findings],
         "pending": list(rehearsal.pending),
+        "warnings": render.findings_json(rehearsal.warnings),
         "duration_ms": rehearsal.duration_ms,
     }
 
@@ -218,7 +239,8 @@ def _work_json(work: Work) -> dict[str, Any]:
     return {"kind": work.kind.value, "name": work.name, "table": work.table, "existed": work.existed}
 
 
-def _finding_json(finding: RehearsalFinding) -> dict[str, Any]:
+def _finding_json(finding: RehearsalFinding, rehearsal: Rehearsal) -> dict[str, Any]:
+    size = rehearsal.sizes.get(finding.relation or "")
     return {
         "name": finding.name,
         "file": str(finding.path),
@@ -226,6 +248,9 @@ def _finding_json(finding: RehearsalFinding) -> dict[str, Any]:
         "statement": finding.statement,
         "message": finding.message,
         "remedy": finding.remedy,
+        "relation": finding.relation,
+        "target_rows": size.rows if size else None,
+        "target_bytes": size.bytes if size else None,
         "allowed": finding.allowed,
         "denied": finding.denied,
     }

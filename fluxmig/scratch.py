@@ -6,6 +6,7 @@ Nothing is left behind, however the process ends: what it makes and has not remo
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -22,7 +23,7 @@ from sqlalchemy import make_url
 
 from fluxmig import containers, embedded
 from fluxmig.databases import Databases, in_folder, on_server
-from fluxmig.dialects import DIALECTS
+from fluxmig.dialects import NAMES, dialect_named
 from fluxmig.dialects.base import GIVEN
 from fluxmig.dialects.postgresql_databases import FAST
 from fluxmig.errors import ConfigError, DatabaseConnectionError, FluxmigError
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from fluxmig.dialects import Dialect
     from fluxmig.model import DatabaseInfo
 
-__all__ = ["PREFIX", "Server", "open_server", "roomy"]
+__all__ = ["PREFIX", "Server", "open_server", "shared_folder"]
 
 PREFIX = "fluxmig_scratch_"
 """What the names of scratch databases begin with."""
@@ -61,6 +62,7 @@ class Server:
         remarks: Lines for people: what was passed over and why, and what is not as it was asked for.
         databases: What makes them.
         stays: Whether it outlives this, so that each database has to be dropped.
+        is_given: Whether it is a given server, whose password is not to be shown.
     """
 
     source: str
@@ -69,6 +71,7 @@ class Server:
     remarks: tuple[str, ...]
     databases: Databases = field(repr=False)
     stays: bool
+    is_given: bool
     _note: Note = field(repr=False)
     _linger: Callable[[], None] = field(repr=False)
     _made: dict[str, Callable[[], None]] = field(default_factory=dict, repr=False)
@@ -153,8 +156,8 @@ def open_server(
 def _dialect(like: DatabaseInfo | None) -> Dialect:
     """What knows the product that is wanted: PostgreSQL, unless something else has to be resembled."""
     if like is None:
-        return DIALECTS["postgresql"]
-    for dialect in DIALECTS.values():
+        return dialect_named("postgresql")
+    for dialect in map(dialect_named, NAMES):
         if dialect.product == like.server and dialect.scratch:
             return dialect
     raise ConfigError(f"there are no scratch databases of {like.server}")
@@ -180,6 +183,7 @@ class _Opened:
     source: str
     databases: Databases
     stays: bool
+    is_given: bool = False
     note: Note = lambda _: _nothing
     linger: Callable[[], None] = lambda: None
 
@@ -226,7 +230,7 @@ class _Opening:
             info, databases = found.databases.info, found.databases
             remarks += self._difference(databases)
             about = (found.source, info.server, info.version, remarks)
-            server = Server(*about, databases, found.stays, found.note, found.linger)
+            server = Server(*about, databases, found.stays, found.is_given, found.note, found.linger)
             try:
                 yield server
             finally:
@@ -238,14 +242,16 @@ class _Opening:
         if like is None:
             return ()
         release = databases.dialect.release
-        if (found.server, release(found.version)) == (like.server, release(like.version)):
+        is_alike = release(like.version) in {"", release(found.version)}
+        if found.server == like.server and is_alike:
             return ()
         return (f"{found.server} {found.version} stands in for {like.server} {like.version}",)
 
     @contextmanager
     def _given(self, url: str) -> Iterator[_Opened]:
         with on_server(url, self.environ) as databases:
-            yield _Opened("a given server", databases, stays=True, note=partial(self._note, url))
+            note = partial(self._note, url)
+            yield _Opened("a given server", databases, stays=True, is_given=True, note=note)
 
     @contextmanager
     def _sqlite(self, rest: str) -> Iterator[_Opened]:
@@ -307,7 +313,7 @@ class _Opening:
     @contextmanager
     def _folder(self) -> Iterator[tuple[Path, Callable[[], None]]]:
         """A folder, in memory where there is room, and what has it stay for a while; new, unless shared."""
-        folder = self.shared or Path(roomy(), f"fluxmig-{secrets.token_hex(8)}")
+        folder = self.shared or Path(_roomy(), f"fluxmig-{secrets.token_hex(8)}")
         if self.keep:
             with _joined(folder):
                 yield folder, _nothing
@@ -347,13 +353,21 @@ def _joined(folder: Path) -> FileIO:
     """The folder's lock, shared, for as long as one uses the folder."""
     while True:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_uid != os.geteuid():  # in a folder of everybody's, it may be anybody's
+            raise ConfigError(f"{folder} belongs to another user", remedy="remove it, or name another source")
         with suppress(FileNotFoundError):  # removed in this moment
             users = embedded.lock(folder / "users.lock", shared=True)
             if users:
                 return users
 
 
-def roomy() -> str:
+def shared_folder(word: str) -> Path:
+    """A folder for `shared`, the same for all processes of this user that say the same word."""
+    digest = hashlib.sha256(word.encode()).hexdigest()[:16]
+    return Path(_roomy(), f"fluxmig-{os.getuid()}-{digest}")
+
+
+def _roomy() -> str:
     """Memory, where there is enough of it: scratch databases need not survive."""
     with suppress(OSError):
         if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES:

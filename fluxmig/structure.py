@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import MetaData, Table, func, insert, inspect, select
+from sqlalchemy.schema import CreateSchema
 
 from fluxmig import embedded, script
 from fluxmig.dialects import dialect_of
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from fluxmig.dialects import Dialect
 
-__all__ = ["copy"]
+__all__ = ["copy", "make_schema", "refuse_other_database"]
 
 _WAY_OUT = "--on names another server, container:IMAGE with what it needs, say; or leave --from-url out"
 
@@ -67,6 +68,22 @@ def copy(
     finally:
         scratch.dispose()  # a dump sets its session's search path
     return len(rows[tables[0]]) if tables else 0
+
+
+def make_schema(engine: Engine, name: str) -> None:
+    """Makes the ledger's schema, which a run expects to be there. Writes; raises as the next one."""
+    refuse_other_database(engine, name)
+    with dialect_of(engine).transaction(engine) as connection:
+        connection.execute(CreateSchema(name, if_not_exists=True))
+
+
+def refuse_other_database(engine: Engine, schema: str | None) -> None:
+    """Raises `ConfigError` where a schema, if there is one, would be a database of its own."""
+    if schema and dialect_of(engine).schemas_are_databases:
+        raise ConfigError(
+            f"the schema {schema} would be another database of the server, which a rehearsal must not touch",
+            remedy="leave --schema out",
+        )
 
 
 def _tables(

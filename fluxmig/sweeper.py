@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
@@ -73,8 +74,7 @@ class Sweeper:
         """Has removed what is left, but for what was postponed."""
         with suppress(BrokenPipeError):
             if self.postponed:
-                self._process.stdout, pipe = None, self._process.stdin
-                if pipe:
+                for pipe in filter(None, (self._process.stdin, self._process.stdout)):
                     pipe.close()
                 self._process.returncode = 0  # nobody waits for it
             else:
@@ -159,6 +159,8 @@ _REMOVERS: Final[dict[str, Callable[..., None]]] = {
 
 def main(lines: Iterable[str], said: TextIO) -> None:
     """Hears until the pipe ends, and removes what is left, the last first; later what was postponed."""
+    is_asked = Event()
+    signal.signal(signal.SIGTERM, lambda *_: is_asked.set())  # not before there is something to remove
     noted: dict[int, dict[str, str]] = {}
     later: dict[str, list[FileIO | None]] = {}
     for line in lines:
@@ -176,7 +178,7 @@ def main(lines: Iterable[str], said: TextIO) -> None:
         with suppress(Exception):
             _REMOVERS[facts.pop("kind")](*facts.values())
     if later:
-        time.sleep(_LATER_S)
+        is_asked.wait(_LATER_S)
     for path, locks in later.items():
         for lock in filter(None, locks):
             lock.close()

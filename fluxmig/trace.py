@@ -5,20 +5,20 @@ Durations are milliseconds with fractions (`_ms`), as statements on an empty dat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from fluxmig.model import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from fluxmig.model import Allowance, Statement, StepResult
+    from fluxmig.model import Allowance, Finding, Statement, StepResult
 
 __all__ = ["FileTrace", "Lock", "LockMode", "Rehearsal", "RehearsalFinding", "RoundTrip"]
-__all__ += ["StatementTrace", "Work", "WorkKind"]
+__all__ += ["StatementTrace", "TableSize", "Work", "WorkKind"]
 
 
 class LockMode(StrEnum):
@@ -74,7 +74,10 @@ class Lock:
 
 
 class WorkKind(StrEnum):
-    """What a server did for a statement that takes long with many rows, or that loses something."""
+    """What a server did for a statement that is slow with many rows, may fail with any, or loses something.
+
+    A required column is new, NOT NULL, and without a default.
+    """
 
     REWRITE = "rewrite"
     INDEX = "index build"
@@ -83,6 +86,7 @@ class WorkKind(StrEnum):
     DROP_TABLE = "drop table"
     DROP_COLUMN = "drop column"
     RENAME = "rename"
+    REQUIRED = "required column"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +224,7 @@ class RehearsalFinding:
         statement: The number of that statement, or None.
         message: A sentence for people.
         remedy: The safer way, or None.
+        relation: The table that it is about, or None.
         allowed: Whether the file allows it.
         denied: Whether the rehearsal fails for it.
     """
@@ -230,8 +235,17 @@ class RehearsalFinding:
     statement: int | None
     message: str
     remedy: str | None = None
+    relation: str | None = None
     allowed: bool = False
     denied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TableSize:
+    """How large a table is, as its server has last counted: rows, and bytes without indexes."""
+
+    rows: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +263,8 @@ class Rehearsal:
         pending: What was not reached.
         round_trip: Whether each was taken back and applied again.
         remarks: What to know of the scratch database, whole sentences.
+        warnings: What to know of the files, as a run would tell.
+        sizes: How large the tables of the target are, by name; empty where it was not asked.
         duration_ms: All of it.
     """
 
@@ -262,6 +278,8 @@ class Rehearsal:
     pending: tuple[str, ...] = ()
     round_trip: bool = False
     remarks: tuple[str, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+    sizes: Mapping[str, TableSize] = field(default_factory=dict)
     duration_ms: int = 0
 
     @property

@@ -69,7 +69,7 @@ _CHECKS = (
         "check sslmode and sslrootcert; in production SSL is required unless the URL says sslmode=disable",
     ),
     (
-        r"too many|connection slots|no more connections",
+        r"too many|connection slots|no more connections|max_user_connections",
         "close other connections, or raise the server's limit; --wait SECONDS waits for a free one",
     ),
     (r"unable to open database file", "does the folder exist, and may you write there?"),
@@ -80,8 +80,8 @@ _TRANSIENT = re.compile(
     r"starting up|not yet accepting|shutting down|recovery|refused|^no such file or directory|can't connect"
     r"|translate host name|name or service not known|name resolution|nodename|timeout|timed out|no route"
     r"|unreachable|closed the connection unexpectedly|lost connection|reset by peer"
-    r"|too many|connection slots|no more connections|session is read-only|is in hot standby mode"
-    r"|server_login_retry",
+    r"|too many|connection slots|no more connections|max_user_connections|session is read-only"
+    r"|is in hot standby mode|server_login_retry",
     re.IGNORECASE,
 )
 # libpq's words for an option of the URL that it cannot use, and psycopg's.

@@ -303,28 +303,13 @@ class Servers:
     def _start_mariadb(self, source: str) -> Server | str:
         if url := os.environ.get("FLUXMIG_TEST_MARIADB_URL"):
             return MariaDBServer(source, url)
-        install, program = (shutil.which(name, path=_SBIN) for name in ("mariadb-install-db", "mariadbd"))
-        if not (install and program):
-            return "there is no mariadbd; Debian's package is mariadb-server"
         folder = Path(tempfile.mkdtemp(prefix="fluxmig-", dir=roomy()))
         self._open.callback(shutil.rmtree, folder, ignore_errors=True)
-        (folder / "tmp").mkdir()  # of its own: a server that starts takes away what others have in theirs
-        common = ["--no-defaults", f"--datadir={folder}/data", f"--tmpdir={folder}/tmp", *MARIADB_FAST]
-        common += ["--user=root"] * (os.geteuid() == 0)
-        output = folder / "log"
-        with output.open("wb") as log:
-            command = [install, *common, "--auth-root-authentication-method=normal", "--skip-test-db"]
-            if subprocess.run(command, stdout=log, stderr=log, check=False, timeout=120).returncode:
-                return f"mariadb-install-db failed: {output.read_text(errors='replace')[-2000:]}"
-            command = [program, *common, f"--socket={folder}/socket", f"--pid-file={folder}/pid"]
-            process = subprocess.Popen([*command, *MARIADB_OPTIONS], stdout=log, stderr=log)
+        process = install_mariadb(folder) or start_mariadb(folder)
+        if isinstance(process, str):
+            return process
         self._open.callback(_stop, process)
-        deadline = time.monotonic() + 60
-        while not _listens(folder / "socket"):
-            if process.poll() is not None or time.monotonic() > deadline:
-                return f"mariadbd did not start: {output.read_text(errors='replace')[-2000:]}"
-            time.sleep(0.02)
-        return MariaDBServer(source, f"mariadb+pymysql://root@localhost?unix_socket={folder}/socket")
+        return MariaDBServer(source, mariadb_url(folder))
 
     def _start_firebird(self) -> Server | str:
         from tests.firebird import Firebird
@@ -363,6 +348,8 @@ LACKING = {
     "transactional_ddl": (COMMITS_DDL, "does not roll back what creates and drops"),
     "savepoints": ({"duckdb"}, "has no savepoints"),
     "reflection": ({"duckdb"}, "has a catalog that its dialect of SQLAlchemy cannot read"),
+    "catalog": ({"duckdb"}, "has no catalog that fluxmig compares"),
+    "own_databases": ({"duckdb"}, "is a file, and fluxmig makes none of its kind"),
     "concurrent_writers": ({"duckdb"}, "is for one process, and one of two that write at once is refused"),
 }
 """For each marker of a test, the sources that cannot do what it asks for, and why."""
@@ -375,6 +362,49 @@ if "FLUXMIG_TEST_POSTGRES_URL" in os.environ:
 if "FLUXMIG_TEST_MYSQL_URL" in os.environ:
     SOURCES["mysql-url"] = 0
 """The names of the sources; for containers, the place of their image in `IMAGES`."""
+
+
+def install_mariadb(folder: Path) -> str | None:
+    """Makes a MariaDB's data in a folder; gives why that cannot be done, or None."""
+    install = shutil.which("mariadb-install-db", path=_SBIN)
+    if not (install and shutil.which("mariadbd", path=_SBIN)):
+        return "there is no mariadbd; Debian's package is mariadb-server"
+    (folder / "tmp").mkdir()  # of its own: a server that starts takes away what others have in theirs
+    command = [install, *_of_mariadb(folder), "--auth-root-authentication-method=normal", "--skip-test-db"]
+    with (folder / "log").open("wb") as log:
+        if subprocess.run(command, stdout=log, stderr=log, check=False, timeout=120).returncode:
+            return f"mariadb-install-db failed: {_end_of_log(folder)}"
+    return None
+
+
+def start_mariadb(folder: Path, *options: str) -> subprocess.Popen[bytes] | str:
+    """Starts the server on that data, up to where it listens; or gives why it did not."""
+    program = shutil.which("mariadbd", path=_SBIN)
+    assert program
+    (folder / "socket").unlink(missing_ok=True)  # one that was killed leaves it there
+    command = [program, *_of_mariadb(folder), f"--socket={folder}/socket", f"--pid-file={folder}/pid"]
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen([*command, *MARIADB_OPTIONS, *options], stdout=log, stderr=log)
+    deadline = time.monotonic() + 60
+    while not _listens(folder / "socket"):
+        if process.poll() is not None or time.monotonic() > deadline:
+            return f"mariadbd did not start: {_end_of_log(folder)}"
+        time.sleep(0.02)
+    return process
+
+
+def mariadb_url(folder: Path) -> str:
+    return f"mariadb+pymysql://root@localhost?unix_socket={folder}/socket"
+
+
+def _of_mariadb(folder: Path) -> list[str]:
+    """What both programs are told."""
+    common = ["--no-defaults", f"--datadir={folder}/data", f"--tmpdir={folder}/tmp", *MARIADB_FAST]
+    return [*common, *["--user=root"] * (os.geteuid() == 0)]
+
+
+def _end_of_log(folder: Path) -> str:
+    return (folder / "log").read_text(errors="replace")[-2000:]
 
 
 def _listens(path: Path) -> bool:

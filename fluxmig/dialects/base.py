@@ -6,16 +6,17 @@ A subclass overrides what its database does better or otherwise. SQLAlchemy's er
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from socket import SHUT_RDWR, socket
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 
 from sqlalchemy import TIMESTAMP, Engine, Text, func, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig import sql
-from fluxmig.dialects import existing
 from fluxmig.dialects.loading import Loading
 from fluxmig.dialects.tracing import Tracer
 from fluxmig.errors import ConfigError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from fluxmig.catalog import Catalog
     from fluxmig.model import Limits, Script, Session, Statement
     from fluxmig.objects import Created, Presence
+    from fluxmig.trace import TableSize
 
 __all__ = [
     "GIVEN",
@@ -46,9 +48,10 @@ __all__ = [
     "Refusal",
     "ServerError",
     "TableStyle",
+    "Tables",
     "UnsoundError",
 ]
-__all__ += ["escape", "first_error", "identifier", "literal", "quoted", "send_as_is"]
+__all__ += ["escape", "first_error", "identifier", "literal", "quoted", "send_as_is", "shut_down"]
 
 LOCK_TIMEOUT_S = 5.0
 """How long a statement waits for a table's lock where nobody says otherwise."""
@@ -121,6 +124,19 @@ class UnsoundError(Exception):
         self.message, self.remedy = message, remedy
 
 
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What there is of a ledger and its log.
+
+    Attributes:
+        schema: That of both.
+        log_columns: The log's, where both are there and the login may read it; else none.
+    """
+
+    schema: str | None
+    log_columns: frozenset[str]
+
+
 class Onlooker(Protocol):
     """A second session that tells who holds up the first; used by one thread alone."""
 
@@ -131,9 +147,9 @@ class Onlooker(Protocol):
         """Ends the second session, if it was needed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TableStyle:
-    """How a database wants the ledger and the log made.
+    """How a database wants the ledger and the log made; equal to itself alone.
 
     Attributes:
         time: The type of a point in time.
@@ -204,6 +220,7 @@ class Dialect:
         scratch: The sources of scratch databases, best first.
         image: The container image that scratch databases come from, without a tag; empty where there is none.
         has_templates: Whether a database can be made as a copy of another one.
+        async_driver: SQLAlchemy's name of the driver for asyncio.
         release_length: How many numbers of a version name a release, whose servers all behave alike.
         tested: The versions that the tests run on.
         schemas_are_databases: Whether the schema of a name leads out of the database.
@@ -233,6 +250,7 @@ class Dialect:
     image: ClassVar[str] = ""
     has_templates: ClassVar[bool] = False
     release_length: ClassVar[int] = 2
+    async_driver: ClassVar[str] = ""
     tested: ClassVar[str] = ""
     schemas_are_databases: ClassVar[bool] = False
 
@@ -285,6 +303,14 @@ class Dialect:
             yield connection
 
     @contextmanager
+    def reading_tables(
+        self, bind: Engine | Connection, table: str, schema: str | None
+    ) -> Iterator[tuple[Connection, Tables | None]]:
+        """As `reading`; with what there is of a ledger, where that can be asked in the same round trip."""
+        with self.reading(bind) as connection:
+            yield connection, None
+
+    @contextmanager
     def autocommit(self, bind: Engine | Connection) -> Iterator[Connection]:
         """A connection on which every statement is its own transaction; the caller's gets its level back.
 
@@ -292,8 +318,14 @@ class Dialect:
             ConfigError: The caller's connection is inside a transaction.
         """
         if isinstance(bind, Engine):
-            with bind.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection = bind.execution_options(isolation_level="AUTOCOMMIT").connect()
+            try:
                 yield connection
+            finally:
+                # The level is put back past SQLAlchemy's own errors; where the server has gone meanwhile,
+                # what was sent before has told, and what is sent next will.
+                with suppress(bind.dialect.loaded_dbapi.Error):
+                    connection.close()
             return
         if bind.in_transaction():
             raise ConfigError(
@@ -363,6 +395,9 @@ class Dialect:
         if getattr(connection.connection.dbapi_connection, "autocommit", False) is True:
             raise ConfigError(IN_AUTOCOMMIT, remedy=NO_AUTOCOMMIT)
 
+    def begin_all(self, engine: Engine) -> None:
+        """Has each transaction of an engine begin on the server, too, where its driver puts that off."""
+
     # --- running ------------------------------------------------------------------------------------------
 
     def whole_file(self, connection: Connection) -> bool:
@@ -384,6 +419,10 @@ class Dialect:
 
         False where another runner has the lock, or the ledger the migration; or where that cannot be done.
         """
+        return False
+
+    def try_at_once(self, bind: Engine | Connection, statement: str, limits: Limits) -> bool:
+        """In one round trip: whether a statement can be run; nothing of it stays."""
         return False
 
     def send_at_once(self, connection: Connection, message: str) -> list[int | None]:
@@ -512,6 +551,10 @@ class Dialect:
         """Who holds the runner's lock."""
         return None
 
+    def lock_held(self, holder: Session | None) -> str:
+        """That one cannot have the runner's lock, and what is known of who has it."""
+        return f"another runner holds the lock: {holder or 'it is not known which'}"
+
     # --- time-outs ----------------------------------------------------------------------------------------
 
     def limit(self, connection: Connection, limits: Limits) -> None:
@@ -533,6 +576,12 @@ class Dialect:
     def interrupter(self, connection: Connection) -> Callable[[], None] | None:
         """What ends a statement of this connection from another thread; None where a signal does."""
         return None
+
+    def cancel(self, driver: Any) -> None:
+        """Asks the server, from another thread, to end what a driver's connection waits for, if it can."""
+
+    def sever(self, driver: Any) -> None:
+        """Ends a driver's connection from another thread, whatever it waits for, if that can be done."""
 
     def onlooker(self, connection: Connection) -> Onlooker | None:
         """What can tell, on another thread, who holds this session up; None where that cannot be told."""
@@ -579,6 +628,8 @@ class Dialect:
 
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """What is there of these objects; what cannot be told is left out. Only reads."""
+        from fluxmig.dialects import existing  # noqa: PLC0415  # most runs do not ask
+
         return existing.generic(connection, wanted)
 
     def structure(
@@ -603,6 +654,17 @@ class Dialect:
         raise ConfigError(
             f"fluxmig cannot read the structure of {self.product}", remedy="leave --from-url out"
         )
+
+    def roles(self, connection: Connection) -> tuple[str, ...]:
+        """The users and roles of the server that a script may name; empty where they are not known."""
+        return ()
+
+    def create_role(self, connection: Connection, name: str) -> None:
+        """Makes a role that may not log in."""
+
+    def sizes(self, connection: Connection) -> Mapping[str, TableSize]:
+        """How large the tables are, by the names that `tracer` tells; takes no lock of theirs. Only reads."""
+        return {}
 
     def tracer(self, own: frozenset[str]) -> Tracer:
         """Who watches a rehearsal and sees what can be seen there; `own` are the ledger and the log."""
@@ -687,6 +749,12 @@ class Dialect:
 def send_as_is(connection: Connection, command: str) -> None:
     """Runs SQL past `text()`, whatever percent signs and colons are in it."""
     connection.exec_driver_sql(command, execution_options={"no_parameters": True}).close()
+
+
+def shut_down(descriptor: int) -> None:
+    """Ends the connection of a socket for whoever waits for it; the socket itself is its owner's to close."""
+    with socket(fileno=os.dup(descriptor)) as own:
+        own.shutdown(SHUT_RDWR)
 
 
 def identifier(*names: str | None) -> str:

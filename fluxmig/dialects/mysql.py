@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import Engine, func, literal_column, select, text
 from sqlalchemy.dialects.mysql import DATETIME, LONGTEXT
@@ -24,8 +24,18 @@ from fluxmig.dialects import (
     mysql_privileges,
     mysql_session,
     mysql_structure,
+    mysql_trace,
+    mysql_watch,
 )
-from fluxmig.dialects.base import GIVEN, IN_AUTOCOMMIT, NO_AUTOCOMMIT, Dialect, TableStyle, send_as_is
+from fluxmig.dialects.base import (
+    GIVEN,
+    IN_AUTOCOMMIT,
+    NO_AUTOCOMMIT,
+    Dialect,
+    TableStyle,
+    send_as_is,
+    shut_down,
+)
 from fluxmig.dialects.mysql_loading import MySQLLoading
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo, Session
@@ -37,9 +47,10 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Table
 
     from fluxmig.catalog import Catalog
-    from fluxmig.dialects.base import Refusal, ServerError
+    from fluxmig.dialects.base import Heard, Onlooker, Refusal, ServerError
     from fluxmig.dialects.loading import Loading
     from fluxmig.dialects.mysql_session import SessionState
+    from fluxmig.dialects.tracing import Tracer
     from fluxmig.model import Limits, Script
     from fluxmig.objects import Created, Presence
 
@@ -64,6 +75,7 @@ _LOOK = 64
 """Words of a statement that `refusal` may get."""
 _BEHIND = "fluxmig: behind the transaction"
 """Where a transaction leaves what is to be sent behind it, in `Connection.info`."""
+_HEAR = "fluxmig: who hears of warnings"
 _SAVEPOINT = "fluxmig_script"
 _KEY_LENGTH = 40
 """Of the digest; a lock's name has at most 64 characters (12.14)."""
@@ -110,8 +122,11 @@ class MySQL(Dialect):
     places_by: ClassVar[str] = "the text that the message quotes"
     scratch: ClassVar[tuple[str, ...]] = ("container", GIVEN)
     image: ClassVar[str] = "mysql"
-    tested: ClassVar[str] = "not yet"
+    async_driver: ClassVar[str] = "mysql+asyncmy"
+    tested: ClassVar[str] = "9.7, by hand"
     _statement_time: ClassVar[str] = "max_execution_time"
+    _innodb_tables: ClassVar[str] = "INNODB_TABLES"
+    _transaction_read_only: ClassVar[str] = "transaction_read_only"
     _is_mariadb: ClassVar[bool] = False
 
     def met(self, connection: Connection) -> Dialect:
@@ -189,7 +204,20 @@ class MySQL(Dialect):
 
     def send(self, connection: Connection, script: str) -> None:
         """Runs the SQL exactly as written: past the parameters of SQLAlchemy and of the driver."""
-        send_as_is(connection, script)
+        result = connection.exec_driver_sql(script, execution_options={"no_parameters": True})
+        result.close()
+        if hear := connection.info.get(_HEAR):
+            mysql_watch.tell_warnings(connection, result, hear)
+
+    @contextmanager
+    def listening(self, connection: Connection, hear: Callable[[Heard], None]) -> Iterator[None]:
+        """SHOW WARNINGS behind each statement of which the driver says that it has any."""
+        connection.info[_HEAR] = hear
+        try:
+            yield
+        finally:
+            if not connection.invalidated:
+                del connection.info[_HEAR]
 
     def loading(self, connection: Connection) -> Loading:
         """By statements with many parameters, which drivers put into one."""
@@ -326,6 +354,10 @@ class MySQL(Dialect):
         """By the number: a lock not had in time, a deadlock, a row that has changed meanwhile."""
         return error.code in mysql_errors.HELD_UP
 
+    def onlooker(self, connection: Connection) -> Onlooker | None:
+        """By the server's tables of locks, on a second connection."""
+        return mysql_watch.onlooker(connection)
+
     def interrupter(self, connection: Connection) -> Callable[[], None] | None:
         """KILL QUERY by a second connection; but PyMySQL, which waits in Python, hears of signals."""
         if connection.dialect.driver == "pymysql":
@@ -341,6 +373,11 @@ class MySQL(Dialect):
 
         return interrupt
 
+    def sever(self, driver: Any) -> None:
+        """By PyMySQL's socket."""
+        if own := getattr(driver, "_sock", None):
+            shut_down(own.fileno())
+
     # --- errors -------------------------------------------------------------------------------------------
 
     def explain(self, error: DBAPIError, script: str = "") -> ServerError:
@@ -351,9 +388,17 @@ class MySQL(Dialect):
         """By the number."""
         return mysql_errors.is_duplicate(error)
 
+    def is_lost(self, error: DBAPIError) -> bool:
+        """Also where there was none."""
+        return mysql_errors.is_lost(error)
+
+    def trouble(self, error: ServerError) -> str | None:
+        """By the number, and that of the operating system."""
+        return mysql_errors.trouble(error)
+
     def remedy(self, error: ServerError) -> str | None:
         """By the number."""
-        return mysql_errors.REMEDIES.get(error.code or "")
+        return mysql_errors.REMEDIES.get(error.code or "") or mysql_errors.trouble(error)
 
     def way_out(self, error: ServerError) -> str | None:
         """By the number."""
@@ -395,7 +440,15 @@ class MySQL(Dialect):
         """By SHOW CREATE."""
         return [mysql_structure.script(connection).encode()]
 
+    def tracer(self, own: frozenset[str]) -> Tracer:
+        """With what InnoDB has written anew."""
+        return mysql_trace.MySQLTracer(self, own, tables=self._innodb_tables)
+
     # --- facts --------------------------------------------------------------------------------------------
+
+    def read_only(self, connection: Connection) -> ConfigError | None:
+        """read_only and its like, and what exempts the login (5.1.8)."""
+        return mysql_privileges.read_only(connection, self._transaction_read_only)
 
     def ledger_schema(self, connection: Connection, table: str) -> str | None:
         """The database of the connection.
@@ -440,8 +493,11 @@ class MariaDB(MySQL):
     name: ClassVar[str] = "mariadb"
     product: str = "MariaDB"
     image: ClassVar[str] = "mariadb"
+    async_driver: ClassVar[str] = "mariadb+asyncmy"
     tested: ClassVar[str] = "10.11"
+    _innodb_tables: ClassVar[str] = "INNODB_SYS_TABLES"
     _statement_time: ClassVar[str] = "max_statement_time"
+    _transaction_read_only: ClassVar[str] = "tx_read_only"
     _is_mariadb: ClassVar[bool] = True
 
 

@@ -28,7 +28,7 @@ __all__ = [
     "code_of",
     "explain",
 ]
-__all__ += ["is_done", "is_duplicate", "place"]
+__all__ += ["TROUBLES", "is_done", "is_duplicate", "is_lost", "place", "trouble"]
 
 DUPLICATES: Final[Mapping[str, str]] = {
     "1007": "ER_DB_CREATE_EXISTS",
@@ -63,6 +63,8 @@ GONE: Final = frozenset(
 )
 HELD_UP: Final = frozenset({"1020", "1205", "1213", "3572"})
 """ER_CHECKREAD, ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK, ER_LOCK_NOWAIT."""
+_LOST: Final = frozenset({"2002", "2003", "2005", "2006", "2012", "2013", "2055"})
+"""The client's own, CR_CONNECTION_ERROR and its like: there is no connection, or none was to be had."""
 NO_SAVEPOINT: Final = "1305"
 """ER_SP_DOES_NOT_EXIST, of savepoints, too."""
 
@@ -83,6 +85,24 @@ WAYS_OUT: Final[Mapping[str, str]] = {
     "1792": "the session or the server admits no writing",  # ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
     "1836": "the server admits no writing",  # ER_READ_ONLY_MODE
 }
+
+_CONNECTIONS = "close other connections, or raise {}"
+_DISK = "the disk of the server is full, or a limit of its tables: make room there, and run again"
+_MEMORY = "the server has not enough memory: give it more, or do less in one migration"
+TROUBLES: Final[Mapping[str, str]] = {
+    "1021": _DISK,  # ER_DISK_FULL
+    "1114": _DISK,  # ER_RECORD_FILE_FULL
+    "1037": _MEMORY,  # ER_OUTOFMEMORY
+    "1038": _MEMORY,  # ER_OUT_OF_SORTMEMORY
+    "1041": _MEMORY,  # ER_OUT_OF_RESOURCES
+    "1040": _CONNECTIONS.format("max_connections"),  # ER_CON_COUNT_ERROR
+    "1203": _CONNECTIONS.format("max_user_connections"),  # ER_TOO_MANY_USER_CONNECTIONS
+    "1226": "close other connections, or have the limit of the login raised",  # ER_USER_LIMIT_REACHED
+    "1053": "the server is being stopped: run again when it is there",  # ER_SERVER_SHUTDOWN
+}
+"""Of what the server could not do, and may do at another time."""
+_NO_ROOM: Final = re.compile(r"\b(?:err(?:no|code): 28\b|error 28\b)", re.IGNORECASE)
+"""ENOSPC, whatever the number of the error that brings it: 3, 1005, 1026, 1030."""
 
 # A line of what was sent, which is one statement, and not of the file.
 _NEAR: Final = re.compile(r" near '(?P<fragment>.*)' at line (?P<line>\d+)$", re.DOTALL)
@@ -128,6 +148,18 @@ def place(fragment: str, line: int, script: str) -> int | None:
     if len(places) > 1:
         places = [place for place in places if script.count("\n", 0, place) + 1 == line]
     return places[0] if len(places) == 1 else None
+
+
+def is_lost(error: DBAPIError) -> bool:
+    """Whether there is no connection any more, or none was to be had."""
+    return error.connection_invalidated or code_of(error) in _LOST
+
+
+def trouble(error: ServerError) -> str | None:
+    """What to do about a server that could not go on; or None."""
+    if _NO_ROOM.search(error.message):
+        return _DISK
+    return TROUBLES.get(error.code or "")
 
 
 def is_duplicate(error: ServerError) -> bool:

@@ -66,7 +66,8 @@ def _setting(limits: Limits, names: list[str]) -> str:
                 f"{math.ceil(seconds * 1000)}" if name == "max_execution_time" else f"{seconds:.3f}"
             )
         elif limits.lock_timeout_s is None:
-            values[name] = f"LEAST(@@SESSION.{name}, {LOCK_TIMEOUT_S:.0f})"
+            # Of a signed and an unsigned number, MySQL's LEAST makes a decimal, which no variable takes.
+            values[name] = f"CAST(LEAST(@@SESSION.{name}, {LOCK_TIMEOUT_S:.0f}) AS UNSIGNED)"
         else:
             values[name] = str(math.ceil(limits.lock_timeout_s) or _FOR_EVER_S)
     return "SET " + ", ".join(f"SESSION {name} = {value}" for name, value in values.items())

@@ -9,12 +9,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from fluxmig.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Connection
 
-__all__ = ["Granted", "granted", "read"]
+__all__ = ["Granted", "granted", "read", "read_only"]
 
 _NAME: Final = r"(?:`(?:[^`]|``)*`|\"(?:[^\"]|\"\")*\"|[^.\s]+)"
 _GRANT: Final = re.compile(rf"GRANT (?P<what>.+?) ON (?P<database>{_NAME})\.(?P<table>{_NAME}) TO ")
@@ -58,6 +60,43 @@ def granted(connection: Connection) -> Granted:
     """The login's own privileges; on MariaDB with those of its role."""
     lines = [str(row[0]) for row in connection.exec_driver_sql("SHOW GRANTS")]
     return read(lines, tells_roles=bool(getattr(connection.dialect, "is_mariadb", False)))
+
+
+def read_only(connection: Connection, transaction: str) -> ConfigError | None:
+    """Why nothing can be written; None where nothing is known against it.
+
+    Args:
+        connection: Where to ask.
+        transaction: The variable that makes a session's transactions read-only.
+    """
+    is_mariadb = bool(getattr(connection.dialect, "is_mariadb", False))
+    names = [
+        "GLOBAL.read_only",
+        f"SESSION.{transaction}",
+        *([] if is_mariadb else ["GLOBAL.super_read_only"]),
+    ]
+    values = connection.exec_driver_sql(f"SELECT {', '.join(f'@@{name}' for name in names)}").one()
+    is_on = {name for name, value in zip(names, values, strict=True) if str(value) not in {"0", "OFF"}}
+    if names[1] in is_on:
+        return ConfigError(
+            f"nothing can be written: {transaction} is on for this session",
+            remedy="have it set to 0: the server's configuration sets it, or the URL's init_command",
+        )
+    if names[0] not in is_on:
+        return None
+    elsewhere = "connect to the primary; or, where it is none, have SET GLOBAL {} = 0 run there"
+    if "GLOBAL.super_read_only" in is_on:
+        return ConfigError(
+            "the server admits no writing: super_read_only is on", remedy=elsewhere.format("read_only")
+        )
+    exempt = ("READ ONLY ADMIN", "SUPER") if is_mariadb else ("CONNECTION_ADMIN", "SUPER")
+    has = granted(connection).has
+    if any(has({each}, None) for each in exempt):
+        return None
+    return ConfigError(
+        f"the server admits no writing: read_only is on, and the login has not {exempt[0]}",
+        remedy=elsewhere.format("read_only"),
+    )
 
 
 def read(lines: Sequence[str], *, tells_roles: bool) -> Granted:

@@ -6,21 +6,23 @@ import hashlib
 import re
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import Engine, bindparam, func, select, text
+from sqlalchemy.exc import DBAPIError
 
 from fluxmig import sql
 from fluxmig.dialects import (
-    existing,
     postgresql_catalog,
     postgresql_databases,
     postgresql_dump,
     postgresql_errors,
     postgresql_index,
+    postgresql_ledger,
     postgresql_limits,
     postgresql_pooler,
     postgresql_session,
+    postgresql_trace,
     postgresql_watch,
     psycopg_driver,
 )
@@ -32,9 +34,9 @@ from fluxmig.dialects.base import (
     identifier,
     literal,
     send_as_is,
+    shut_down,
 )
 from fluxmig.dialects.postgresql_loading import CopyLoading, PostgreSQLLoading
-from fluxmig.dialects.postgresql_trace import PostgreSQLTracer
 from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
 
@@ -43,15 +45,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import ColumnElement, Connection, Table
-    from sqlalchemy.exc import DBAPIError
 
     from fluxmig.catalog import Catalog
-    from fluxmig.dialects.base import Heard, Onlooker, ServerError
+    from fluxmig.dialects.base import Heard, Onlooker, ServerError, Tables
     from fluxmig.dialects.loading import Loading
     from fluxmig.dialects.postgresql_session import SessionState
+    from fluxmig.dialects.tracing import Tracer
     from fluxmig.errors import ConfigError
     from fluxmig.model import Limits, Script, Statement
     from fluxmig.objects import Created, Presence
+    from fluxmig.trace import TableSize
 
 __all__ = ["PostgreSQL"]
 
@@ -101,8 +104,11 @@ _INFO = text(
     "SELECT current_setting('server_version'), current_database(), current_user, now()::text,"
     " (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid())"
 )
+_ROLES = text("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_' ORDER BY 1")
 _BACKEND = "fluxmig: the server's process"
 """Where a claim leaves the process's number, in `Connection.info`."""
+_CANCEL_S = 2.0
+"""How long a request to cancel may take."""
 _HELD_UP = frozenset({"55P03", "40P01", "40001"})
 """Appendix A: lock_not_available, deadlock_detected, serialization_failure."""
 # classid and objid hold the key's halves (52.12 pg_locks); objsubid 1 says that it is one bigint.
@@ -155,6 +161,7 @@ class PostgreSQL(Dialect):
     image: ClassVar[str] = "postgres"
     has_templates: ClassVar[bool] = True
     release_length: ClassVar[int] = 1
+    async_driver: ClassVar[str] = "postgresql+psycopg"
     tested: ClassVar[str] = "15, 18"
     encoding_remedy: ClassVar[str] = (
         "files are UTF-8: take out what sets client_encoding, or end the URL with ?client_encoding=utf8"
@@ -192,6 +199,21 @@ class PostgreSQL(Dialect):
             if _is_psycopg(connection):
                 psycopg_driver.refuse_backslashes(connection)
             yield connection
+
+    @contextmanager
+    def reading_tables(
+        self, bind: Engine | Connection, table: str, schema: str | None
+    ) -> Iterator[tuple[Connection, Tables | None]]:
+        """In one message with what begins the transaction, where the driver is psycopg."""
+        if not isinstance(bind, Engine) or bind.dialect.driver != "psycopg" or bind.dialect.is_async:
+            with super().reading_tables(bind, table, schema) as found:
+                yield found
+            return
+        with first_error(bind.begin()) as connection, _unprepared(connection):
+            psycopg_driver.refuse_backslashes(connection)
+            ask = postgresql_ledger.tables_sql(table, schema)
+            *_, row = psycopg_driver.begin(connection, f"{postgresql_watch.BEGIN_READ_ONLY}; {ask}")
+            yield connection, postgresql_ledger.tables(row)
 
     def begin_again(self, connection: Connection) -> None:
         """By one command; 11 and older have none, and their next command fails as it would without."""
@@ -248,6 +270,21 @@ class PostgreSQL(Dialect):
         (is_mine, process), (is_there, *_) = psycopg_driver.begin(connection, message)
         connection.info[_BACKEND] = int(process)
         return is_mine == "t" and is_there == "f"
+
+    def try_at_once(self, bind: Engine | Connection, statement: str, limits: Limits) -> bool:
+        """By a message that begins and ends with its transaction."""
+        settings = postgresql_limits.calls(limits, session=False)
+        with self.transaction(bind) as connection:
+            may_write = psycopg_driver.can_begin(connection) and _told(connection) == ("off", "off")
+            if not may_write:
+                return False
+            try:
+                psycopg_driver.begin(connection, f"BEGIN; SELECT {settings}; {statement}; ROLLBACK")
+            except DBAPIError as error:
+                if self.is_passing(error):
+                    raise
+                return False
+        return True
 
     def send_at_once(self, connection: Connection, message: str) -> list[int | None]:
         """As `send` does."""
@@ -379,6 +416,16 @@ class PostgreSQL(Dialect):
         """By the code: a lock not had in time, a deadlock, a transaction that cannot be serialized."""
         return error.code in _HELD_UP
 
+    def cancel(self, driver: Any) -> None:
+        """By a request to cancel (54.2.8), on a connection of its own."""
+        if cancel := getattr(driver, "cancel_safe", None):
+            cancel(timeout=_CANCEL_S)
+
+    def sever(self, driver: Any) -> None:
+        """By psycopg's socket."""
+        if descriptor := getattr(driver, "fileno", None):
+            shut_down(descriptor())
+
     def onlooker(self, connection: Connection) -> Onlooker | None:
         """By pg_blocking_pids (9.27.2), in a second session of psycopg's."""
         pid = connection.info.get(_BACKEND)
@@ -446,6 +493,8 @@ class PostgreSQL(Dialect):
 
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By the catalog, in one query."""
+        from fluxmig.dialects import existing  # noqa: PLC0415  # most runs do not ask
+
         return existing.postgresql(connection, wanted)
 
     def structure(
@@ -458,9 +507,21 @@ class PostgreSQL(Dialect):
         """By pg_dump, and the rows along."""
         return postgresql_dump.structure(connection, tables, programs("pg_dump"), environ)
 
-    def tracer(self, own: frozenset[str]) -> PostgreSQLTracer:
+    def roles(self, connection: Connection) -> tuple[str, ...]:
+        """All but those that every server has."""
+        return tuple(connection.scalars(_ROLES))
+
+    def create_role(self, connection: Connection, name: str) -> None:
+        """By SQL."""
+        send_as_is(connection, f"CREATE ROLE {identifier(name)}")
+
+    def sizes(self, connection: Connection) -> Mapping[str, TableSize]:
+        """As VACUUM or ANALYZE has counted last."""
+        return postgresql_trace.sizes(connection)
+
+    def tracer(self, own: frozenset[str]) -> Tracer:
         """With the locks, and what was rewritten, built and scanned."""
-        return PostgreSQLTracer(self, own)
+        return postgresql_trace.PostgreSQLTracer(self, own)
 
     def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
         """By the catalog, in one query."""
@@ -496,8 +557,7 @@ class PostgreSQL(Dialect):
 
     def read_only(self, connection: Connection) -> ConfigError | None:
         """A standby, or default_transaction_read_only."""
-        names = ("in_hot_standby", "default_transaction_read_only")
-        told = psycopg_driver.reported(connection, *names) if _is_psycopg(connection) else (None, None)
+        told = _told(connection) if _is_psycopg(connection) else (None, None)
         return postgresql_errors.read_only(connection, told)
 
     def ledger_schema(self, connection: Connection, table: str) -> str | None:
@@ -539,6 +599,11 @@ def _number(key: str) -> int:
 
 def _unprepared(connection: Connection) -> AbstractContextManager[None]:
     return psycopg_driver.unprepared(connection) if _is_psycopg(connection) else nullcontext()
+
+
+def _told(connection: Connection) -> tuple[str | None, ...]:
+    """What the server has said, if it says so (14 and later): whether it is a standby, or only to be read."""
+    return psycopg_driver.reported(connection, "in_hot_standby", "default_transaction_read_only")
 
 
 def _is_psycopg(connection: Connection) -> bool:

@@ -68,7 +68,7 @@ def rename(connection: Connection, old: str, new: str) -> None:
 
 def names(connection: Connection, prefix: str) -> dict[str, str | None]:
     """The databases whose names begin so, with what `note` has written."""
-    return dict(connection.execute(_NAMES, {"prefix": prefix}).tuples().all())
+    return {row[0]: row[1] for row in connection.execute(_NAMES, {"prefix": prefix})}
 
 
 def note(connection: Connection, name: str, words: str) -> None:

@@ -27,20 +27,17 @@ __all__ = ["SessionState", "acting_as", "may_change", "outlives", "repeatable", 
 # one on an earlier line only where it begins that line: "-- an update" may stand above a SET that is real. A
 # word may stand behind an escape such as `\n`, in a string that a DO block executes.
 _TARGET = rb"""(?:ONLY[ \t]+)?["\w.$]+(?:[ \t]+(?:AS[ \t]+)?["\w$]+)?"""
-_CHANGES = re.compile(
-    rb"""(?im)
+_CHANGES = rb"""(?im)
     (?:\bUPDATE[ \t]+(?:%(target)b[ \t]+)?|^[ \t]*(?:DO[ \t]+)?UPDATE(?:[ \t]+%(target)b)?\s+)SET\b
     |(?:(?<!\w)|(?<=\\[bfnrt]))(?:(?P<word>
         SET(?!\s*+\(|\s++(?:(?:NULL|NOT|DEFAULT)(?![\w$\x80-\xff])|DATA\s++TYPE\b))
         |RESET(?!\s*+\()|SET_CONFIG|PREPARE|DEALLOCATE|LISTEN|UNLISTEN|LOAD|DISCARD|TEMP|TEMPORARY
         |(?:REF)?CURSOR)\b|(?P<schema>PG_TEMP))
-    """.replace(b"%(target)b", _TARGET),
-    re.VERBOSE,
-)
+    """.replace(b"%(target)b", _TARGET)
 # Settings with a dot in their names are no rows of pg_settings before their library is loaded (19.16): they
 # have to be asked for by name.
 _PART = rb'"?[a-z_\x80-\xff][\w$\x80-\xff]*+"?'
-_CUSTOM = re.compile(
+_CUSTOM = (
     rb"[sS][eE][tT](?i:\s++(?:(?:SESSION|LOCAL)\s++)?|_config\s*+\(\s*+(?:\w++\s*+:?=>?\s*+)?E?'++)"
     rb"(?i:(?P<name>%b(?:\.%b)+))" % (_PART, _PART)
 )
@@ -187,12 +184,13 @@ def _leaves_something(statement: str) -> bool:
 
 def _words_of_change(source: bytes) -> Iterator[bytes]:
     """The words for which SQL may change its session, in upper case."""
-    return (match[0].upper() for match in _CHANGES.finditer(source) if match.lastgroup)
+    found = re.finditer(_CHANGES, source, re.VERBOSE)  # compiled when it is first needed, and kept by `re`
+    return (match[0].upper() for match in found if match.lastgroup)
 
 
 def _custom_names(source: bytes) -> frozenset[str]:
     """The settings with a dot that the SQL names where it sets one."""
-    names = (match["name"].decode(errors="replace") for match in _CUSTOM.finditer(source))
+    names = (match["name"].decode(errors="replace") for match in re.finditer(_CUSTOM, source))
     return frozenset(name.replace('"', "") for name in names)
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig import sql
 from fluxmig.dialects.tracing import Seen, Tracer
-from fluxmig.trace import Lock, LockMode, Work, WorkKind
+from fluxmig.trace import Lock, LockMode, TableSize, Work, WorkKind
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fluxmig.model import Script, Statement
     from fluxmig.trace import StatementTrace
 
-__all__ = ["PostgreSQLTracer"]
+__all__ = ["PostgreSQLTracer", "sizes"]
 
 _KINDS: Final = {
     "r": "table",
@@ -46,12 +46,17 @@ _MODES: Final = {f"{mode.value.title().replace(' ', '')}Lock": mode for mode in 
 """As pg_locks writes them, `AccessExclusiveLock`."""
 
 # Numbers below 16384 are those of the cluster itself (FirstNormalObjectId).
+_NAME = "CASE n.nspname WHEN 'public' THEN c.relname::text ELSE n.nspname || '.' || c.relname END"
 _OF_A_RELATION = """
-    c.oid::int8, CASE n.nspname WHEN 'public' THEN c.relname::text ELSE n.nspname || '.' || c.relname END,
+    c.oid::int8, {name},
     c.relkind::text, pg_catalog.pg_relation_filenode(c.oid)::int8, i.indrelid::int8,
     pg_catalog.pg_stat_get_xact_numscans(c.oid), pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid),
     CASE WHEN {columns} THEN (
-        SELECT pg_catalog.array_agg(a.attnum || ' ' || a.attname ORDER BY a.attnum)
+        SELECT pg_catalog.array_agg(
+            a.attnum || ' '
+            || CASE WHEN a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' THEN '!' ELSE '.' END
+            || a.attname ORDER BY a.attnum
+        )
         FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     ) END
 """
@@ -60,8 +65,11 @@ SELECT {facts} FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n O
 LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid = c.oid
 WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'v', 'f', 'S', 'i', 'I') AND n.nspname <> 'pg_toast'
 """
-_ALL = _RELATIONS.format(facts=_OF_A_RELATION.format(columns="c.relkind IN ('r', 'p')"))
-_ALL_BUT_COLUMNS = _RELATIONS.format(facts=_OF_A_RELATION.format(columns="false"))
+_ALL = _RELATIONS.format(facts=_OF_A_RELATION.format(name=_NAME, columns="c.relkind IN ('r', 'p')"))
+_ALL_BUT_COLUMNS = _RELATIONS.format(facts=_OF_A_RELATION.format(name=_NAME, columns="false"))
+_REQUIRED: Final = "!"
+"""Before the name of a column that is NOT NULL and gets no value by itself; before others a full stop."""
+
 _LOCKED = """
 SELECT l.relation::int8, l.mode, l.virtualtransaction, {facts} FROM pg_catalog.pg_locks AS l
 LEFT JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
@@ -71,11 +79,21 @@ WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.gran
     AND l.relation::int8 >= 16384
     AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
     AND (c.oid IS NULL OR c.relkind IN ('r', 'p', 'm', 'v', 'f', 'S', 'i', 'I') AND n.nspname <> 'pg_toast')
-ORDER BY 1, 2
+ORDER BY l.relation::int8, l.mode <> 'AccessExclusiveLock' DESC, l.mode
 """
 _HELD = _LOCKED.format(
-    facts=_OF_A_RELATION.format(columns="l.mode = 'AccessExclusiveLock' AND c.relkind IN ('r', 'p')")
+    facts=_OF_A_RELATION.format(
+        name=_NAME, columns="l.mode = 'AccessExclusiveLock' AND c.relkind IN ('r', 'p')"
+    )
 )
+_COUNTED = """
+SELECT {name}, c.reltuples::int8,
+    (c.relpages + coalesce(t.relpages, 0))::int8 * pg_catalog.current_setting('block_size')::int8
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_class AS t ON t.oid = c.reltoastrelid
+WHERE c.oid >= 16384 AND c.relkind IN ('r', 'm') AND c.reltuples > 0
+"""
+_SIZES = _COUNTED.format(name=_NAME)
 _PID = text("SELECT pg_catalog.pg_backend_pid()")
 _OF_ANOTHER = text(
     "SELECT relation::int8, mode FROM pg_catalog.pg_locks WHERE pid = :pid AND locktype = 'relation'"
@@ -148,8 +166,8 @@ class PostgreSQLTracer(Tracer):
     def begin(self, connection: Connection, script: Script) -> None:
         """Keeps what is there."""
         source = script.source.lower()
-        loses = b"drop" in source or b"rename" in source
-        self._known = _all(connection, _ALL if loses else _ALL_BUT_COLUMNS)
+        asks = any(word in source for word in (b"drop", b"rename", b"not null"))
+        self._known = _all(connection, _ALL if asks else _ALL_BUT_COLUMNS)
         self._before = frozenset(self._known)
         self._taken.clear()
         self._open.clear()
@@ -179,7 +197,7 @@ class PostgreSQLTracer(Tracer):
         if not is_open:
             held |= dict.fromkeys(self._certain(work, now, words), "")
         gone = [taken for taken in self._open if held.get(taken.key) != taken.transaction]
-        self._close(gone, self._traces[-1].last if self._traces else number)
+        self._close(gone, number - 1)
         known = {taken.key for taken in self._open}
         taken = [
             _Taken(key, transaction, number, lock)
@@ -189,9 +207,19 @@ class PostgreSQLTracer(Tracer):
         self._taken += taken
         self._open += taken if is_open else []
         inserted = self._inserted(now) if statement.data else None
-        self._known |= {oid: relation for oid, relation in now.items() if relation}
-        self._known = {oid: known for oid, known in self._known.items() if now.get(oid, known)}
+        self._keep(now)
         return Seen(work, inserted)
+
+    def _keep(self, now: Mapping[int, _Relation | None]) -> None:
+        """Knows what is there now; columns that were not asked for are as they were."""
+        for oid, relation in now.items():
+            old = self._known.get(oid)
+            if relation is None:
+                self._known.pop(oid, None)
+            elif relation.columns is None and old:
+                self._known[oid] = replace(relation, columns=old.columns)
+            else:
+                self._known[oid] = relation
 
     def _looked(self) -> frozenset[tuple[int, str]]:
         """What the second session has seen."""
@@ -286,16 +314,24 @@ class PostgreSQLTracer(Tracer):
         )
 
 
+def sizes(connection: Connection) -> dict[str, TableSize]:
+    """How large the tables are, by what the catalog says: a table's own size is told under its lock only."""
+    return {name: TableSize(rows, size) for name, rows, size in connection.exec_driver_sql(_SIZES)}
+
+
 def _of_columns(old: _Relation, new: _Relation, *, existed: bool) -> Iterator[Work]:
-    """The columns that are gone, or have another name."""
+    """The columns that are gone, have another name, or are new and required."""
     if old.columns is None or new.columns is None:
         return
     for number, name in old.columns.items():
-        now = new.columns.get(number)
+        before, now = f"{new.name}.{name[1:]}", new.columns.get(number)
         if now is None:
-            yield Work(WorkKind.DROP_COLUMN, f"{new.name}.{name}", new.name, existed)
-        elif now != name:
-            yield Work(WorkKind.RENAME, f"{new.name}.{name} to {now}", new.name, existed)
+            yield Work(WorkKind.DROP_COLUMN, before, new.name, existed)
+        elif now[1:] != name[1:]:
+            yield Work(WorkKind.RENAME, f"{before} to {now[1:]}", new.name, existed)
+    for number, name in new.columns.items():
+        if number not in old.columns and name.startswith(_REQUIRED):
+            yield Work(WorkKind.REQUIRED, f"{new.name}.{name[1:]}", new.name, existed)
 
 
 def _all(connection: Connection, query: str) -> dict[int, _Relation]:

@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, column, func, select, text
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["READ_ONLY", "WATCH_SQL", "claim", "unwatch", "watch"]
+__all__ = ["BEGIN_READ_ONLY", "READ_ONLY", "WATCH_SQL", "claim", "unwatch", "watch"]
 
 # Settings that every user may change (19.3.2). A client that vanishes is missed after 20 + 4 * 10 seconds of
 # silence, as `connect` has it for the server, and one that dies after 5. The first four say nothing of a Unix
@@ -34,12 +34,15 @@ WHERE CASE WHEN now ~ '^[0-9]+$' THEN now::bigint = 0 OR now::bigint > value::bi
 # pg_backend_pid is asked along: behind a pooler the driver has another number, of the pooler's making.
 _CLAIM = select(func.pg_catalog.pg_try_advisory_xact_lock(bindparam("key")), func.pg_catalog.pg_backend_pid())
 _WATCHED_CLAIM = _CLAIM.add_columns(select(func.count(_WATCH.subquery("watch").c.given)).scalar_subquery())
-READ_ONLY = (
-    "SET TRANSACTION READ ONLY;"
+_PATIENT = (
     " SELECT pg_catalog.set_config('idle_in_transaction_session_timeout', '119999', true)"
     " WHERE pg_catalog.current_setting('idle_in_transaction_session_timeout') = '0'"
 )
-"""How a transaction that reads begins, in one message: an idle one would keep a concurrent build waiting."""
+# An idle one would keep a concurrent build waiting.
+READ_ONLY = f"SET TRANSACTION READ ONLY;{_PATIENT}"
+"""How a transaction that reads goes on behind its BEGIN, in one message."""
+BEGIN_READ_ONLY = f"BEGIN READ ONLY;{_PATIENT}"
+"""How one begins."""
 WATCH_SQL = f"SELECT pg_catalog.count(given) FROM ({str(_WATCH).replace(':local', 'true')}) AS w"  # noqa: S608
 """Has the server watch the client until the transaction ends, in one row."""
 _BACK = text("SELECT pg_catalog.set_config(:name, :value, false)")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine, event, func, select, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from fluxmig import sql
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from fluxmig.catalog import Catalog
     from fluxmig.dialects.loading import Loading
     from fluxmig.dialects.sqlite_session import SessionState, Violation
-    from fluxmig.model import Script, Statement
+    from fluxmig.model import Limits, Script, Session, Statement
     from fluxmig.objects import Created, Presence
 
 __all__ = ["SQLite"]
@@ -64,6 +65,7 @@ _TROUBLES = {
 }
 _KEYS, _BEFORE, _VIOLATIONS = "fluxmig: foreign_keys", "fluxmig: the session before", "fluxmig: violations"
 """Where a transaction leaves what its end puts back, in `Connection.info`; and what violated keys before."""
+_FOR_EVER_MS = 2**31 - 1
 _STRUCTURE = text(
     "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
     " AND name NOT IN (SELECT name FROM pragma_table_list WHERE type = 'shadow') ORDER BY rowid"
@@ -76,6 +78,7 @@ class SQLite(Dialect):
 
     name: ClassVar[str] = "sqlite"
     product: str = "SQLite"
+    schemas_are_databases: ClassVar[bool] = True
     rules: sql.Rules = sql.SQLITE
     has_lock: ClassVar[bool] = True
     has_transactional_ddl: bool | None = True
@@ -85,6 +88,7 @@ class SQLite(Dialect):
     duplicates_by: ClassVar[str] = "message"
     places_by: ClassVar[str] = "the token that the message quotes"
     scratch: ClassVar[tuple[str, ...]] = ("sqlite",)
+    async_driver: ClassVar[str] = "sqlite+aiosqlite"
     release_length: ClassVar[int] = 0  # it is in this very process
     tested: ClassVar[str] = "3.40 and Python's own"
 
@@ -119,6 +123,15 @@ class SQLite(Dialect):
                 yield connection
             finally:
                 connection.exec_driver_sql("PRAGMA query_only = OFF")
+
+    def begin_all(self, engine: Engine) -> None:
+        """By SQLAlchemy, and not by the driver, which waits for what writes rows."""
+
+        def let_be(connection: Any, _record: object) -> None:
+            connection.isolation_level = None
+
+        event.listen(engine, "connect", let_be)
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
 
     # --- running ------------------------------------------------------------------------------------------
 
@@ -244,6 +257,33 @@ class SQLite(Dialect):
         if _KEYS in connection.info:
             connection.info[_VIOLATIONS] = frozenset(sqlite_session.violations(connection))
         return True
+
+    def lock_held(self, holder: Session | None) -> str:
+        """It is the lock of every writer, and nobody tells who has it."""
+        return "the file is locked: by another runner, or by any other connection that writes"
+
+    @contextmanager
+    def limited(self, connection: Connection, limits: Limits, *, session: bool) -> Iterator[None]:
+        """busy_timeout: how long a file's own BEGIN or a single statement waits for other writers.
+
+        By default as long as the driver has it, 5 seconds.
+        """
+        if limits.lock_timeout_s is None:
+            yield
+            return
+        before = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
+        patience_ms = min(math.ceil(limits.lock_timeout_s * 1000) or _FOR_EVER_MS, _FOR_EVER_MS)
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {patience_ms}")
+        try:
+            yield
+        finally:
+            with suppress(SQLAlchemyError):  # the connection may be lost
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {before}")
+
+    def cancel(self, driver: Any) -> None:
+        """sqlite3_interrupt."""
+        if interrupt := getattr(driver, "interrupt", None):
+            interrupt()
 
     def interrupter(self, connection: Connection) -> Callable[[], None] | None:
         """sqlite3_interrupt, which other threads may call."""

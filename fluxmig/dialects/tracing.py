@@ -73,43 +73,36 @@ class Tracer:
             self._traces.clear()
             self.begin(connection, script)
             self._elapsed_ms = 0.0
-        rows: list[int] = []
-        said: list[str] = []
-
-        def count(_connection: Connection, cursor: Any, *_: Any) -> None:
-            rows.append(cursor.rowcount)
-
-        def hear(heard: Heard) -> None:
-            said.append(f"{heard['severity']}: {heard['message']}")
-
         inside = self.dialect.is_in_transaction(connection)
         self.before(connection, statement, inside=bool(inside))
         trace = StatementTrace(statement, statement.number, self._elapsed_ms, 0.0)
         trace = replace(trace, in_transaction=script.reason is None if inside is None else inside)
+        told = _Told()
         started = time.perf_counter()
-        event.listen(connection, "after_cursor_execute", count)
         try:
-            with self.dialect.listening(connection, hear):
+            with _hearing(self.dialect, connection, told):
                 yield
         except Exception as error:
-            took = 1000 * (time.perf_counter() - started)
-            self._elapsed_ms += took
             self.failed()
             why = str(error)
             if isinstance(error, DBAPIError):
                 why = self.dialect.explain(error, statement.sql).message
-            self._traces.append(replace(trace, duration_ms=took, notices=tuple(said), error=why))
+            self._add(replace(trace, notices=tuple(told.said), error=why), started)
             raise
-        finally:
-            event.remove(connection, "after_cursor_execute", count)
-        took = 1000 * (time.perf_counter() - started)
-        self._elapsed_ms += took
+        trace = replace(trace, rows=told.rows, notices=tuple(told.said))
         if not is_first and self._is_one_more(statement):
-            self._add_to_last(statement, took, rows[0] if rows else 0, said)
-            return
-        seen = self.after(connection, statement, inside=bool(inside))
-        known = rows[0] if rows and rows[0] >= 0 else seen.rows
-        self._traces.append(replace(trace, duration_ms=took, rows=known, work=seen.work, notices=tuple(said)))
+            self._add_to_last(trace, started)
+        else:
+            trace = self._add(trace, started)
+            seen = self.after(connection, statement, inside=bool(inside))
+            rows = seen.rows if trace.rows is None else trace.rows
+            self._traces[-1] = replace(trace, rows=rows, work=seen.work)
+
+    def _add(self, trace: StatementTrace, started: float) -> StatementTrace:
+        took_ms = 1000 * (time.perf_counter() - started)
+        self._elapsed_ms += took_ms
+        self._traces.append(replace(trace, duration_ms=took_ms))
+        return self._traces[-1]
 
     # --- what a subclass asks its server ------------------------------------------------------------------
 
@@ -145,12 +138,42 @@ class Tracer:
             return None
         return tuple(words[2:5] if words[3:4] == ["."] else words[2:3])
 
-    def _add_to_last(self, statement: Statement, took_ms: float, rows: int, said: list[str]) -> None:
+    def _add_to_last(self, trace: StatementTrace, started: float) -> None:
+        took_ms = 1000 * (time.perf_counter() - started)
+        self._elapsed_ms += took_ms
         last = self._traces[-1]
         self._traces[-1] = replace(
             last,
-            last=statement.number,
+            last=trace.number,
             duration_ms=last.duration_ms + took_ms,
-            rows=(last.rows or 0) + max(rows, 0),
-            notices=(*last.notices, *said),
+            rows=(last.rows or 0) + (trace.rows or 0),
+            notices=(*last.notices, *trace.notices),
         )
+
+
+@dataclass(slots=True)
+class _Told:
+    """What is told of one statement while it runs: how many rows, and what the server says."""
+
+    rows: int | None = None
+    said: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def _hearing(dialect: Dialect, connection: Connection, told: _Told) -> Iterator[None]:
+    """Keeps what is told of what runs on the connection."""
+
+    def count(sent_on: Connection, cursor: Any, *_: Any) -> None:
+        if sent_on is connection and cursor.rowcount >= 0:
+            told.rows = cursor.rowcount
+
+    def hear(heard: Heard) -> None:
+        told.said.append(f"{heard['severity']}: {heard['message']}")
+
+    # The engine's: in SQLAlchemy 2.0.0, a connection in autocommit has no events of its own.
+    event.listen(connection.engine, "after_cursor_execute", count)
+    try:
+        with dialect.listening(connection, hear):
+            yield
+    finally:
+        event.remove(connection.engine, "after_cursor_execute", count)

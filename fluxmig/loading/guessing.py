@@ -1,4 +1,4 @@
-"""Files and nothing else said -> a mapping: what a file is called, and what it holds, name the table."""
+"""DataFiles and nothing else said -> a mapping: what a file is called, and what it holds, name the table."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from fluxmig.loading.reading import Reader, shape_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fluxmig.loading.nouns import Files
+    from fluxmig.loading.nouns import DataFiles
 
 __all__ = ["mapping_of"]
 
 _BY_MAPPING = "a mapping says which part goes where: --mapping load.toml"
 
 
-def mapping_of(files: Files, tables: Callable[[], Sequence[str]]) -> LoadMapping:
+def mapping_of(files: DataFiles, tables: Callable[[], Sequence[str]]) -> LoadMapping:
     """The mapping that files need; reads those that have an object around their records.
 
     Args:
@@ -48,7 +48,7 @@ def mapping_of(files: Files, tables: Callable[[], Sequence[str]]) -> LoadMapping
 
 
 def _of_file(
-    files: Files, name: str, into: tuple[str, ...], tables: Callable[[], Sequence[str]]
+    files: DataFiles, name: str, into: tuple[str, ...], tables: Callable[[], Sequence[str]]
 ) -> list[Rule]:
     lines = files.lines if files.lines is not None else is_lines(name)
     rule = replace(files.rule, file=name, lines=lines)

@@ -17,9 +17,18 @@ from typing import IO, TYPE_CHECKING, Any
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig.errors import ConfigError, DataFileError, LoadError
+from fluxmig.loading import mapping
 from fluxmig.loading.fitting import Fitter, MisfitError
-from fluxmig.loading.mapping import is_compressed
-from fluxmig.loading.nouns import LoadProgress, LoadReport, OnConflict, Refusal, TableTotals
+from fluxmig.loading.guessing import mapping_of
+from fluxmig.loading.nouns import (
+    DataFiles,
+    LoadMapping,
+    LoadProgress,
+    LoadReport,
+    OnConflict,
+    Refusal,
+    TableTotals,
+)
 from fluxmig.loading.paths import STDIN
 from fluxmig.loading.planning import names_of, plan, refuse_absent
 from fluxmig.loading.reading import Reader
@@ -28,20 +37,19 @@ from fluxmig.loading.writing import TableWriter, Tally
 from fluxmig.model import Event, Finding, Limits, LogEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Engine
 
     from fluxmig.dialects import Dialect
     from fluxmig.dialects.loading import Loading
     from fluxmig.ledger import Ledger
-    from fluxmig.loading.nouns import LoadMapping
     from fluxmig.loading.planning import LoadPlan, Pass
     from fluxmig.loading.reading import Batch
     from fluxmig.loading.tables import Column, Rows, TableShape
     from fluxmig.lock import Lock
 
-__all__ = ["Load"]
+__all__ = ["Load", "understood"]
 
 _GATHERED = 20
 """Refusals after which a dry run ends."""
@@ -50,6 +58,26 @@ _KEYS = 1_000_000
 """Keys of a table among which a dry run looks for equal ones."""
 
 _NOTHING = "nothing is loaded; --max-rejects N lets so many records be refused, --rejects FILE keeps them"
+
+
+def understood(
+    said: LoadMapping | DataFiles | Mapping[str, Any] | str | Path, tables: Callable[[], Sequence[str]]
+) -> LoadMapping:
+    """The mapping that is meant: by itself, by its file, by what stands in one, or by files alone.
+
+    Raises:
+        ConfigError: What is meant cannot be told.
+        DataFileError: A file cannot be read.
+    """
+    match said:
+        case LoadMapping():
+            return said
+        case DataFiles():
+            return mapping_of(said, tables)
+        case str() | Path():
+            return mapping.read(Path(said))
+        case _:
+            return mapping.of_dict(said)
 
 
 @dataclass(slots=True)
@@ -302,7 +330,7 @@ class Load:
     ) -> Iterator[tuple[Batch, list[Rows]]]:
         """What a file has behind so many records, at most so many at a time."""
         with self._opened(each.file) as (file, size):
-            reader = Reader(each.file, file, compressed=is_compressed(each.file))
+            reader = Reader(each.file, file, compressed=mapping.is_compressed(each.file))
             left = most
             for batch in self._read(each, reader):
                 rest: Batch | None = batch.behind(behind)
@@ -466,9 +494,9 @@ def _abandoned(writer: TableWriter) -> Iterator[None]:
         raise
 
 
-def _digest(mapping: LoadMapping, planned: LoadPlan) -> str:
+def _digest(said: LoadMapping, planned: LoadPlan) -> str:
     """What this load is known by when it is gone on with: what is in the files, and what becomes of it."""
-    known = hashlib.sha256(repr(mapping.rules).encode())
+    known = hashlib.sha256(repr(said.rules).encode())
     for file in dict.fromkeys(each.file for each in planned.passes):
         try:
             with Path(file).open("rb") as content:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fluxmig.model import Finding
 
 __all__ = [
-    "Files",
+    "DataFiles",
     "LoadMapping",
     "LoadProgress",
     "LoadReport",
@@ -119,8 +119,8 @@ class LoadMapping:
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
-    """Files to load, and what is said of all of them.
+class DataFiles:
+    """DataFiles to load, and what is said of all of them.
 
     Attributes:
         names: The files.

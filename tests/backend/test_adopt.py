@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CONTAINERS = False
 
 FILES = {
-    "001_users.sql": "CREATE TABLE users (id integer, email text);\n"
+    "001_users.sql": "CREATE TABLE users (id integer, email varchar(50));\n"
     "CREATE INDEX users_email ON users (email);",
     "002_files.sql": "CREATE TABLE files (id integer, owner integer);",
     "003_teams.sql": "CREATE TABLE teams (id integer);",
@@ -29,7 +29,7 @@ FILES = {
     "006_nothing.sql": "-- to come\n",
 }
 THERE = """
-CREATE TABLE users (id integer, email text, name text); CREATE INDEX users_email ON users (email);
+CREATE TABLE users (id integer, email varchar(50), name text); CREATE INDEX users_email ON users (email);
 CREATE TABLE files (id integer); CREATE TABLE kinds (id integer)
 """
 KINDS = ["exists", "conflict", "absent", "exists", "unknown", "unknown"]

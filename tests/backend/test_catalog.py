@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tests.support import Database
 
 CONTAINERS = False
+pytestmark = pytest.mark.catalog
 TABLE = "CREATE TABLE t (a integer NOT NULL, b integer)"
 
 

@@ -1,4 +1,4 @@
-"""Files of JSON into tables, on every database."""
+"""DataFiles of JSON into tables, on every database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from fluxmig import (
     ConfigError,
     DataFileError,
-    Files,
+    DataFiles,
     LoadError,
     LoadReport,
     LockTimeoutError,
@@ -87,7 +87,7 @@ def put(folder: Path, name: str, value: object) -> str:
 def into(database: Database, *files: str, **said: Any) -> LoadReport:
     options = {name: said.pop(name) for name in ("batch", "max_rejects", "dry_run") if name in said}
     tables = tuple(filter(None, said.pop("into", "").split(",")))
-    return load(engine_of(database), Files(files, tables, rule=Rule("", **said)), **options)
+    return load(engine_of(database), DataFiles(files, tables, rule=Rule("", **said)), **options)
 
 
 def totals(report: LoadReport) -> dict[str, tuple[int, int, int, int, int]]:
@@ -241,7 +241,9 @@ def test_refused_records_are_kept_apart(tables: Database, tmp_path: Path) -> Non
     seen: list[tuple[int | None, Any]] = []
     migrator = Migrator(engine_of(tables))
     report = migrator.load(
-        Files((path,)), max_rejects=4, on_refusal=lambda refusal, data: seen.append((refusal.record, data))
+        DataFiles((path,)),
+        max_rejects=4,
+        on_refusal=lambda refusal, data: seen.append((refusal.record, data)),
     )
     assert totals(report) == {"projects": (20, 16, 0, 0, 4)}
     assert sorted(number or 0 for number, _ in seen) == [4, 8, 10, 16]
@@ -249,7 +251,7 @@ def test_refused_records_are_kept_apart(tables: Database, tmp_path: Path) -> Non
     assert tables.scalar("SELECT count(*) FROM projects") == 16
     tables.rows("DELETE FROM projects")
     with pytest.raises(LoadError) as caught:
-        migrator.load(Files((path,)), max_rejects=3)
+        migrator.load(DataFiles((path,)), max_rejects=3)
     assert caught.value.message.splitlines()[-1] == "4 records are refused, and 3 may be"
     assert tables.scalar("SELECT count(*) FROM projects") == 0
 
@@ -309,7 +311,7 @@ def test_compressed(tables: Database, tmp_path: Path, name: str) -> None:
 
 def test_standard_input(tables: Database) -> None:
     migrator = Migrator(engine_of(tables))
-    report = migrator.load(Files(("-",), ("users",)), stdin=io.BytesIO(json.dumps([ADA]).encode()))
+    report = migrator.load(DataFiles(("-",), ("users",)), stdin=io.BytesIO(json.dumps([ADA]).encode()))
     assert totals(report) == {"users": (1, 1, 0, 0, 0)}
     assert tables.log() == [("loaded", "standard input")]
 
@@ -512,11 +514,11 @@ def test_what_does_not_fit_postgresql(
 def test_inside_a_transaction_of_the_callers(tables: Database, tmp_path: Path) -> None:
     path = put(tmp_path, "users.json", [ADA])
     engine = engine_of(tables)
-    load(engine, Files((put(tmp_path, "more.json", [BOB]),), ("users",)))  # which makes the ledger
+    load(engine, DataFiles((put(tmp_path, "more.json", [BOB]),), ("users",)))  # which makes the ledger
     with engine.connect() as connection, connection.begin() as transaction:
-        assert totals(load(connection, Files((path,)))) == {"users": (1, 1, 0, 0, 0)}
+        assert totals(load(connection, DataFiles((path,)))) == {"users": (1, 1, 0, 0, 0)}
         with pytest.raises(LoadError):
-            load(connection, Files((path,)))
+            load(connection, DataFiles((path,)))
         transaction.rollback()
     assert tables.rows("SELECT id FROM users") == [(2,)]
 
@@ -527,7 +529,7 @@ def test_an_interruption(tables: Database, tmp_path: Path) -> None:
 
     path = put(tmp_path, "users.json", [ADA])
     with pytest.raises(KeyboardInterrupt):
-        Migrator(engine_of(tables)).load(Files((path,)), on_progress=interrupt)
+        Migrator(engine_of(tables)).load(DataFiles((path,)), on_progress=interrupt)
     assert tables.scalar("SELECT count(*) FROM users") == 0
     assert tables.log("event, migration_name, message") == [("interrupted", "users.json", "SIGINT")]
     assert Migrator(engine_of(tables), tmp_path).status() == ()
@@ -548,7 +550,7 @@ def test_a_trigger_that_passes_rows_over(one_postgresql: Database, tmp_path: Pat
     assert one_postgresql.scalar("SELECT count(*) FROM users") == 0
 
 
-async def _load(url: str, files: Files) -> LoadReport:
+async def _load(url: str, files: DataFiles) -> LoadReport:
     engine = create_async_engine(url.replace("+psycopg", "+psycopg_async"))
     try:
         async with engine.connect() as connection:
@@ -559,7 +561,7 @@ async def _load(url: str, files: Files) -> LoadReport:
 
 def test_an_async_engine(one_postgresql: Database, tmp_path: Path) -> None:
     one_postgresql.rows(USERS)
-    report = asyncio.run(_load(one_postgresql.url, Files((put(tmp_path, "users.json", [ADA]),))))
+    report = asyncio.run(_load(one_postgresql.url, DataFiles((put(tmp_path, "users.json", [ADA]),))))
     assert totals(report) == {"users": (1, 1, 0, 0, 0)}
     assert one_postgresql.scalar("SELECT count(*) FROM users") == 1
 
@@ -581,9 +583,9 @@ def test_another_runner_has_the_lock(one_postgresql: Database, tmp_path: Path) -
     one_postgresql.rows(USERS)
     path = put(tmp_path, "users.json", [ADA])
     migrator = Migrator(one_postgresql.engine(), wait_lock_s=0)
-    migrator.load(Files((path,)))
+    migrator.load(DataFiles((path,)))
     other = one_postgresql.engine()
     with other.begin() as connection:
         assert Migrator(connection)._dialect.claim(connection, "fluxmig:public.schema_migrations")
         with pytest.raises(LockTimeoutError):
-            migrator.load(Files((path,)))
+            migrator.load(DataFiles((path,)))

@@ -87,7 +87,7 @@ def test_who_has_the_lock_is_told_once_and_is_in_the_error(
     (wait,) = waits
     assert (wait.reason, wait.name, wait.sessions) == (WaitReason.LOCK, None, (holder,))
     assert wait.message.startswith("waiting up to ")
-    assert wait.message.endswith(f" s more for another runner's lock: {holder}")
+    assert wait.message.endswith(f" s more: another runner holds the lock: {holder}")
     assert str(holder).startswith(f"process {pid}, user ")
     assert ", application the other one, host " in str(holder)
     assert ", connected since 20" in str(holder)

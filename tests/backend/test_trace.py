@@ -161,6 +161,25 @@ def test_what_a_statement_does_outside_of_transactions(
     assert locks(next_one) == ["ACCESS EXCLUSIVE on users until 2"]
 
 
+def test_a_column_that_rows_would_refuse(one_postgresql: Database, folder: Path, write: Write) -> None:
+    text = "ALTER TABLE a ADD c integer NOT NULL, ADD d integer NOT NULL DEFAULT 1, ADD e integer;\n"
+    text += "ALTER TABLE a ADD f serial, ADD g integer GENERATED ALWAYS AS IDENTITY, ADD h uuid NOT NULL;\n"
+    write({"001_a.sql": "CREATE TABLE a (b integer NOT NULL);\n", "002_change.sql": text})
+    first, second = traced(one_postgresql, folder)
+    assert work(first) == ["scan a", "required column a.c"]
+    assert work(second) == ["rewrite a", "required column a.h"]
+
+
+@pytest.mark.parametrize("head", ["", "-- fluxmig: no-transaction\n"], ids=["transaction", "none"])
+def test_columns_are_known_behind_a_rewrite(
+    one_postgresql: Database, folder: Path, write: Write, head: str
+) -> None:
+    text = "ALTER TABLE messages ALTER id TYPE bigint;\nSELECT 1;\nALTER TABLE messages DROP COLUMN body;\n"
+    write({"001_base.sql": BASE, "002_change.sql": head + text})
+    rewritten, _, dropped = traced(one_postgresql, folder)
+    assert (work(rewritten), work(dropped)) == (["rewrite messages"], ["drop column messages.body"])
+
+
 def test_a_lock_of_a_transaction_of_the_files_own_ends_with_it(
     postgresql: Database, folder: Path, write: Write
 ) -> None:
@@ -207,6 +226,34 @@ def test_what_is_completed_is_seen_in_its_second_try(
     traces = traced(postgresql, folder, on_duplicate="complete")
     assert [trace.error for trace in traces] == [None, 'relation "messages" already exists', None]
     assert locks(traces[0]) == ["ACCESS EXCLUSIVE on users until 3"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("ALTER TABLE messages ADD COLUMN n integer", []),
+        ("ALTER TABLE messages MODIFY id bigint", ["rewrite messages"]),
+        ("OPTIMIZE TABLE messages", ["rewrite messages"]),
+        ("TRUNCATE TABLE messages", ["truncate messages"]),
+        ("DROP TABLE messages", ["drop table messages"]),
+        ("RENAME TABLE messages TO letters", ["rename messages to letters"]),
+        ("CREATE INDEX body_idx ON messages (body)", []),
+        ("INSERT INTO messages VALUES (1, 'a')", []),
+    ],
+)
+def test_what_innodb_does(
+    mariadb: Database, folder: Path, write: Write, statement: str, expected: list[str]
+) -> None:
+    write(
+        {
+            "001_base.sql": "CREATE TABLE messages (id integer PRIMARY KEY, body varchar(20));\n",
+            "002_change.sql": f"{statement};\nCREATE TABLE other (id integer);\nDROP TABLE other;\n",
+        }
+    )
+    trace, _, dropped = traced(mariadb, folder)
+    assert work(trace) == expected
+    assert trace.locks == ()
+    assert [(each.kind, each.existed) for each in dropped.work] == [("drop table", False)]
 
 
 def test_times_and_rows_are_known_everywhere(database: Database, folder: Path, write: Write) -> None:

@@ -130,7 +130,7 @@ def test_5_lock_not_obtained(cli: Cli, write: Callable[..., None], sqlite: Datab
         result = cli("run", "--wait-lock", 0, "--database-url", f"{sqlite.url}?timeout=0")
     assert (result.code, result.out) == (5, "")
     assert result.err == (
-        "error: another runner holds the lock: it is not known which\n"
+        "error: the file is locked: by another runner, or by any other connection that writes\n"
         "wait for it to finish, or give --wait-lock more seconds\n"
     )
 

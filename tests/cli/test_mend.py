@@ -463,5 +463,5 @@ def test_another_holds_the_lock(cli: Cli, sqlite: Database) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         result = cli("mark", "--all", "--yes", "--wait-lock", "0")
     assert result.code == 5
-    assert result.err.startswith("error: another runner holds the lock: ")
+    assert result.err.startswith("error: the file is locked: by another runner, or ")
     assert sqlite.tables() == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -153,32 +154,18 @@ def test_sqlite_tells_no_locks(bare: Cli, sqlite: Database, write: Write) -> Non
     assert sqlite.tables() == set()
 
 
-def test_the_target_decides_where(bare: Cli, server: str, write: Write) -> None:
-    write({"001_messages.sql": BASE})
-    done = bare("rehearse", "--database-url", server)
+def test_the_target_decides_where_and_gives_its_roles(
+    bare: Cli, one_postgresql: Database, write: Write
+) -> None:
+    role = f"fluxmig test {os.getpid()}"
+    write({"001_messages.sql": f'{BASE}GRANT SELECT ON messages TO "{role}";\n'})
+    one_postgresql.rows(f'CREATE ROLE "{role}"')
+    try:
+        done = bare("rehearse", "--database-url", one_postgresql.url)
+    finally:
+        one_postgresql.rows(f'DROP ROLE "{role}"')
     assert re.match(r"Rehearsing on PostgreSQL 18\.\d+ \(embedded\), from nothing\n", done.out)
     assert done.code == 0
-
-
-def test_a_schema_that_is_another_database(bare: Cli, one_mariadb: Database, write: Write) -> None:
-    write({"001_messages.sql": BASE})
-    done = bare("rehearse", "--on", one_mariadb.url, "--schema", "other")
-    assert (done.code, done.out) == (2, "")
-    assert done.err == (
-        "error: the schema other would be another database of the server, which a rehearsal must not touch\n"
-        "leave --schema out\n"
-    )
-
-
-def test_mariadb(bare: Cli, one_mariadb: Database, write: Write) -> None:
-    write({"001_messages.sql": BASE, "002_sent.sql": CHANGE})
-    url = one_mariadb.url
-    assert bare("run", "--to", "1", "--database-url", url).code == 0
-    done = bare("rehearse", "--on", url, "--from-url", url)
-    assert "with 1 record in its ledger\n  [x] 002_sent.sql" in done.out
-    assert "\nMariaDB does not tell who locks what: no locks are shown.\n" in done.out
-    assert timeless(done.out).endswith("\nApplied: 1 | Failed: 0 | Findings: 0 | Time: 0.00s\n")
-    assert one_mariadb.scalar("SELECT count(*) FROM schema_migrations") == 1
 
 
 # --- what is there before ---------------------------------------------------------------------------------
@@ -188,7 +175,8 @@ def test_from_the_target(bare: Cli, one_postgresql: Database, write: Write, tmp_
     write({"001_messages.sql": BASE})
     url = one_postgresql.url
     assert bare("run", "--database-url", url).code == 0
-    one_postgresql.rows("INSERT INTO messages VALUES (1, 'secret')")
+    one_postgresql.rows("INSERT INTO messages SELECT n, 'secret' FROM generate_series(1, 1500) AS n")
+    one_postgresql.rows("ANALYZE messages")
     write(
         {
             "002_sent.sql": CHANGE,
@@ -197,8 +185,31 @@ def test_from_the_target(bare: Cli, one_postgresql: Database, write: Write, tmp_
     )
     done = bare("rehearse", "--on", url, "--from-url", "--database-url", url)
     assert "), from the structure of the target, with 1 record in its ledger\n  [x] 002_sent.sql" in done.out
+    assert "\n  in the target, messages has about 1,500 rows, 72 kB\n" in done.out
     assert timeless(done.out).endswith("Applied: 2 | Failed: 0 | Findings: 3 | Time: 0.00s\n")
-    assert bare("rehearse", "--on", url, "--from-url", url).out.count("[x]") == 2
+    again = bare("rehearse", "--on", url, "--from-url", url, "--json").json
+    assert [(file["name"], file["outcome"]) for file in again["files"]] == [
+        ("002_sent.sql", "applied"),
+        ("003_count.sql", "applied"),
+    ]
+    assert {finding["target_rows"] for finding in again["findings"]} == {1500}
+
+
+def test_an_edited_file_is_told(bare: Cli, server: str, write: Write) -> None:
+    write({"001_messages.sql": BASE})
+    assert bare("run", "--database-url", server).code == 0
+    write({"001_messages.sql": f"{BASE}-- edited\n", "002_sent.sql": CHANGE})
+    done = bare("rehearse", "--on", server, "--from-url", server)
+    assert (done.code, done.err.partition(":")[0]) == (0, "warning")
+    assert "001_messages.sql" in done.err
+
+
+def test_a_password_is_not_shown(bare: Cli, write: Write) -> None:
+    write({"001_messages.sql": BASE})
+    done = bare("rehearse", "--debug", "--from-url", "postgresql://app:sec-ret@127.0.0.1:1/x")
+    assert (done.code, done.out) == (6, "")
+    assert "sec-ret" not in done.err
+    assert "127.0.0.1" in done.err
 
 
 def test_from_a_target_of_sqlite(cli: Cli, sqlite: Database, write: Write) -> None:

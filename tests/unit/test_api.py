@@ -18,8 +18,9 @@ from types import ModuleType
 import pytest
 
 import fluxmig
-from fluxmig import errors, migrator, model, policies
+from fluxmig import errors, migrator, model, policies, testing
 from fluxmig.loading import nouns
+from fluxmig.testing import fixtures
 
 ROOT = Path(fluxmig.__file__).parent.parent
 
@@ -77,6 +78,15 @@ def test_the_types_are_for_others_too() -> None:
     marker = resources.files("fluxmig") / "py.typed"
     assert marker.is_file()
     assert marker.read_bytes() == b""
+
+
+def test_the_names_for_tests_are_what_is_there() -> None:
+    factories = {name for name in fixtures.__all__ if name.endswith("_fixture")}
+    assert testing.__all__ == sorted({"Server", "Template", "open_server"} | factories)
+    assert dir(testing) == testing.__all__
+    assert {getattr(testing, name).__name__ for name in testing.__all__} == set(testing.__all__)
+    with pytest.raises(AttributeError, match=r"^module 'fluxmig.testing' has no attribute 'nonsense'$"):
+        testing.nonsense  # noqa: B018
 
 
 # --- the nouns --------------------------------------------------------------------------------------------
@@ -151,6 +161,7 @@ def loaded(program: str, *arguments: str, cwd: Path) -> set[str]:
     ("program", "arguments"),
     [
         pytest.param("import fluxmig", (), id="import fluxmig"),
+        pytest.param("import fluxmig, fluxmig.testing", (), id="import fluxmig.testing"),
         pytest.param("from fluxmig import FluxmigError, State, Report", (), id="import nouns and errors"),
         pytest.param(CLI, (), id="fluxmig"),
         pytest.param(CLI, ("--version",), id="fluxmig --version"),

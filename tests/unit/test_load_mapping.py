@@ -10,7 +10,7 @@ import pytest
 from fluxmig.errors import ConfigError
 from fluxmig.loading import mapping
 from fluxmig.loading.guessing import mapping_of
-from fluxmig.loading.nouns import Files, LoadMapping, OnConflict, Rule, Source
+from fluxmig.loading.nouns import DataFiles, LoadMapping, OnConflict, Rule, Source
 from fluxmig.loading.order import in_order
 from fluxmig.loading.paths import EACH
 from fluxmig.loading.planning import plan
@@ -202,7 +202,7 @@ def test_files_alone(
 ) -> None:
     (tmp_path / name).write_text(json.dumps(document))
     tables = ["users", "project_members"]
-    rules = mapping_of(Files((str(tmp_path / name),), into), lambda: tables).rules
+    rules = mapping_of(DataFiles((str(tmp_path / name),), into), lambda: tables).rules
     assert [(rule.table, rule.path) for rule in rules] == expected
 
 
@@ -222,7 +222,7 @@ def test_files_that_do_not_tell(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.json").write_text(json.dumps(document))
     with pytest.raises(ConfigError) as caught:
-        mapping_of(Files(("x.json",), into), list)
+        mapping_of(DataFiles(("x.json",), into), list)
     assert caught.value.message == message
 
 

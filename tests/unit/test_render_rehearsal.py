@@ -15,7 +15,7 @@ from fluxmig.model import Failure, Mode, Outcome, Statement, StepResult
 from fluxmig.render import plain
 from fluxmig.render_html import page
 from fluxmig.render_rehearsal import duration, place_lines, rehearsal_json, rehearsal_lines
-from fluxmig.trace import FileTrace, Lock, LockMode, Rehearsal, StatementTrace, Work, WorkKind
+from fluxmig.trace import FileTrace, Lock, LockMode, Rehearsal, StatementTrace, TableSize, Work, WorkKind
 
 PATH = Path("migrations/002_<b>.sql")
 
@@ -74,6 +74,20 @@ def test_text() -> None:
         "\n\nNot reached:\n  [ ] 003_next.sql\n"
         "\nApplied: 1 | Failed: 0 | Findings: 3 (1 denied) | Time: 0.13s"
     )
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "shown"),
+    [
+        (1, 8192, "about 1 row, 8 kB"),
+        (12_000_000, 3_650_722_201, "about 12,000,000 rows, 3.4 GB"),
+        (10**9, 5 * 2**40, "about 1,000,000,000 rows, 5.0 TB"),
+    ],
+)
+def test_the_size_of_a_table_in_the_target(rows: int, size: int, shown: str) -> None:
+    of = rehearsal(sizes={"<script>alert(1)</script>": TableSize(rows, size)})
+    assert f"in the target, <script>alert(1)</script> has {shown}\n" in plain(rehearsal_lines(of))
+    assert f"in the target, &lt;script&gt;alert(1)&lt;/script&gt; has {shown}</p>" in page(of)
 
 
 def test_a_server_that_does_not_tell() -> None:

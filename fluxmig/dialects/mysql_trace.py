@@ -1,0 +1,83 @@
+"""What InnoDB does for a statement: what is written anew or emptied gets another number.
+
+Who locks what, neither MySQL nor MariaDB tells everybody: the metadata locks are a plugin's, or those of a
+schema that is switched off by default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from fluxmig import sql
+from fluxmig.dialects.tracing import Seen, Tracer
+from fluxmig.trace import Work, WorkKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+    from fluxmig.model import Script, Statement
+
+__all__ = ["MySQLTracer"]
+
+_CHANGING: Final = frozenset({"ALTER", "CREATE", "DROP", "OPTIMIZE", "RENAME", "TRUNCATE"})
+"""Verbs of statements that may give a table another number."""
+
+
+@dataclass
+class MySQLTracer(Tracer):
+    """Watches scripts run on MySQL or MariaDB; by a login that may not ask InnoDB, as on every database.
+
+    Attributes:
+        tables: Where InnoDB tells the numbers of tables: MariaDB has kept the old name.
+    """
+
+    tables: str = "INNODB_TABLES"
+    _known: dict[int, str] = field(default_factory=dict)
+    _before: frozenset[str] = frozenset()
+
+    def begin(self, connection: Connection, script: Script) -> None:
+        """Keeps what is there."""
+        self._known = self._numbers(connection)
+        self._before = frozenset(self._known.values())
+
+    def after(self, connection: Connection, statement: Statement, *, inside: bool) -> Seen:
+        """By what has another number, or another name, than it had."""
+        verb = sql.words(statement.sql, self.dialect.rules, 1)[0]
+        if verb not in _CHANGING:
+            return Seen()
+        now = self._numbers(connection)
+        work = tuple(self._work(now, verb))
+        self._known = now
+        return Seen(work)
+
+    def _work(self, now: dict[int, str], verb: str) -> Iterator[Work]:
+        there = set(now.values())
+        for number, name in self._known.items():
+            existed = name in self._before
+            if now.get(number) == name or name in self.own:
+                continue
+            if number in now:
+                yield Work(WorkKind.RENAME, f"{name} to {now[number]}", name, existed)
+            elif name in there:
+                kind = WorkKind.TRUNCATE if verb == "TRUNCATE" else WorkKind.REWRITE
+                yield Work(kind, name, name, existed)
+            else:
+                yield Work(WorkKind.DROP_TABLE, name, name, existed)
+
+    def _numbers(self, connection: Connection) -> dict[int, str]:
+        """The names of the tables by InnoDB's numbers; a partition counts for its table."""
+        asked = text(
+            f"SELECT table_id, name FROM information_schema.{self.tables}"  # noqa: S608  # one of two names
+            " WHERE name LIKE CONCAT(DATABASE(), '/%')"
+        )
+        try:
+            found = connection.execute(asked).all()
+        except DBAPIError:  # the login lacks PROCESS
+            return {}
+        return {number: name.partition("/")[2].partition("#")[0] for number, name in found}

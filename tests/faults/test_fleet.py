@@ -1,0 +1,157 @@
+"""A fleet under faults: each target's ledger is true at the end, and the next run finishes the job."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fluxmig import fleet
+from fluxmig.fleet import Pace, Target, TargetState
+from fluxmig.fleet.state import opened
+from tests.faults.own_server import IMMEDIATE_STOP, own_server
+from tests.faults.proxy import At, Fault, Moment, Proxy
+from tests.faults.scripts import postgresql_files, put
+from tests.faults.support import until
+from tests.support import cannot_be_had
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fluxmig.fleet import Result
+    from tests.faults.own_server import OwnServer
+    from tests.faults.support import Processes
+    from tests.support import Servers
+
+TARGETS, FILES = 32, 8
+CLUSTERED = 12
+PARTS = "SELECT file, part, count(*) FROM done GROUP BY file, part HAVING count(*) <> 1"
+NAMES = "SELECT migration_name FROM schema_migrations ORDER BY id"
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[OwnServer]:
+    """A server that can be ended, and started again."""
+    with own_server(settings={"max_connections": "120"}) as server:
+        server.start()
+        yield server
+
+
+def listed(server: OwnServer, count: int) -> list[Target]:
+    names = [f"fleet_{number}" for number in range(count)]
+    for name in names:
+        server.rows(f"CREATE DATABASE {name} STRATEGY file_copy")
+    return [Target(name, server.url(name)) for name in names]
+
+
+def test_two_fleets_and_a_server_that_is_ended(
+    mortal: OwnServer, processes: Processes, tmp_path: Path
+) -> None:
+    folder = put(tmp_path / "migrations", postgresql_files(FILES))
+    targets = listed(mortal, TARGETS)
+    place = tmp_path / "targets.txt"
+    place.write_text("".join(f"{each.name} {each.url}\n" for each in targets))
+    command = (
+        "fleet",
+        "run",
+        "--targets",
+        place,
+        "--migrations",
+        folder,
+        "--state",
+        tmp_path / "state.sqlite",
+    )
+    with processes.held():
+        runners = [processes.start(*command, "--parallel", "8", "--wait", "30") for _ in range(2)]
+
+    def half_way() -> bool:
+        return bool(mortal.scalar("SELECT to_regclass('t_4')", targets[TARGETS // 3].name))
+
+    until(half_way, "nothing is applied")
+    mortal.stop(IMMEDIATE_STOP)
+    mortal.start()
+    codes = [each.wait() for each in runners]
+    last = processes.run(*command, "--resume")
+    assert last.wait() == 0, last.said
+    assert set(codes) <= {0, 1, 6}, [each.said for each in runners]
+    expected = [(path.name,) for path in sorted(folder.iterdir())]
+    for target in targets:
+        assert mortal.rows(NAMES, target.name) == expected, target.name
+        assert mortal.rows(PARTS, target.name) == [], target.name
+    with opened(tmp_path / "state.sqlite") as state:
+        assert {each.state for each in state.report().results} == {TargetState.DONE}
+
+
+@pytest.mark.parametrize("round_trip", [1, 20])
+def test_a_black_hole_holds_up_nobody(servers: Servers, tmp_path: Path, round_trip: int) -> None:
+    folder = put(tmp_path / "migrations", postgresql_files(4, concurrent=False))
+    server = servers.get("postgresql-18")
+    with server.database() as one, server.database() as other:
+        with Proxy(one.url, At(round_trip, Moment.SENT, Fault.HOLE)) as proxy:
+            targets = [Target("hole", proxy.url), Target("other", other.url)]
+            lost, done = fleet.run(targets, folder, pace=Pace(timeout_s=1, tries=1)).results
+        assert done.state is TargetState.DONE
+        assert lost.state in {TargetState.TIMED_OUT, TargetState.UNREACHABLE}
+        assert lost.duration_ms is not None
+        assert lost.duration_ms < 10_000
+        session = f"datname = '{one.url.rpartition('/')[2].partition('?')[0]}' AND pid <> pg_backend_pid()"
+        one.rows(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {session}")
+        (again,) = fleet.run([Target("one", one.url)], folder).results
+        assert again.state is TargetState.DONE
+        assert one.rows(NAMES) == [(path.name,) for path in sorted(folder.iterdir())]
+        assert one.rows(PARTS) == []
+
+
+def test_a_cluster_whose_workers_are_killed(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The targets of a worker that dies run again elsewhere; their own locks and ledgers decide."""
+    try:
+        from distributed import LocalCluster
+    except ImportError as error:
+        cannot_be_had("dask", f"dask.distributed is not installed: {error}")
+    monkeypatch.setenv("FLEET_TEST_USER", "postgres")
+    slow = {f"1{number:02}_slow.sql": "SELECT pg_sleep(0.05);" for number in range(4)}
+    folder = put(tmp_path / "migrations", postgresql_files(4, concurrent=False) | slow)
+    with ExitStack() as stack:
+        server = servers.get("postgresql-18")
+        databases = [stack.enter_context(server.database()) for _ in range(CLUSTERED)]
+        targets = [
+            Target(f"t{number}", each.url.replace("//postgres@", "//${FLEET_TEST_USER}@"))
+            for number, each in enumerate(databases)
+        ]
+        cluster = stack.enter_context(
+            LocalCluster(n_workers=3, threads_per_worker=2, processes=True, dashboard_address=None)  # type: ignore[no-untyped-call]
+        )
+        killed: list[int] = []
+
+        def on_result(result: Result) -> None:
+            if not killed:
+                assert result.worker
+                killed.append(int(result.worker.rpartition(":")[2]))
+                os.kill(killed[0], signal.SIGKILL)
+
+        address = cluster.scheduler_address.removeprefix("tcp://")
+        report = fleet.run(
+            targets, folder, executor=f"dask://{address}", pace=Pace(parallel=6), on_result=on_result
+        )
+        assert [result.state for result in report.results] == [TargetState.DONE] * CLUSTERED, report.results
+        assert len({result.worker for result in report.results}) > 1
+        for each in databases:
+            assert each.rows(NAMES) == [(path.name,) for path in sorted(folder.iterdir())]
+            assert each.rows(PARTS) == []
+
+
+def test_a_scheduler_that_is_not_there(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    from fluxmig import DatabaseConnectionError
+
+    folder = put(tmp_path / "migrations", {"001_a.sql": "SELECT 1;"})
+    with pytest.raises(
+        DatabaseConnectionError, match=r"^cannot connect to the dask scheduler at 127\.0\.0\.1:1\n"
+    ):
+        fleet.run([Target("t", "sqlite:///x")], folder, executor="dask://127.0.0.1:1")
