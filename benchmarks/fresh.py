@@ -11,7 +11,7 @@ on the path of tests that take 100 ms; 0.5 s, beyond the server's own start, unt
 that is there has its first database.
 """
 
-# ruff: noqa: INP001, T201, S608
+# ruff: noqa: T201, S608
 
 from __future__ import annotations
 

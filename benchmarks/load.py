@@ -9,7 +9,7 @@ memory that loading a file of that size takes.
     python benchmarks/load.py [--rows N] [--rounds N] [--memory MEGABYTES]
 """
 
-# ruff: noqa: INP001, T201
+# ruff: noqa: T201
 
 from __future__ import annotations
 
