@@ -11,7 +11,7 @@ import click
 
 from fluxmig import render_load
 from fluxmig.console import command
-from fluxmig.errors import ConfigError
+from fluxmig.errors import ConfigError, StoppedError
 from fluxmig.loading.nouns import DataFiles, OnConflict, Rule
 
 if TYPE_CHECKING:
@@ -94,15 +94,21 @@ def load(
         # Records come by the million and hold no circles: to look for some takes a tenth of the time.
         gc.disable()
         stack.callback(gc.enable)
-        report = migrator.load(
-            what,
-            batch=batch,
-            max_rejects=max_rejects,
-            dry_run=settings.dry_run,
-            stdin=session.stdin,
-            on_refusal=on_refusal,
-            on_progress=on_progress,
-        )
+        try:
+            report = migrator.load(
+                what,
+                batch=batch,
+                max_rejects=max_rejects,
+                dry_run=settings.dry_run,
+                stdin=session.stdin,
+                on_refusal=on_refusal,
+                on_progress=on_progress,
+            )
+        except StoppedError as error:
+            error.remedy = (
+                "nothing is loaded" if batch is None else "the same command goes on behind the last batch"
+            )
+            raise
     session.out(render_load.load_lines(report), render_load.load_json(report))
     session.warn(report.findings)
 

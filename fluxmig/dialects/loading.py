@@ -281,8 +281,10 @@ class _ManyWriter:
 
     def _insert(self, given: list[dict[str, Any]]) -> None:
         to = clause(self._target.shape.name, [named(name) for name in given[0]])
-        self._connection.execute(insert(to).inline(), given)
-        self._written += Written(inserted=len(given))
+        options = {"preserve_rowcount": True}
+        count = self._connection.execute(insert(to).inline(), given, execution_options=options).rowcount
+        told = 0 <= count <= len(given)  # not every driver counts what has many sets of parameters
+        self._written += Written(inserted=count if told else len(given))
 
     def _update(self, given: list[dict[str, Any]]) -> None:
         key, values = self._target.key, [name for name in given[0] if name not in self._target.key]

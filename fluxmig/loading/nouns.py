@@ -37,6 +37,10 @@ class OnConflict(StrEnum):
 # --- the mapping ------------------------------------------------------------------------------------------
 
 
+_LONGEST = 255
+"""Characters that the log has for a name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """What fills a column.
@@ -94,7 +98,7 @@ class Rule:
     def label(self) -> str:
         """Its file, and the path where that is not plain, for people and the log."""
         name = "standard input" if self.file == STDIN else self.file.rpartition("/")[2]
-        return name if self.path == (EACH,) else f"{name} {path_text(self.path)}"
+        return (name if self.path == (EACH,) else f"{name} {path_text(self.path)}")[:_LONGEST]
 
     @property
     def root(self) -> tuple[str, ...]:

@@ -164,6 +164,12 @@ def _refuse_batches(passes: Sequence[Pass], shapes: Mapping[str, TableShape]) ->
         raise ConfigError(
             "standard input cannot be gone on with", remedy="save it as a file, or leave out --batch"
         )
+    labels = [each.label for each in passes]
+    if twice := next((label for label in labels if labels.count(label) > 1), None):
+        raise ConfigError(
+            f"two files are called {twice}, and the log could not tell how far each has come",
+            remedy="load the files one after the other, or leave out --batch",
+        )
     done: set[str] = set()
     for each in passes:
         for table in each.tables:

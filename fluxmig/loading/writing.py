@@ -93,13 +93,8 @@ class TableWriter:
             written = self._writer.finish()
         except DBAPIError as error:
             raise self._refused(error) from error
+        self._compare(self._sent, written)
         self.tally.written += written
-        if not self.target.key and self._sent and written.inserted != self._sent:
-            table = self.target.shape.name
-            raise LoadError(
-                f"{table}: {self._sent} rows were sent, and the database took {written.inserted}",
-                remedy="a trigger or a rule of the table passes rows over",
-            )
         self._sent = 0
 
     def abandon(self) -> None:
@@ -112,7 +107,7 @@ class TableWriter:
         try:
             with self.connection.begin_nested():
                 writer.write(rows)
-                return writer.finish()
+                written = writer.finish()
         except DBAPIError as error:
             writer.abandon()
             if self.dialect.is_passing(error):
@@ -120,8 +115,19 @@ class TableWriter:
             if len(rows) == 1:
                 self._refuse(rows, error)
                 return Written()
+        else:
+            self._compare(len(rows), written)
+            return written
         half = len(rows) // 2
         return self._part(writer, rows.part(0, half)) + self._part(writer, rows.part(half, len(rows)))
+
+    def _compare(self, sent: int, written: Written) -> None:
+        """Raises `LoadError` where the database has taken less than it was given, and no key explains it."""
+        if sent and not self.target.key and written.inserted != sent:
+            raise LoadError(
+                f"{self.target.shape.name}: the database took {written.inserted} of {sent} rows",
+                remedy="a trigger or a rule of the table passes rows over",
+            )
 
     def _refuse(self, rows: Rows, error: DBAPIError) -> None:
         refusal = self._refusal(error, rows.numbers[0])

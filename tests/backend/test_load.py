@@ -545,9 +545,18 @@ def test_a_trigger_that_passes_rows_over(one_postgresql: Database, tmp_path: Pat
     with pytest.raises(LoadError) as caught:
         into(one_postgresql, put(tmp_path, "users.json", [ADA, BOB]))
     assert str(caught.value) == (
-        "users: 2 rows were sent, and the database took 1\na trigger or a rule of the table passes rows over"
+        "users: the database took 1 of 2 rows\na trigger or a rule of the table passes rows over"
     )
     assert one_postgresql.scalar("SELECT count(*) FROM users") == 0
+
+
+def test_a_trigger_of_sqlite_that_does(sqlite: Database, tmp_path: Path) -> None:
+    sqlite.rows(USERS)
+    sqlite.rows("CREATE TRIGGER odd BEFORE INSERT ON users WHEN NEW.id = 2 BEGIN SELECT RAISE(IGNORE); END")
+    also = {**ADA, "id": 2, "email": "b"}
+    with pytest.raises(LoadError, match=r"^users: the database took 1 of 2 rows"):
+        into(sqlite, put(tmp_path, "users.json", [ADA, also]))
+    assert sqlite.scalar("SELECT count(*) FROM users") == 0
 
 
 async def _load(url: str, files: DataFiles) -> LoadReport:

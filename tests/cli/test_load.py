@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fluxmig import render_load
+from fluxmig.errors import StoppedError
 from tests.cli.support import environment, masked, process, terminal
 
 if TYPE_CHECKING:
@@ -179,6 +182,28 @@ def test_standard_input(users: Database) -> None:
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert users.scalar("SELECT count(*) FROM users") == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [((), "nothing is loaded"), (("--batch", "5"), "the same command goes on behind the last batch")],
+)
+def test_an_interruption(
+    cli: Cli,
+    users: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    said: str,
+) -> None:
+    def stop(_: object) -> str:
+        raise StoppedError(signal.SIGTERM)
+
+    put(tmp_path, "users.json", ADA)
+    monkeypatch.setattr(render_load, "progress_text", stop)
+    result = cli("load", "users.json", *options)
+    assert (result.code, result.err) == (143, f"interrupted by SIGTERM: {said}\n")
+    assert users.scalar("SELECT count(*) FROM users") == 0
 
 
 def test_progress_on_a_terminal_alone(users: Database, tmp_path: Path) -> None:

@@ -299,6 +299,11 @@ def planned(*rules: Rule, batch: int | None = None) -> Any:
             "standard input is to be read twice, and can be once",
         ),
         ([Rule("a", file="-")], 5, "standard input cannot be gone on with"),
+        (
+            [Rule("a", file="x/a.json"), Rule("a", file="y/a.json")],
+            5,
+            "two files are called a.json, and the log could not tell how far each has come",
+        ),
         ([Rule("a", children=(Rule("a", ("x",)),))], None, "no foreign key leads from a to a"),
         (
             [Rule("a", children=(Rule("b", ("x",), columns={"a_id": Source(parent="no")}),))],
