@@ -13,23 +13,19 @@ from typing import TYPE_CHECKING, Any
 from fluxmig.errors import ConfigError
 from fluxmig.loading.columns import converted
 from fluxmig.loading.convert import UnfitError, converter, json_text
-from fluxmig.loading.mapping import snake
+from fluxmig.loading.matching import Group, Matcher
 from fluxmig.loading.nouns import OnConflict, Refusal, Source
-from fluxmig.loading.paths import ABSENT, EACH, path_text, writable
+from fluxmig.loading.paths import EACH, path_text, writable
 from fluxmig.loading.tables import Kind, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from fluxmig.loading.matching import Get
     from fluxmig.loading.nouns import Rule
-    from fluxmig.loading.tables import Column, TableShape
-
-    Get = Callable[["_Group"], list[Any]]
-    Generate = Callable[[TableShape, Column, int], list[Any] | None]
+    from fluxmig.loading.tables import TableShape
 
 __all__ = ["Fitter", "MisfitError"]
-
-_WAYS_OUT = "--ignore-unknown passes over such, --rest-into COLUMN keeps them"
 
 _SHOWN = 60
 """Characters of a value that a message shows."""
@@ -52,47 +48,6 @@ class _MixedError(Exception):
     """Among several records there is one that does not fit."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Records with the same fields.
-
-    Attributes:
-        records: The records.
-        numbers: Of each, the number of what the file has.
-        above: Of each, the place of the parent's row.
-        parents: The values of the parents' rows, by column.
-    """
-
-    records: list[Any]
-    numbers: list[int]
-    above: list[int]
-    parents: Mapping[str, list[Any]]
-
-    def those(self, places: Sequence[int]) -> _Group:
-        """Some of them."""
-        return _Group(
-            [self.records[place] for place in places],
-            [self.numbers[place] for place in places],
-            [self.above[place] for place in places] if self.above else [],
-            self.parents,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """How records with certain fields become rows.
-
-    Attributes:
-        names: The columns that get values.
-        sources: Of each, how to get the values; and whether they are still to be converted.
-        problem: Why none of them fits, instead: the column, the path, and the reason.
-    """
-
-    names: tuple[str, ...] = ()
-    sources: tuple[tuple[Get, bool], ...] = ()
-    problem: tuple[str | None, tuple[str, ...], str] | None = None
-
-
 @dataclass(slots=True)
 class Fitter:
     """What makes rows of the records of one rule, and of its children's.
@@ -100,21 +55,19 @@ class Fitter:
     Attributes:
         rule: The rule.
         table: Its table.
+        matcher: Which fields go to which of its columns.
         children: The fitters of its children.
         nul: Whether the database can keep the character NUL in a text.
-        generate: Has the database make so many keys of a table, for rows whose children need them.
+        above: The path to the parents' records.
     """
 
     rule: Rule
     table: TableShape
+    matcher: Matcher
     children: tuple[Fitter, ...] = ()
     nul: bool = True
-    generate: Generate | None = None
     above: tuple[str, ...] = ()
-    _said: dict[str, Source] = field(default_factory=dict)
     _converters: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
-    _plans: dict[Any, _Plan] = field(default_factory=dict)
-    _filled: dict[str, None] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -137,13 +90,16 @@ class Fitter:
             for child in rule.children
         )
         said = _from_parent(rule, table, parent) | dict(rule.columns)
-        fitter = cls(rule, table, below, nul, above=above, _said=said)
+        taken = frozenset(child.rule.path[0] for child in below if child.rule.path)
+        parents = {source.parent for child in below for source in child.matcher.said.values()}
+        asked = frozenset(name for name in parents if name and table.columns[name].has_default)
+        fitter = cls(rule, table, Matcher(rule, table, said, taken, asked), below, nul, above)
         fitter.check(parent)
         return fitter
 
     def check(self, parent: TableShape | None) -> None:
         """Raises `ConfigError` for what the rule says of columns that is not so."""
-        for name, source in self._said.items():
+        for name, source in self.matcher.said.items():
             column = self.table.columns.get(name)
             if column is None or column.is_generated:
                 why = "the database computes it" if column else "there is no such column"
@@ -174,7 +130,7 @@ class Fitter:
             for name, column in self.table.columns.items()
             if not column.nullable and not column.has_default
         }
-        return frozenset(self._said.keys() | needed)
+        return frozenset(self.matcher.said.keys() | needed)
 
     # --- records to rows ----------------------------------------------------------------------------------
 
@@ -206,14 +162,14 @@ class Fitter:
                 return MisfitError(error.refusal, place)
         raise AssertionError(group)
 
-    def _below_root(self, records: Sequence[Any], numbers: Sequence[int]) -> _Group:
+    def _below_root(self, records: Sequence[Any], numbers: Sequence[int]) -> Group:
         inner = self.rule.path[len(self.rule.root) :]
-        group = _Group(list(records), list(numbers), [], {})
+        group = Group(list(records), list(numbers), [], {})
         return self._descend(inner, group, {}) if inner else group
 
-    def _fit(self, group: _Group) -> Iterator[Rows]:
+    def _fit(self, group: Group) -> Iterator[Rows]:
         for signature, some in self._alike(group):
-            plan = self._plan(signature)
+            plan = self.matcher.plan(signature)
             if plan.problem:
                 if len(some.records) > 1:
                     raise _MixedError
@@ -231,7 +187,7 @@ class Fitter:
                     if below.records:
                         yield from child._fit_below(below)  # noqa: SLF001
 
-    def _fit_below(self, group: _Group) -> Iterator[Rows]:
+    def _fit_below(self, group: Group) -> Iterator[Rows]:
         """As `_fit`; but of several records of one parent, the one that does not fit is found here."""
         try:
             yield from list(self._fit(group))
@@ -242,7 +198,7 @@ class Fitter:
                 list(self._fit(group.those([place])))
             raise
 
-    def _values(self, name: str, get: Get, group: _Group, *, is_raw: bool) -> list[Any]:
+    def _values(self, name: str, get: Get, group: Group, *, is_raw: bool) -> list[Any]:
         """The values of one column; converted, unless they come from the parent's row."""
         values: list[Any] = []
         try:
@@ -255,19 +211,19 @@ class Fitter:
         except UnfitError as error:
             if len(group.records) > 1:
                 raise _MixedError from None
-            path = self._path(name, group.records[0])
+            path = self.matcher.path(name, group.records[0])
             shown = json_text(values[0]) if values else None
             raise MisfitError(self._refusal(group.numbers[0], name, path, str(error), shown)) from None
 
     def _convert(self, name: str) -> Callable[[Any], Any]:
         if name not in self._converters:
-            source = self._said.get(name, _BY_NAME)
+            source = self.matcher.said.get(name, _BY_NAME)
             self._converters[name] = converter(self.table.columns[name], source, self.rule.zone, nul=self.nul)
         return self._converters[name]
 
-    def _alike(self, group: _Group) -> Iterator[tuple[Any, _Group]]:
+    def _alike(self, group: Group) -> Iterator[tuple[Any, Group]]:
         """The records by their fields; in order where a later row may be about an earlier one."""
-        signatures = self._signatures(group.records)
+        signatures = self.matcher.signatures(group.records)
         if not signatures:
             return
         if signatures.count(signatures[0]) == len(signatures):
@@ -282,27 +238,9 @@ class Fitter:
             for signature, places in found.items():
                 yield signature, group.those(places)
 
-    def _signatures(self, records: list[Any]) -> list[Any]:
-        """What fields each record has; None where it is no object."""
-        deep = self._deep
-        if not deep and set(map(type, records)) == {dict}:
-            return list(map(tuple, records))
-        return [
-            None
-            if type(record) is not dict
-            else (tuple(record), tuple(_at(record, path) is not ABSENT for path in deep))
-            if deep
-            else tuple(record)
-            for record in records
-        ]
-
-    @property
-    def _deep(self) -> list[tuple[str, ...]]:
-        return [source.path for source in self._said.values() if len(source.path) > 1]
-
-    def _descend(self, path: Sequence[str], group: _Group, values: Mapping[str, list[Any]]) -> _Group:
+    def _descend(self, path: Sequence[str], group: Group, values: Mapping[str, list[Any]]) -> Group:
         """What stands at a path in each record; nothing where a record has no such thing."""
-        found = _Group([], [], [], values)
+        found = Group([], [], [], values)
         for place, record in enumerate(group.records):
             try:
                 below = _elements(record, path)
@@ -315,141 +253,7 @@ class Fitter:
             found.above.extend([place] * len(below))
         return found
 
-    # --- how ----------------------------------------------------------------------------------------------
-
-    def _plan(self, signature: Any) -> _Plan:
-        if signature not in self._plans:
-            keys, flags = signature if self._deep and signature is not None else (signature, ())
-            deep = dict(zip(self._deep, flags, strict=False))
-            self._plans[signature] = self._of_scalar() if signature is None else self._of_object(keys, deep)
-        return self._plans[signature]
-
-    def _of_scalar(self) -> _Plan:
-        """The plan of what is no object: a column has to take the value itself."""
-        takes = [
-            name
-            for name, source in self._said.items()
-            if source.path == () and source.value is ABSENT and source.parent is None
-        ]
-        if not takes:
-            return _Plan(problem=(None, (), "not an object, and no column takes the value itself"))
-        return self._of_object((), {})
-
-    def _of_object(self, keys: Sequence[str], deep: Mapping[tuple[str, ...], bool]) -> _Plan:
-        by_name = self._by_name(keys)
-        names: dict[str, tuple[Get, bool]] = {}
-        for name, column in self.table.columns.items():
-            source = self._said.get(name)
-            found = self._got(source, by_name.get(name), keys, deep)
-            if found is not None:
-                names[name] = found
-            elif column.is_generated or column.has_default or name == self.rule.rest_into:
-                continue
-            elif not column.nullable:
-                path = source.path if source else (name,)
-                return _Plan(problem=(name, path, "missing, and the column takes no null and has no default"))
-        for name in self._asked - names.keys():
-            names[name] = self._made(self.table.columns[name]), False
-        unknown = self._unknown(keys, by_name)
-        if unknown and self.rule.rest_into:
-            names[self.rule.rest_into] = (_rest(unknown), True)
-        elif unknown and not self.rule.ignore_unknown:
-            return _Plan(problem=(None, (), self._no_column(unknown)))
-        if not names:
-            return _Plan(problem=(None, (), "it has nothing that a column takes"))
-        return self._even(names)
-
-    @property
-    def _asked(self) -> set[str]:
-        """The columns that children take, and the database gives values to, where records do not."""
-        named = {source.parent for child in self.children for source in child._said.values()}  # noqa: SLF001
-        return {name for name in named if name and self.table.columns[name].has_default}
-
-    def _made(self, column: Column) -> Get:
-        def get(group: _Group) -> list[Any]:
-            count = len(group.records)
-            made = self.generate(self.table, column, count) if self.generate else None
-            if made is None:
-                raise UnfitError(
-                    "missing, and what the database gives it cannot be known before it is written"
-                )
-            return made
-
-        return get
-
-    def _even(self, names: dict[str, tuple[Get, bool]]) -> _Plan:
-        """The same with null for what other records have: rows with the same columns are written together.
-
-        Not where rows may be updated: what a record does not have is left as it is then.
-        """
-        if self.rule.on_conflict is not OnConflict.UPDATE:
-            plain = {name: None for name in names if not self.table.columns[name].has_default}
-            if not plain.keys() <= self._filled.keys():
-                self._filled |= {name: None for name in plain if self.table.columns[name].nullable}
-                self._plans.clear()
-            names |= {name: (_constant(None), False) for name in self._filled if name not in names}
-        ordered = [name for name in self.table.columns if name in names]
-        return _Plan(tuple(ordered), tuple(names[name] for name in ordered))
-
-    def _got(
-        self,
-        source: Source | None,
-        key: str | None,
-        keys: Sequence[str],
-        deep: Mapping[tuple[str, ...], bool],
-    ) -> tuple[Get, bool] | None:
-        """How to get the values of a column, and whether they are still to be converted; None for none."""
-        if source is None:
-            return (_field(key), True) if key is not None else None
-        if source.parent is not None:
-            return _of_parent(source.parent), False
-        if source.value is not ABSENT:
-            return _constant(source.value), True
-        if not source.path:
-            return (lambda group: group.records), True
-        if deep.get(source.path, len(source.path) == 1 and source.path[0] in keys):
-            return (_field(source.path[0]) if len(source.path) == 1 else _deep(source.path)), True
-        return (_constant(source.default), True) if source.default is not ABSENT else None
-
-    def _by_name(self, keys: Sequence[str]) -> dict[str, str]:
-        """The columns that fields find by their names: the same, or the same in snake_case."""
-        found: dict[str, str] = {}
-        for spelling in (str, snake):
-            for key in keys:
-                name = spelling(key)
-                column = self.table.columns.get(name)
-                if column is None or column.is_generated or key in self._taken or key in found.values():
-                    continue
-                if name not in self._said and name not in found:
-                    found[name] = key
-        return found
-
-    @property
-    def _taken(self) -> frozenset[str]:
-        """The fields that the rule speaks of."""
-        named = {source.path[0] for source in self._said.values() if source.path}
-        below = {child.rule.path[0] for child in self.children if child.rule.path}
-        return self.rule.ignore | named | below
-
-    def _unknown(self, keys: Sequence[str], by_name: Mapping[str, str]) -> tuple[str, ...]:
-        return tuple(key for key in keys if key not in self._taken and key not in by_name.values())
-
-    def _no_column(self, unknown: Sequence[str]) -> str:
-        computed = [
-            key for key in unknown if (column := self.table.columns.get(snake(key))) and column.is_generated
-        ]
-        fields = "no column for the field" + ("s" if len(unknown) > 1 else "")
-        why = f" (the database computes {', '.join(computed)})" if computed else ""
-        return f"{fields} {', '.join(unknown)}{why}; {_WAYS_OUT}"
-
     # --- words --------------------------------------------------------------------------------------------
-
-    def _path(self, name: str, record: Any) -> tuple[str, ...]:
-        source = self._said.get(name)
-        if source is not None:
-            return source.path
-        key = self._by_name(tuple(record) if type(record) is dict else ()).get(name)
-        return (key,) if key is not None else ()
 
     def _refusal(
         self, number: int, column: str | None, path: tuple[str, ...], reason: str, value: str | None = None
@@ -483,43 +287,6 @@ def _from_parent(rule: Rule, table: TableShape, parent: TableShape | None) -> di
         )
     pairs = zip(keys[0].columns, keys[0].referred, strict=True)
     return {name: Source(parent=of) for name, of in pairs if name not in rule.columns}
-
-
-# --- getting values ---------------------------------------------------------------------------------------
-
-
-def _field(key: str) -> Get:
-    return lambda group: [record[key] for record in group.records]
-
-
-def _deep(path: Sequence[str]) -> Get:
-    return lambda group: [_at(record, path) for record in group.records]
-
-
-def _constant(value: Any) -> Get:
-    return lambda group: [value] * len(group.records)
-
-
-def _of_parent(name: str) -> Get:
-    def get(group: _Group) -> list[Any]:
-        values = group.parents.get(name)
-        if values is None:
-            raise UnfitError(f"the record above has no {name}")
-        return [values[place] for place in group.above]
-
-    return get
-
-
-def _rest(keys: Sequence[str]) -> Get:
-    return lambda group: [{key: record[key] for key in keys} for record in group.records]
-
-
-def _at(record: Any, path: Sequence[str]) -> Any:
-    for key in path:
-        if type(record) is not dict or key not in record:
-            return ABSENT
-        record = record[key]
-    return record
 
 
 def _elements(record: Any, path: Sequence[str]) -> list[Any]:

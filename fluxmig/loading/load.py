@@ -198,7 +198,7 @@ class Load:
         )
         self._tallies = {name: Tally() for name in planned.order}
         for fitter in (each for of in planned.passes for root in of.fitters for each in root.family):
-            fitter.generate = partial(self._generate, loading)
+            fitter.matcher.generate = partial(self._generate, loading)
         return loading, planned
 
     def _generate(self, loading: Loading, shape: TableShape, column: Column, count: int) -> list[Any] | None:

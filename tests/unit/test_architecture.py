@@ -28,7 +28,7 @@ LAYERS = (
     "loading.nouns  trace",
     "loading.tables",
     "loading  loading.convert  loading.mapping  loading.order  loading.reading  loading.spool",
-    "loading.columns  loading.guessing",
+    "loading.columns  loading.guessing  loading.matching",
     "loading.fitting",
     "loading.planning",
     "signals  catalog  config  content  diff  discretion  excerpt  git  names  sql",
