@@ -368,6 +368,17 @@ def status(bench: Bench) -> Section:
     return Section("Status", [_times(found, "reading and hashing"), text], [target])
 
 
+def fresh(bench: Bench) -> Section:
+    """A migrated database for each test, beside CREATE DATABASE ... TEMPLATE by hand."""
+    rounds = 1 if bench.is_quick else 3
+    words = [sys.executable, "-m", "benchmarks.fresh", "--rounds", str(rounds)]
+    done = subprocess.run(
+        words, cwd=Path(__file__).parent.parent, capture_output=True, check=False, encoding="utf-8"
+    )
+    verdict = "Every limit is kept." if done.returncode == 0 else "Not every limit is kept."
+    return Section("A fresh database for each test", [f"```text\n{done.stdout.strip()}\n```", verdict])
+
+
 def modes(bench: Bench) -> Section:
     """What costs time, and how much."""
     count, server = bench.count(100), bench.memory
@@ -408,6 +419,7 @@ CASES: dict[str, Callable[[Bench], Section]] = {
     "splitting": splitting,
     "large": large_file,
     "status": status,
+    "fresh": fresh,
     "modes": modes,
     "many": many,
 }

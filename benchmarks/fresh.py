@@ -4,7 +4,7 @@ By hand: CREATE DATABASE ... TEMPLATE, one query, DROP DATABASE, on one connecti
 the same for the same query; all on one embedded server that syncs nothing, in memory. pytest-postgresql and
 Alembic are left out where they are not installed, the container where no engine answers.
 
-    python benchmarks/fresh.py [--files N] [--rounds N] [--tests N]
+    python -m benchmarks.fresh [--files N] [--rounds N] [--tests N]
 
 It ends with 1 if a limit is not kept: 1.3 times what it costs by hand, for tests that do nothing else; 15 ms
 on the path of tests that take 100 ms; 0.5 s, beyond the server's own start, until a session with a template

@@ -71,7 +71,14 @@ class AtOnce:
         Raises:
             NotAtOnceError: Another runner has the lock, or was faster; or the driver cannot.
         """
-        if not self.dialect.begin_at_once(connection, self.key, self.ledger.table, script.name, limits):
+        table = self.ledger.table
+        try:
+            can_go_on = self.dialect.begin_at_once(connection, self.key, table, script.name, limits)
+        except DBAPIError as error:
+            if self.dialect.is_passing(error):
+                raise
+            raise NotAtOnceError from error
+        if not can_go_on:
             raise NotAtOnceError
 
     def send(self, connection: Connection, script: Script) -> None:

@@ -55,6 +55,13 @@ _TARGET = ""
     help="Findings to exit 1 for, by name, separated by commas; or all.",
 )
 @click.option(
+    "--format",
+    "form",
+    type=click.Choice(("text", "github")),
+    default="text",
+    help="For people, or also as GitHub's annotations.",
+)
+@click.option(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -69,6 +76,7 @@ def rehearse(
     round_trip: bool,
     deny: Sequence[str],
     html: Path | None,
+    form: str,
 ) -> None:
     """Run what is pending on a scratch database.
 
@@ -80,6 +88,10 @@ def rehearse(
     from fluxmig import rehearsal, render_html  # noqa: PLC0415  # no other command needs these
 
     denied = _denied(deny)
+    if session.settings.json and form == "github":
+        raise ConfigError(
+            "--format github prints annotations, and --json a document", remedy="take one of the two"
+        )
     if from_url is not None and from_ref is not None:
         raise ConfigError(
             "--from-url and --from-ref both say what is there before", remedy="take one of the two"
@@ -93,6 +105,8 @@ def rehearse(
     if html is not None:
         _write(html, render_html.page(found))
     session.out(render_rehearsal.rehearsal_lines(found), render_rehearsal.rehearsal_json(found))
+    if form == "github":
+        session.show(render_rehearsal.github_lines(found, _prefix(session)))
     session.warn(found.warnings)
     if found.denied and not session.settings.json:
         session.show(render_rehearsal.denied_lines(found), err=True)
@@ -118,6 +132,16 @@ def _stopping() -> Iterator[None]:
     except StoppedError as error:
         error.remedy = "nothing is left of the scratch database"
         raise
+
+
+def _prefix(session: Session) -> str | None:
+    """The folder from the root of its repository; None where there is none, or no git."""
+    from fluxmig import git  # noqa: PLC0415
+
+    try:
+        return git.repository(session.settings.migrations, session.environ, "--format github").prefix
+    except ConfigError:
+        return None
 
 
 def _write(path: Path, page: str) -> None:
@@ -189,7 +213,9 @@ def _target(
     """The database that is resembled, where there is one to ask, and what it is."""
     from fluxmig.dialects import dialect_of  # noqa: PLC0415
 
-    if from_url is None and (source != "auto" or not session.settings.url):
+    url = session.settings.url or ""
+    # A private server that is only asked what it is would be made for that; a scratch one is the same.
+    if from_url is None and (source != "auto" or not url or url.partition(":")[0].strip() == "embedded"):
         return None, None
     engine = stack.enter_context(session.target(read_only=True))
     with engine.connect() as connection:
@@ -247,7 +273,7 @@ def _applied(session: Session, engine: Engine, ref: str) -> str:
             error.message = f"the files of {ref} fail by themselves: {error.message}"
             raise
     count = len(report.results)
-    return f"the files of {ref}, which are {count}"
+    return f"{count} file of {ref}" if count == 1 else f"{count} files of {ref}"
 
 
 # --- on the way -------------------------------------------------------------------------------------------

@@ -40,10 +40,12 @@ def status(session: Session, *, check: bool, diff: bool) -> None:
     """
     with session.migrator(read_only=True) as migrator:
         statuses = migrator.status()
-    lines, document = render.status_lines(statuses), render.status_json(statuses)
-    if diff:
-        lines, document = lines + render_diff.diff_lines(statuses), render_diff.diff_json(document, statuses)
-    session.out(lines, document)
+    if session.settings.json:
+        document = render.status_json(statuses)
+        session.out([], render_diff.diff_json(document, statuses) if diff else document)
+    else:
+        lines = render.status_lines(statuses)
+        session.show(lines + render_diff.diff_lines(statuses) if diff else lines)
     if check and any(status.state is State.PENDING for status in statuses):
         raise click.exceptions.Exit(10)
 

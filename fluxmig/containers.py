@@ -6,7 +6,7 @@ import gc
 import secrets
 import time
 import warnings
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from fluxmig.dialects.postgresql_databases import make_fast
 from fluxmig.errors import ConfigError, DatabaseConnectionError, FluxmigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from testcontainers.core.container import DockerContainer
 
@@ -74,13 +74,15 @@ _KINDS = {"mariadb": _MARIADB, "mysql": _MYSQL, "percona": _MYSQL}
 """By a word in the image's name; every other image is one of PostgreSQL's."""
 
 
-def start(image: str, owner: str, tell: Callable[[str], None]) -> str:
+def start(image: str, owner: str, tell: Callable[[str], None], *, outlives: bool = False) -> str:
     """The URL of the superuser of a server in a new container, which `remove` removes.
 
     Args:
         image: Its name, with or without a tag.
         owner: The value of its label.
         tell: Called with a line before what may take long.
+        outlives: Whether others may use it when this process is gone. Ryuk, with which testcontainers ends
+            what is left, would not know of them.
 
     Raises:
         ConfigError: There is no testcontainers, no container engine or no such image.
@@ -94,14 +96,14 @@ def start(image: str, owner: str, tell: Callable[[str], None]) -> str:
         warnings.simplefilter(
             "ignore", ResourceWarning
         )  # a client that finds no engine leaves its socket open
-        result = _started(image, owner, tell)
+        result = _started(image, owner, tell, outlives=outlives)
         if isinstance(result, FluxmigError):
             gc.collect()
             raise result
     return result
 
 
-def _started(image: str, owner: str, tell: Callable[[str], None]) -> str | FluxmigError:
+def _started(image: str, owner: str, tell: Callable[[str], None], *, outlives: bool) -> str | FluxmigError:
     """The URL; or the error, without what led to it."""
     kind = next((kind for word, kind in _KINDS.items() if word in image), _POSTGRES)
     password = secrets.token_hex(8)
@@ -109,7 +111,8 @@ def _started(image: str, owner: str, tell: Callable[[str], None]) -> str | Fluxm
     try:
         container = _container(image, kind, password, owner)
         tell(f"starting a container of {image}")
-        container.start()
+        with _without_ryuk() if outlives else nullcontext():
+            container.start()
         where = container.get_container_host_ip(), int(container.get_exposed_port(kind.port))
         url = URL.create(kind.driver, kind.user, password, *where, database=kind.database)
         raw = url.render_as_string(hide_password=False)
@@ -147,6 +150,18 @@ def _container(image: str, kind: _Image, password: str, owner: str) -> DockerCon
     container.with_exposed_ports(kind.port)
     container.tmpfs = {kind.data: "rw"}
     return container
+
+
+@contextmanager
+def _without_ryuk() -> Iterator[None]:
+    from testcontainers.core.config import testcontainers_config  # noqa: PLC0415  # an optional package
+
+    was_disabled = testcontainers_config.ryuk_disabled
+    testcontainers_config.ryuk_disabled = True
+    try:
+        yield
+    finally:
+        testcontainers_config.ryuk_disabled = was_disabled
 
 
 def _await(container: DockerContainer, kind: _Image, image: str, url: str) -> None:

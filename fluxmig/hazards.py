@@ -161,9 +161,9 @@ def _of_statement(file: FileTrace, trace: StatementTrace, words: str) -> Iterato
 
 def _of_work(file: FileTrace, trace: StatementTrace, way: str | None) -> Iterator[RehearsalFinding]:
     for each in trace.work:
-        lock = file.held(trace, each.table)
         if not each.existed:
             continue
+        lock = file.held(trace, each.table)
         if each.kind is WorkKind.REWRITE:
             message = f"{each.name} is written anew, row by row" + (f", under {lock.mode}" if lock else "")
             yield _finding(file, trace, "rewrite", message, way, each.table)

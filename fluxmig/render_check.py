@@ -9,10 +9,12 @@ from fluxmig.check import Level
 from fluxmig.model import place
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fluxmig.check import FileFinding, FolderReport
     from fluxmig.render import Line
 
-__all__ = ["check_json", "check_lines", "github_lines", "summary_lines"]
+__all__ = ["annotation", "check_json", "check_lines", "github_lines", "summary_lines"]
 
 
 def check_lines(report: FolderReport) -> list[Line]:
@@ -67,17 +69,21 @@ def _annotation(finding: FileFinding, report: FolderReport, prefix: str | None) 
     path = finding.path.as_posix()
     if prefix is not None:
         path = prefix.rstrip("/") or "." if finding.path == report.folder else prefix + finding.path.name
-    properties = {
-        "file": path,
-        "line": finding.line,
-        "col": finding.column,
-        "title": f"fluxmig check, {finding.kind}",
-    }
+    place = {"file": path, "line": finding.line, "col": finding.column}
+    title = f"fluxmig check, {finding.kind}"
+    return annotation(finding.level.value, place, title, finding.message, finding.remedy)
+
+
+def annotation(
+    level: str, place: Mapping[str, str | int | None], title: str, message: str, remedy: str | None
+) -> str:
+    """The workflow command that has GitHub show a message, and the way out, beside a line."""
+    properties = {**place, "title": title}
     listed = ",".join(
         f"{key}={_property(str(value))}" for key, value in properties.items() if value is not None
     )
-    text = f"{finding.message}\n{finding.remedy}" if finding.remedy else finding.message
-    return f"::{finding.level.value} {listed}::{_data(text)}"
+    text = f"{message}\n{remedy}" if remedy else message
+    return f"::{level} {listed}::{_data(text)}"
 
 
 # Escaped as actions/toolkit has it: packages/core/src/command.ts.

@@ -7,15 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 from fluxmig import render
 from fluxmig.model import Outcome
+from fluxmig.render_check import annotation
 from fluxmig.trace import WorkKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from fluxmig.render import Line
     from fluxmig.trace import FileTrace, Lock, Rehearsal, RehearsalFinding, StatementTrace, Work
 
-__all__ = ["denied_lines", "doing", "duration", "locking", "place_lines", "rehearsal_json", "rehearsal_lines"]
+__all__ = [
+    "denied_lines",
+    "doing",
+    "duration",
+    "github_lines",
+    "locking",
+    "place_lines",
+    "rehearsal_json",
+    "rehearsal_lines",
+]
 __all__ += ["shown"]
 
 _BAD, _ODD, _GOOD, _DIM, _HEAD = "red", "yellow", "green", "dim", "bold"
@@ -164,6 +175,29 @@ def _size(number: float) -> str:
         if number < 1000:  # noqa: PLR2004  # three digits
             return f"{number:.0f} {unit}" if unit == "kB" else f"{number:.1f} {unit}"
     return f"{number / 1024:.1f} TB"
+
+
+def github_lines(rehearsal: Rehearsal, prefix: str | None = None) -> list[Line]:
+    """A workflow command for each finding and each failed file, which GitHub shows beside the line.
+
+    Args:
+        rehearsal: What was found.
+        prefix: The folder from the root of the repository, with a slash behind; None where there is none.
+    """
+    lines: list[str] = []
+    for finding in rehearsal.findings:
+        level = "error" if finding.denied else "notice" if finding.allowed else "warning"
+        place = {"file": _path(finding.path, prefix), "line": finding.line}
+        title = f"fluxmig rehearse, {finding.name}"
+        lines.append(annotation(level, place, title, finding.message, finding.remedy))
+    for failure in filter(None, (file.result.failure for file in rehearsal.failed)):
+        place = {"file": _path(failure.path, prefix), "line": failure.line}
+        lines.append(annotation("error", place, "fluxmig rehearse, failed", failure.message, failure.remedy))
+    return [[(line, "")] for line in lines]
+
+
+def _path(path: Path, prefix: str | None) -> str:
+    return path.as_posix() if prefix is None else prefix + path.name
 
 
 # --- JSON -------------------------------------------------------------------------------------------------

@@ -290,7 +290,8 @@ class _Opening:
                     return url
                 containers.remove(folder.name)  # it has stopped
             noted.touch(mode=0o600)  # from here on there may be something to remove
-            url = containers.start(image, folder.name, self.tell)
+            outlives = self.shared is not None
+            url = containers.start(image, folder.name, self.tell, outlives=outlives)
             noted.write_text(url, encoding="utf-8")
         except FluxmigError:
             noted.unlink(missing_ok=True)

@@ -18,7 +18,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig import sql
 from fluxmig.dialects.loading import Loading
-from fluxmig.dialects.tracing import Tracer
 from fluxmig.errors import ConfigError
 from fluxmig.model import Capabilities, DatabaseInfo
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
 
     from fluxmig.catalog import Catalog
+    from fluxmig.dialects.tracing import Tracer
     from fluxmig.model import Limits, Script, Session, Statement
     from fluxmig.objects import Created, Presence
     from fluxmig.trace import TableSize
@@ -668,6 +668,8 @@ class Dialect:
 
     def tracer(self, own: frozenset[str]) -> Tracer:
         """Who watches a rehearsal and sees what can be seen there; `own` are the ledger and the log."""
+        from fluxmig.dialects.tracing import Tracer  # noqa: PLC0415
+
         return Tracer(self, own)
 
     def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:

@@ -212,12 +212,19 @@ class MySQL(Dialect):
     @contextmanager
     def listening(self, connection: Connection, hear: Callable[[Heard], None]) -> Iterator[None]:
         """SHOW WARNINGS behind each statement of which the driver says that it has any."""
-        connection.info[_HEAR] = hear
+        outer = connection.info.get(_HEAR)
+
+        def both(heard: Heard) -> None:
+            if outer:
+                outer(heard)
+            hear(heard)
+
+        connection.info[_HEAR] = both
         try:
             yield
         finally:
             if not connection.invalidated:
-                del connection.info[_HEAR]
+                connection.info[_HEAR] = outer
 
     def loading(self, connection: Connection) -> Loading:
         """By statements with many parameters, which drivers put into one."""

@@ -13,7 +13,6 @@ from sqlalchemy.exc import DBAPIError
 
 from fluxmig import sql
 from fluxmig.dialects import (
-    postgresql_catalog,
     postgresql_databases,
     postgresql_dump,
     postgresql_errors,
@@ -22,7 +21,6 @@ from fluxmig.dialects import (
     postgresql_limits,
     postgresql_pooler,
     postgresql_session,
-    postgresql_trace,
     postgresql_watch,
     psycopg_driver,
 )
@@ -86,6 +84,8 @@ _OUTSIDE = {
     "ROLLBACK PREPARED": r"ROLLBACK PREPARED\b",
 }
 
+_VERBS_OUTSIDE = frozenset(re.split("[^A-Z]", pattern)[0] for pattern in _OUTSIDE.values())
+
 _COMMITS = re.compile(r"\b(?:COMMIT|ROLLBACK)\b", re.IGNORECASE)
 _ATOMIC = frozenset(
     {"INSERT", "UPDATE", "DELETE", "MERGE", "SELECT", "WITH", "VALUES", "TABLE", "COPY", "TRUNCATE", "CREATE"}
@@ -107,6 +107,8 @@ _INFO = text(
 _ROLES = text("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_' ORDER BY 1")
 _BACKEND = "fluxmig: the server's process"
 """Where a claim leaves the process's number, in `Connection.info`."""
+_SETTINGS = "fluxmig: what sets the time-outs and the watch"
+"""In `Connection.info`, by limits: to find out what is less strict takes three times as long as to set it."""
 _CANCEL_S = 2.0
 """How long a request to cancel may take."""
 _HELD_UP = frozenset({"55P03", "40P01", "40001"})
@@ -263,11 +265,18 @@ class PostgreSQL(Dialect):
         if not psycopg_driver.can_begin(connection):
             return False
         row = f"SELECT FROM {identifier(ledger.schema, ledger.name)} WHERE migration_name = {literal(name)}"
-        # Each with a snapshot of its own (54.2.2.1): the second one's is from when it has the lock.
         lock = f"SELECT pg_catalog.pg_try_advisory_xact_lock({_number(key)}), pg_catalog.pg_backend_pid()"
-        settings = f"{postgresql_limits.calls(limits, session=False)}, ({postgresql_watch.WATCH_SQL})"
-        message = f"BEGIN; {lock}; SELECT EXISTS ({row}), {settings}"
-        (is_mine, process), (is_there, *_) = psycopg_driver.begin(connection, message)
+        # Each with a snapshot of its own (54.2.2.1): the second one's is from when it has the lock.
+        message = f"BEGIN; {lock}; SELECT EXISTS ({row})"
+        known = connection.info.setdefault(_SETTINGS, {})
+        if limits in known:
+            (is_mine, process), (is_there,) = psycopg_driver.begin(connection, f"{message}; {known[limits]}")
+        else:
+            asking = postgresql_limits.calls(limits, session=False)
+            message = f"{message}, ({postgresql_watch.GIVEN_SQL}), {asking}"
+            (is_mine, process), (is_there, given, *times) = psycopg_driver.begin(connection, message)
+            timeouts = zip(postgresql_limits.NAMES, times, strict=False)
+            known[limits] = "; ".join([*(f"SET LOCAL {what} = '{time}'" for what, time in timeouts), given])
         connection.info[_BACKEND] = int(process)
         return is_mine == "t" and is_there == "f"
 
@@ -313,6 +322,8 @@ class PostgreSQL(Dialect):
 
     def no_transaction_reason(self, words: Sequence[str]) -> str | None:
         """By the table above."""
+        if words[0] not in _VERBS_OUTSIDE:
+            return None
         opening = " ".join(words)
         return next((reason for reason, pattern in _OUTSIDE.items() if re.match(pattern, opening)), None)
 
@@ -517,14 +528,20 @@ class PostgreSQL(Dialect):
 
     def sizes(self, connection: Connection) -> Mapping[str, TableSize]:
         """As VACUUM or ANALYZE has counted last."""
+        from fluxmig.dialects import postgresql_trace  # noqa: PLC0415
+
         return postgresql_trace.sizes(connection)
 
     def tracer(self, own: frozenset[str]) -> Tracer:
         """With the locks, and what was rewritten, built and scanned."""
-        return postgresql_trace.PostgreSQLTracer(self, own)
+        from fluxmig.dialects.postgresql_trace import PostgreSQLTracer  # noqa: PLC0415
+
+        return PostgreSQLTracer(self, own)
 
     def catalog(self, connection: Connection, without: frozenset[str] = frozenset()) -> Catalog | None:
         """By the catalog, in one query."""
+        from fluxmig.dialects import postgresql_catalog  # noqa: PLC0415
+
         return postgresql_catalog.snapshot(connection, without)
 
     # --- databases ----------------------------------------------------------------------------------------

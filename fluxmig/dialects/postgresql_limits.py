@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from fluxmig.model import Limits
 
-__all__ = ["by_hand", "calls", "limit", "limited", "waiting_for_others"]
+__all__ = ["NAMES", "by_hand", "calls", "limit", "limited", "waiting_for_others"]
 
 # A concurrent build waits for every older transaction, by a lock, and others do not wait behind it: SHARE
 # UPDATE EXCLUSIVE lets them read and write (13.3.1). A time-out would only leave an invalid index.
@@ -29,6 +29,8 @@ _IN_FORCE = text(
     "SELECT name, pg_catalog.current_setting(name), source = 'session' FROM pg_catalog.pg_settings"
     " WHERE name IN ('lock_timeout', 'statement_timeout')"
 )
+NAMES = ("lock_timeout", "statement_timeout")
+"""In the order in which `calls` sets them, the second where it is asked for."""
 _SET = "pg_catalog.set_config('{name}', {value}, {local})"
 # The settings come with a unit: 5s, 1min. What is set already stays where it is the shorter one.
 _DEFAULT = (

@@ -9,15 +9,11 @@ as a whole to check a constraint counts as a scan (27.2, pg_stat_xact_all_tables
 
 from __future__ import annotations
 
-import threading
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
-
 from fluxmig import sql
+from fluxmig.dialects.postgresql_look import Look
 from fluxmig.dialects.tracing import Seen, Tracer
 from fluxmig.trace import Lock, LockMode, TableSize, Work, WorkKind
 
@@ -44,6 +40,9 @@ _KINDS: Final = {
 """By pg_class.relkind; TOAST tables and composite types nobody names in a statement."""
 _MODES: Final = {f"{mode.value.title().replace(' ', '')}Lock": mode for mode in LockMode}
 """As pg_locks writes them, `AccessExclusiveLock`."""
+
+_MANY: Final = 100
+"""Statements of a file that are worth asking about, where nothing was there before that could be locked."""
 
 # Numbers below 16384 are those of the cluster itself (FirstNormalObjectId).
 _NAME = "CASE n.nspname WHEN 'public' THEN c.relname::text ELSE n.nspname || '.' || c.relname END"
@@ -75,11 +74,11 @@ SELECT l.relation::int8, l.mode, l.virtualtransaction, {facts} FROM pg_catalog.p
 LEFT JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
 LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid = c.oid
-WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted
-    AND l.relation::int8 >= 16384
-    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+WHERE l.pid = pg_catalog.pg_backend_pid() AND l.granted AND (l.locktype = 'virtualxid'
+    OR l.locktype = 'relation' AND l.relation::int8 >= 16384 AND l.relation::int8 <> ALL (%(own)s::int8[])
+    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
     AND (c.oid IS NULL OR c.relkind IN ('r', 'p', 'm', 'v', 'f', 'S', 'i', 'I') AND n.nspname <> 'pg_toast')
-ORDER BY l.relation::int8, l.mode <> 'AccessExclusiveLock' DESC, l.mode
+ORDER BY l.relation::int8 NULLS FIRST, l.mode <> 'AccessExclusiveLock' DESC, l.mode
 """
 _HELD = _LOCKED.format(
     facts=_OF_A_RELATION.format(
@@ -94,11 +93,6 @@ LEFT JOIN pg_catalog.pg_class AS t ON t.oid = c.reltoastrelid
 WHERE c.oid >= 16384 AND c.relkind IN ('r', 'm') AND c.reltuples > 0
 """
 _SIZES = _COUNTED.format(name=_NAME)
-_PID = text("SELECT pg_catalog.pg_backend_pid()")
-_OF_ANOTHER = text(
-    "SELECT relation::int8, mode FROM pg_catalog.pg_locks WHERE pid = :pid AND locktype = 'relation'"
-    " AND granted AND relation::int8 >= 16384"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +143,18 @@ class PostgreSQLTracer(Tracer):
     knows_locks: bool = True
     _known: dict[int, _Relation] = field(default_factory=dict)
     _before: frozenset[int] = frozenset()
+    _asks: bool = True
+    _own: list[int] = field(default_factory=list)
     _taken: list[_Taken] = field(default_factory=list)
     _open: list[_Taken] = field(default_factory=list)
-    _look: _Look | None = None
+    _unasked: list[_Taken] = field(default_factory=list)
+    _look: Look | None = None
 
     def traces(self, script: Script) -> tuple[StatementTrace, ...]:
         """With the locks of each; those that are still held were to the file's end."""
         traces = super().traces(script)
         if traces:
-            self._close(self._open, traces[-1].last)
+            self._close([*self._open, *self._unasked], traces[-1].last)
         by_statement: dict[int, list[Lock]] = {}
         for taken in self._taken:
             by_statement.setdefault(taken.by, []).append(taken.lock)
@@ -169,49 +166,69 @@ class PostgreSQLTracer(Tracer):
         asks = any(word in source for word in (b"drop", b"rename", b"not null"))
         self._known = _all(connection, _ALL if asks else _ALL_BUT_COLUMNS)
         self._before = frozenset(self._known)
-        self._taken.clear()
-        self._open.clear()
+        is_empty = all(self._is_own(relation) for relation in self._known.values())
+        self._asks = not is_empty or len(script.statements) <= _MANY
+        for kept in (self._own, self._taken, self._open, self._unasked):
+            kept.clear()
 
     def before(self, connection: Connection, statement: Statement, *, inside: bool) -> None:
         """Has a second session look on at what runs outside of transactions."""
         if not inside:
-            self._look = _Look(connection)
+            self._look = Look(connection)
 
     def failed(self) -> None:
         """Looks on no longer."""
         self._looked()
 
     def after(self, connection: Connection, statement: Statement, *, inside: bool) -> Seen:
-        """What is new, by what was known before."""
+        """What is new, by what was known before.
+
+        What the file itself has made, nobody waits for: it is asked about once. A dump holds thousands of
+        locks in the end.
+        """
         held = dict.fromkeys(self._looked(), "")
+        if not self._asks and not statement.data:
+            return Seen()
         is_open = bool(self.dialect.is_in_transaction(connection))
         if is_open:
-            rows = connection.exec_driver_sql(_HELD).all()
+            (_, _, current, *_), *rows = connection.exec_driver_sql(_HELD, {"own": self._own}).all()
             held = {(row[0], row[1]): row[2] for row in rows}
             now = {row[0]: None if row[3] is None else _Relation.of(row[3:]) for row in rows}
         else:
-            everything = _all(connection, _ALL)
+            current, everything = None, _all(connection, _ALL)
             now = {oid: everything.get(oid) for oid in sorted({*everything, *self._known})}
         number, words = statement.number, sql.words(statement.sql, self.dialect.rules)
         work = tuple(self._work(now, words[0]))
         if not is_open:
             held |= dict.fromkeys(self._certain(work, now, words), "")
-        gone = [taken for taken in self._open if held.get(taken.key) != taken.transaction]
-        self._close(gone, number - 1)
-        known = {taken.key for taken in self._open}
-        taken = [
-            _Taken(key, transaction, number, lock)
-            for key, transaction in held.items()
-            if key not in known and (lock := self._lock(key, now, held, number))
-        ]
-        self._taken += taken
-        self._open += taken if is_open else []
+        self._close([each for each in self._open if held.get(each.key) != each.transaction], number - 1)
+        self._close([each for each in self._unasked if each.transaction != current], number - 1)
+        self._take(held, now, number, is_open=is_open)
         inserted = self._inserted(now) if statement.data else None
         self._keep(now)
         return Seen(work, inserted)
 
+    def _take(
+        self,
+        held: Mapping[tuple[int, str], str],
+        now: Mapping[int, _Relation | None],
+        number: int,
+        *,
+        is_open: bool,
+    ) -> None:
+        """Keeps the locks that are new."""
+        known = {taken.key for taken in self._open}
+        for key, transaction in held.items():
+            lock = None if key in known else self._lock(key, now, held, number)
+            if lock:
+                taken = _Taken(key, transaction, number, lock)
+                self._taken.append(taken)
+                if is_open:
+                    (self._open if lock.existed else self._unasked).append(taken)
+
     def _keep(self, now: Mapping[int, _Relation | None]) -> None:
         """Knows what is there now; columns that were not asked for are as they were."""
+        self._own += [oid for oid in now if oid not in self._before and oid not in self._known]
         for oid, relation in now.items():
             old = self._known.get(oid)
             if relation is None:
@@ -228,9 +245,13 @@ class PostgreSQLTracer(Tracer):
 
     def _close(self, taken: Iterable[_Taken], until: int) -> None:
         """Keeps until when these were held."""
-        for each in list(taken):
+        closed = set()
+        for each in taken:
             each.lock = replace(each.lock, until=max(until, each.by))
-            self._open.remove(each)
+            closed.add(id(each))
+        if closed:
+            self._open = [each for each in self._open if id(each) not in closed]
+            self._unasked = [each for each in self._unasked if id(each) not in closed]
 
     def _lock(
         self,
@@ -251,7 +272,7 @@ class PostgreSQLTracer(Tracer):
 
     def _is_own(self, relation: _Relation) -> bool:
         table = self._known.get(relation.table) if relation.table else None
-        return (table or relation).name.rpartition(".")[2] in self.own
+        return (table or relation).name.rpartition(".")[2].removesuffix("_id_seq") in self.own
 
     def _work(self, now: Mapping[int, _Relation | None], verb: str) -> Iterator[Work]:
         """What was done to these relations since they were looked at last."""
@@ -337,34 +358,3 @@ def _of_columns(old: _Relation, new: _Relation, *, existed: bool) -> Iterator[Wo
 def _all(connection: Connection, query: str) -> dict[int, _Relation]:
     """Every relation by its number."""
     return {row[0]: _Relation.of(row) for row in connection.exec_driver_sql(query)}
-
-
-class _Look:
-    """A second session that asks for the locks of the first, again and again, until it is told to stop."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._pid = connection.scalar(_PID)
-        self._engine = connection.engine
-        self._seen: set[tuple[int, str]] = set()
-        self._ready, self._done = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="fluxmig look", daemon=True)
-        self._thread.start()
-        self._ready.wait()
-
-    def stop(self) -> frozenset[tuple[int, str]]:
-        """All that was seen."""
-        self._done.set()
-        self._thread.join()
-        return frozenset(self._seen)
-
-    def _run(self) -> None:
-        try:
-            # What cannot be asked is not told: the statement itself decides what becomes of the rehearsal.
-            with suppress(SQLAlchemyError), self._engine.connect() as connection:
-                asking = connection.execution_options(isolation_level="AUTOCOMMIT")
-                while not self._done.is_set():
-                    rows = asking.execute(_OF_ANOTHER, {"pid": self._pid})
-                    self._seen |= {(oid, mode) for oid, mode in rows}
-                    self._ready.set()
-        finally:
-            self._ready.set()

@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, column, func, select, text
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["BEGIN_READ_ONLY", "READ_ONLY", "WATCH_SQL", "claim", "unwatch", "watch"]
+__all__ = ["BEGIN_READ_ONLY", "GIVEN_SQL", "READ_ONLY", "claim", "unwatch", "watch"]
 
 # Settings that every user may change (19.3.2). A client that vanishes is missed after 20 + 4 * 10 seconds of
 # silence, as `connect` has it for the server, and one that dies after 5. The first four say nothing of a Unix
@@ -43,8 +43,10 @@ READ_ONLY = f"SET TRANSACTION READ ONLY;{_PATIENT}"
 """How a transaction that reads goes on behind its BEGIN, in one message."""
 BEGIN_READ_ONLY = f"BEGIN READ ONLY;{_PATIENT}"
 """How one begins."""
-WATCH_SQL = f"SELECT pg_catalog.count(given) FROM ({str(_WATCH).replace(':local', 'true')}) AS w"  # noqa: S608
-"""Has the server watch the client until the transaction ends, in one row."""
+_SET_LOCAL = "pg_catalog.concat('SET LOCAL ', name, ' = ', pg_catalog.quote_literal(given))"
+_IN_TRANSACTION = str(_WATCH).replace(":local", "true")
+GIVEN_SQL = f"SELECT pg_catalog.string_agg({_SET_LOCAL}, '; ') FROM ({_IN_TRANSACTION}) AS w"  # noqa: S608
+"""Has the server watch the client until the transaction ends; answers with what does the same by itself."""
 _BACK = text("SELECT pg_catalog.set_config(:name, :value, false)")
 _KEPT = "fluxmig: how the server watched its client"
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Clones"]
 
 _END_S = 10.0
+_PAUSE_S = 0.03
+"""What is done behind a test and ahead of the next waits so long, not to be in the way of one that begins."""
 
 
 @dataclass
@@ -27,12 +29,14 @@ class Clones:
     Attributes:
         make: Makes one, and gives its URL. Called on a thread of its own, one call at a time.
         drop: Drops one; likewise.
+        warm: Does to one what makes it answer faster, where nobody waits for it.
         ahead: How many are kept ready.
         expected: How many will be taken, as far as that is known: no more are made ready than that.
     """
 
     make: Callable[[], str]
     drop: Callable[[str], None]
+    warm: Callable[[str], None] = lambda _: None
     ahead: int = 2
     expected: int = 0
     _ready: deque[str | BaseException] = field(default_factory=deque)
@@ -119,10 +123,15 @@ class Clones:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._end.is_set() or self._is_needed())
+                if not self._waiting:
+                    self._changed.wait_for(lambda: self._end.is_set() or self._waiting, _PAUSE_S)
                 if self._end.is_set():
                     return
+            made: str | BaseException
             try:
-                made: str | BaseException = self.make()
+                made = self.make()
+                if not self._waiting:
+                    self.warm(made)
             except BaseException as error:  # noqa: BLE001  # to be raised where it is seen
                 made = error
             with self._changed:
@@ -135,6 +144,8 @@ class Clones:
 
     def _drop_behind(self) -> None:
         while (url := self._spent.get()) is not None:
+            if self._spent.empty():
+                self._end.wait(_PAUSE_S)
             try:
                 self.drop(url)
             except BaseException as error:  # noqa: BLE001  # likewise, at the end

@@ -212,9 +212,15 @@ def open_template(stack: ExitStack, server: Server, recipe: Recipe, session: str
             recipe.apply(url)
         return url
 
-    template = Template(name, server, Clones(make, server.drop))
+    template = Template(name, server, Clones(make, server.drop, _warm))
     stack.callback(_close, template)
     return template
+
+
+def _warm(url: str) -> None:
+    """Has the server read a new copy's catalog: an Engine's first answer takes 10 ms then, and not 13."""
+    with reach(url):
+        pass
 
 
 def _see_to(server: Server, recipe: Recipe, name: str) -> None:

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fluxmig import Migrator
+from fluxmig.dialects import dialect_of
 from fluxmig.errors import MigrationFileError
 from fluxmig.rehearsal import Stage, rehearse
+from tests.support import EXAMPLES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from fluxmig.trace import Rehearsal
-    from tests.support import Database, Write
+    from tests.support import Database, Servers, Write
 
 CONTAINERS = False
 OWN = frozenset({"schema_migrations", "schema_migrations_log"})
@@ -84,6 +86,24 @@ def test_a_file_that_cannot_be_read(database: Database, folder: Path, write: Wri
     with pytest.raises(MigrationFileError):
         rehearsed(database, folder)
     assert database.tables() == set()
+
+
+def test_what_is_rehearsed_is_what_a_run_does(servers: Servers) -> None:
+    """The examples, which have a file without a transaction, types, triggers and functions."""
+    server = servers.get("postgresql-18")
+    with server.database() as one, server.database() as other:
+        assert rehearsed(one, EXAMPLES).ok
+        Migrator(other.engine(), EXAMPLES).run()
+        held = []
+        for database in (one, other):
+            engine = database.engine()
+            with engine.connect() as connection:
+                held.append(dialect_of(engine).met(connection).catalog(connection))
+        assert held[0] == held[1]
+        names = "SELECT migration_name, checksum FROM schema_migrations ORDER BY id"
+        assert one.rows(names) == other.rows(names)
+        events = "SELECT event, migration_name, message FROM schema_migrations_log ORDER BY id"
+        assert one.rows(events) == other.rows(events)
 
 
 # --- back and forth ---------------------------------------------------------------------------------------

@@ -84,6 +84,30 @@ def there(url: str, names: list[str]) -> list[tuple[Any, ...]]:
     return rows(url, f"SELECT datname FROM pg_database WHERE datname IN ('{names[0]}', '{names[1]}')")
 
 
+def test_a_login_that_may_create_databases_is_enough(servers: Servers) -> None:
+    admin = servers.get("postgresql-18").admin_url
+    rows(admin, "CREATE ROLE maker LOGIN CREATEDB")
+    url = make_url(admin).set(username="maker").render_as_string(hide_password=False)
+    try:
+        with scratch.open_server(url) as server:
+            databases = server.databases
+            first = server.create("fluxmig_maker_1")
+            rows(first, "CREATE TABLE t (x integer)")
+            databases.rename("fluxmig_maker_1", "fluxmig_maker_2")
+            databases.note("fluxmig_maker_2", "a word")
+            copy = server.create(template="fluxmig_maker_2")
+            assert rows(copy, "SELECT * FROM t") == []
+            assert databases.names("fluxmig_maker") == {"fluxmig_maker_2": "a word"}
+            with databases.claimed("it", shared=True), databases.claimed("it", wait=False) as is_free:
+                assert not is_free
+            with databases.claimed("it", wait=False) as is_free:
+                assert is_free
+            server.drop(copy)
+            databases.drop("fluxmig_maker_2")
+    finally:
+        rows(admin, "DROP ROLE maker")
+
+
 def test_mariadb_makes_them_and_copies_none(servers: Servers) -> None:
     url = servers.get("mariadb").admin_url
     with scratch.open_server(url, like=like("MariaDB", "10.11.99")) as server:

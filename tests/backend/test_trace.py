@@ -206,6 +206,20 @@ def test_rows_and_notices(postgresql: Database, folder: Path, write: Write) -> N
     ]
 
 
+def test_a_dump_into_an_empty_database_is_not_asked_about(
+    one_postgresql: Database, folder: Path, write: Write
+) -> None:
+    many = "".join(f"CREATE TABLE t{number} (a integer);\n" for number in range(101))
+    write({"001_dump.sql": f"{many}COPY t0 FROM stdin;\n1\n2\n\\.\n"})
+    *traces, copied = traced(one_postgresql, folder)
+    assert {trace.locks for trace in traces} == {()}
+    assert copied.rows == 2
+    write({"002_more.sql": many.replace(" t", " u") + "ALTER TABLE t0 ADD b integer;\n"})
+    *_, before, last = traced(one_postgresql, folder)
+    assert [(lock.relation, lock.existed, lock.until) for lock in before.locks] == [("u100", False, 102)]
+    assert locks(last) == ["ACCESS EXCLUSIVE on t0 until 102"]
+
+
 def test_what_failed_is_the_last(postgresql: Database, folder: Path, write: Write) -> None:
     write(
         {
@@ -254,6 +268,13 @@ def test_what_innodb_does(
     assert work(trace) == expected
     assert trace.locks == ()
     assert [(each.kind, each.existed) for each in dropped.work] == [("drop table", False)]
+
+
+def test_warnings_are_told_of_their_statement(mariadb: Database, folder: Path, write: Write) -> None:
+    write({"001_a.sql": "SELECT 1;\nDROP TABLE IF EXISTS nobody;\nSELECT 2;\n"})
+    found = [trace.notices for trace in traced(mariadb, folder)]
+    assert (found[0], len(found[1]), found[2]) == ((), 1, ())
+    assert "nobody" in found[1][0]
 
 
 def test_times_and_rows_are_known_everywhere(database: Database, folder: Path, write: Write) -> None:

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fluxmig import config, dialects, errors, hazards
+from fluxmig import config, dialects, errors, fleet, hazards
 from fluxmig.dialects.postgresql_kin import YugabyteDB
-from tests.support import EXAMPLES
+from fluxmig.fleet.model import WORST_FIRST
+from tests.support import EXAMPLES, Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support import Database, Write
+    from tests.support import Write
 
 ROOT = EXAMPLES.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -334,6 +335,11 @@ def test_json_has_the_documented_keys(one_postgresql: Database, tmp_path: Path, 
         (tmp_path / "rehearsed" / name).write_text(text)
     words = ("rehearse", "--on", one_postgresql.url, "--round-trip", "--migrations", "rehearsed")
     (tmp_path / "a.json").write_text('[{"id": 1}, {"id": "x"}]')
+    (tmp_path / "targets.txt").write_text("acme sqlite:///acme.db\nglobex sqlite:///globex.db\n")
+    Database("sqlite", f"sqlite:///{tmp_path}/acme.db").rows("CREATE TABLE a (other)")
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "001_a.sql").write_text("CREATE TABLE a (id integer);")
+    of_fleet = ("--targets", "targets.txt", "--migrations", "one", "--on-duplicate", "fail")
     seen = {
         "load": got("load", "a.json", "--max-rejects", "1"),
         "status": got("status"),
@@ -346,6 +352,7 @@ def test_json_has_the_documented_keys(one_postgresql: Database, tmp_path: Path, 
         "adopt": got("adopt", "--table", "another"),
         "create": got("create", "add invoices"),
         "rehearse": got(*words),
+        "fleet run": got("fleet", "run", *of_fleet),
         "check": got("check"),
         "verify": got("verify") | {"findings": []},
         "run error": got("run", url="postgresql://127.0.0.1:1/x"),
@@ -353,3 +360,27 @@ def test_json_has_the_documented_keys(one_postgresql: Database, tmp_path: Path, 
     assert {name: shape(document) for name, document in seen.items()} == {
         name: shape(document) for name, document in documented.items()
     }
+
+
+# --- docs/fleet.md ----------------------------------------------------------------------------------------
+
+
+def test_the_list_of_targets_that_is_shown(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
+    (shown,) = [block for block in blocks(text, "text") if "ACME_PASSWORD" in block]
+    path = tmp_path / "targets.txt"
+    path.write_text(shown)
+    found = fleet.from_file(path, base="postgresql://app@db9.example.com/control")
+    assert [(each.name, each.group) for each in found] == [
+        ("acme", "db1.example.com"),
+        ("globex", "db2.example.com"),
+        ("INITECH_URL", "${INITECH_URL}"),
+        ("umbrella", "db9.example.com"),
+    ]
+    assert found[0].labels == {"tier": "gold"}
+
+
+def test_the_order_of_exit_codes_that_is_shown() -> None:
+    text = (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"in this order: ([\d, ]+)\.", text)
+    assert [int(code) for code in shown.split(", ")] == [code for code in WORST_FIRST if code < 128]

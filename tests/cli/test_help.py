@@ -53,6 +53,7 @@ OPTIONS = {
         "--round-trip",
         "--deny",
         "--html",
+        "--format",
         "--on-duplicate",
         "--strict",
         "--strict-order",

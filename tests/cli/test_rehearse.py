@@ -107,6 +107,34 @@ def test_what_is_denied(bare: Cli, server: str, write: Write) -> None:
     assert bare("rehearse", "--on", server, "--deny", "all").err == "denied: access-exclusive-on-existing\n"
 
 
+def test_annotations(bare: Cli, server: str, write: Write) -> None:
+    write(
+        {
+            "001_messages.sql": BASE,
+            "002_sent.sql": f"-- fluxmig: allow=long-hold\n{CHANGE}",
+            "003_no.sql": "no;\n",
+        }
+    )
+    done = bare("rehearse", "--on", server, "--format", "github", "--deny", "index-build")
+    lines = [line for line in done.out.splitlines() if line.startswith("::")]
+    heads = [line.replace("title=fluxmig rehearse%2C ", "").rsplit("::", 1)[0] for line in lines]
+    assert heads == [
+        "::warning file=migrations/002_sent.sql,line=2,access-exclusive-on-existing",
+        "::notice file=migrations/002_sent.sql,line=2,long-hold",
+        "::error file=migrations/002_sent.sql,line=3,index-build",
+        "::error file=migrations/003_no.sql,line=1,failed",
+    ]
+    told = [line.rsplit("::", 1)[1].partition("%0A") for line in lines[2:]]
+    assert told[0][0] == "index sent_idx is built on messages while readers and writers wait"
+    assert told[0][2] == "CREATE INDEX CONCURRENTLY lets others write meanwhile"
+    assert told[1] == ('syntax error at or near "no"', "", "")
+    done = bare("rehearse", "--on", server, "--format", "github", "--json")
+    assert (done.code, done.json["error"]["message"]) == (
+        2,
+        "--format github prints annotations, and --json a document",
+    )
+
+
 def test_a_name_that_is_none(bare: Cli, write: Write) -> None:
     done = bare("rehearse", "--on", "sqlite", "--deny", "rewrit")
     assert (done.code, done.err) == (
@@ -152,6 +180,13 @@ def test_sqlite_tells_no_locks(bare: Cli, sqlite: Database, write: Write) -> Non
     assert "\nSQLite does not tell who locks what: no locks are shown.\n" in done.out
     assert done.code == 0
     assert sqlite.tables() == set()
+
+
+def test_no_private_server_is_made_to_be_asked(bare: Cli, write: Write, tmp_path: Path) -> None:
+    write({"001_messages.sql": BASE})
+    done = bare("rehearse", "--database-url", "embedded")
+    assert re.match(r"Rehearsing on PostgreSQL [\d.]+ \(embedded\), from nothing\n", done.out)
+    assert [path.name for path in tmp_path.iterdir()] == ["migrations"]
 
 
 def test_the_target_decides_where_and_gives_its_roles(
@@ -233,7 +268,7 @@ def test_from_a_branch(bare: Cli, server: str, write: Write) -> None:
     git("commit", "-qm", "one")
     write({"002_sent.sql": CHANGE})
     done = bare("rehearse", "--on", server, "--from-ref", "main")
-    assert "), from the files of main, which are 1\n  [x] 002_sent.sql" in done.out
+    assert "), from 1 file of main\n  [x] 002_sent.sql" in done.out
     assert done.code == 0
     done = bare("rehearse", "--on", server, "--from-ref", "trunk")
     assert done.code == 2

@@ -96,7 +96,7 @@ def test_templates(migrated_template, orders_template):
 """
 
 
-@pytest.mark.parametrize("source", ["sqlite", "embedded", "postgresql-15", "mariadb"], indirect=True)
+@pytest.mark.parametrize("source", ["sqlite", "embedded", "mariadb"], indirect=True)
 def test_every_fixture(source: str, project: pytest.Pytester) -> None:
     project.mkdir("orders").joinpath("001_orders.sql").write_text("CREATE TABLE orders (id integer);")
     project.makepyfile(PROJECT)

@@ -54,13 +54,13 @@ def test_workers_make_the_template_once(source: str, project: pytest.Pytester) -
 @pytest.mark.parametrize("source", ["postgresql-18"], indirect=True)
 def test_a_given_server_keeps_the_template(source: str, project: pytest.Pytester) -> None:
     project.makepyfile(COUNTED)
-    command = ["-p", "xdist", "-n2", f"--fluxmig-server={source}"]
-    for _ in range(2):
-        project.runpytest_subprocess(*command).assert_outcomes(passed=8)
+    for workers in (["-p", "xdist", "-n2"], []):
+        done = project.runpytest_subprocess(*workers, f"--fluxmig-server={source}")
+        done.assert_outcomes(passed=8)
     assert made(project) == 1
     assert names(source, "fluxmig_test_") == []
     (project.path / "migrations" / "002_more.sql").write_text("CREATE TABLE more (id integer);")
-    project.runpytest_subprocess(*command).assert_outcomes(passed=8)
+    project.runpytest_subprocess(f"--fluxmig-server={source}").assert_outcomes(passed=8)
     assert made(project) == 2
 
 
