@@ -12,13 +12,14 @@ import click
 from fluxmig import render_load
 from fluxmig.console import command
 from fluxmig.errors import ConfigError, StoppedError
+from fluxmig.loading.mapping import zone
 from fluxmig.loading.nouns import DataFiles, OnConflict, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fluxmig.console import Session
-    from fluxmig.loading.nouns import LoadProgress, Refusal
+from fluxmig.loading.nouns import LoadProgress, Refusal
 
 __all__ = ["load"]
 
@@ -128,7 +129,7 @@ def _mapping(files: tuple[str, ...], mapping: str | None, said: dict[str, Any]) 
         rest_into=said["rest_into"],
         on_conflict=OnConflict(said["on_conflict"] or OnConflict.ERROR),
         key=said["key"],
-        zone=said["zone"],
+        zone=zone(said["zone"], "--zone"),
     )
     into = tuple(filter(None, (said["into"] or "").split(",")))
     return DataFiles(files, into, True if said["lines"] else None, rule)

@@ -12,7 +12,7 @@ import binascii
 import json
 import math
 import re
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from json.encoder import c_make_encoder, encode_basestring  # type: ignore[attr-defined]
@@ -56,7 +56,7 @@ def converter(column: Column, source: Source, zone: str | None = None, *, nul: b
         zone: The time zone of a point in time that names none; None refuses it.
         nul: Whether the database can keep the character NUL in a text.
     """
-    return _of(column, source, ZoneInfo(zone) if zone else None, nul=nul)
+    return _of(column, source, _zone(zone), nul=nul)
 
 
 def json_text(value: Any) -> str:
@@ -76,10 +76,15 @@ def json_texts(values: list[Any]) -> list[str]:
         return list(map(json_text, values))
 
 
+def _zone(name: str | None) -> tzinfo | None:
+    """UTC needs no database of zones, which small systems do not have."""
+    return None if name is None else UTC if name == "UTC" else ZoneInfo(name)
+
+
 # --- by kind ----------------------------------------------------------------------------------------------
 
 
-def _of(column: Column, source: Source, zone: ZoneInfo | None, *, nul: bool) -> Convert:
+def _of(column: Column, source: Source, zone: tzinfo | None, *, nul: bool) -> Convert:
     match column.kind:
         case kind if kind in _PLAIN:
             return _PLAIN[kind]
@@ -209,7 +214,7 @@ def _uuid(value: Any) -> str:
     return "-".join((plain[:8], plain[8:12], plain[12:16], plain[16:20], plain[20:]))
 
 
-def _timestamp(epoch: str | None, zone: ZoneInfo | None, keeps_zone: bool, value: Any) -> datetime:  # noqa: FBT001  # bound by `partial`
+def _timestamp(epoch: str | None, zone: tzinfo | None, keeps_zone: bool, value: Any) -> datetime:  # noqa: FBT001  # bound by `partial`
     if epoch is not None and type(value) in {int, Decimal}:
         moment = _since_epoch(epoch, value)
     elif type(value) is not str:

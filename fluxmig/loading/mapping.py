@@ -18,7 +18,7 @@ from fluxmig.loading.paths import ABSENT, EACH, STDIN
 
 if TYPE_CHECKING:
     from pathlib import Path
-__all__ = ["is_compressed", "is_lines", "of_dict", "read", "snake", "steps"]
+__all__ = ["is_compressed", "is_lines", "of_dict", "read", "snake", "steps", "zone"]
 
 _STEP = re.compile(r"\.(?P<name>[^.\[\]]+)|(?P<each>\[\*?\])")
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[-\s]+")
@@ -160,7 +160,7 @@ def _rule(entry: Mapping[str, Any], place: str, *, inner: bool = False) -> Rule:
         rest_into=entry.get("rest-into"),
         on_conflict=_choice(OnConflict, entry.get("on-conflict", "error"), f"{place}: on-conflict"),
         key=entry.get("key"),
-        zone=_zone(entry.get("zone"), f"{place}: zone"),
+        zone=zone(entry.get("zone"), f"{place}: zone"),
         children=tuple(
             _child(child, entry, place, i) for i, child in enumerate(entry.get("children", ()), 1)
         ),
@@ -216,11 +216,12 @@ def _source(said: Any, place: str) -> Source:
     return replace(source, path=path)
 
 
-def _zone(name: str | None, place: str) -> str | None:
-    if name is None:
-        return None
+def zone(name: str | None, place: str) -> str | None:
+    """The name of a time zone, or None; raises `ConfigError` where there is none of that name."""
+    if name in {None, "UTC"}:
+        return name
     try:
-        ZoneInfo(name)
+        ZoneInfo(str(name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ConfigError(
             f"{place}: {name!r} is no time zone", remedy="as in UTC, or Europe/Berlin"

@@ -159,6 +159,7 @@ def test_a_mapping_alone(cli: Cli, users: Database, tmp_path: Path) -> None:
     [
         ((), "no file is named"),
         (("-",), "standard input has no name to go by"),
+        (("users.json", "--zone", "Mars"), "--zone: 'Mars' is no time zone"),
         (("a.json", "b.json", "--into", "a"), "2 files, and 1 tables"),
         (("none.json",), "none.json: cannot be read: No such file or directory"),
         (("--mapping", "none.toml"), "none.toml: cannot be read: No such file or directory"),
