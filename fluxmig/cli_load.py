@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fluxmig.console import Session
-from fluxmig.loading.nouns import LoadProgress, Refusal
+    from fluxmig.loading.nouns import LoadProgress, Refusal
 
 __all__ = ["load"]
 
