@@ -57,13 +57,17 @@ class AtOnce:
         trial = self.ledger.log_statement(LogEntry(Event.STARTED, self.ledger.log_table.name))
         return self.dialect.try_at_once(bind, _Row(trial, bind.dialect).text({}), limits)
 
-    def fits(self, script: Script) -> bool:
-        """Whether a script may be run so: nothing else is to be asked or done before its rows."""
+    def message(self, script: Script) -> Message | None:
+        """The script as one message; None where it is none, or something is to be done before its rows."""
         if not self.dialect.elapsed_ms_sql or self.ledger.is_brought:
-            return False
+            return None
         if script.mode is not Mode.TRANSACTION or script.done or script.characteristics:
-            return False
-        return _message(script) is not None and not self.dialect.may_change_session(script)
+            return None
+        found = messages(script, MESSAGE_LIMIT)
+        first = next(found, None)
+        if first is None or first.rows or next(found, None) or self.dialect.may_change_session(script):
+            return None
+        return first
 
     def begin(self, connection: Connection, script: Script, limits: Limits) -> None:
         """Begins a transaction that has the lock and its time-outs until it ends.
@@ -81,17 +85,14 @@ class AtOnce:
         if not can_go_on:
             raise NotAtOnceError
 
-    def send(self, connection: Connection, script: Script) -> None:
-        """Runs the script and records it as applied.
+    def send(self, connection: Connection, script: Script, message: Message) -> None:
+        """Runs the script, which is this message, and records it as applied.
 
         Raises:
             NotAtOnceError: A row was refused, or not written once.
             RefusedError: The database refused a statement of the script.
             DatabaseConnectionError: The connection was lost.
         """
-        message = _message(script)
-        if message is None:
-            raise NotAtOnceError
         text = script.source[message.start : message.end].decode()
         rows = "".join(f"{row};\n" for row in self._both_rows(connection.dialect, script))
         try:
@@ -144,10 +145,3 @@ class _Row:
     def text(self, values: Mapping[str, str]) -> str:
         """The INSERT of these values, which are SQL, and for the rest of those that it was compiled with."""
         return self._sql % {**self._values, **values}
-
-
-def _message(script: Script) -> Message | None:
-    """The whole script as one message; None where it is none, or several, or the rows of a COPY."""
-    found = messages(script, MESSAGE_LIMIT)
-    first = next(found, None)
-    return first if first and not first.rows and next(found, None) is None else None

@@ -308,7 +308,10 @@ class Executor:
     def _run_at_once(self, script: Script) -> bool:
         """Runs and records a script in one message; False, and nothing done, where it takes more steps."""
         at_once, phase = self.at_once, _Phase()
-        if at_once is None or self.observer or not self._has_own_transactions or not at_once.fits(script):
+        if at_once is None or self.observer or not self._has_own_transactions:
+            return False
+        message = at_once.message(script)
+        if message is None:
             return False
         try:
             with (
@@ -318,7 +321,7 @@ class Executor:
                 at_once.begin(connection, script, limits_of(script, self.patience.limits))
                 phase.name = "script"
                 with self._listening(connection, script), self.patience.watched(self.dialect, connection):
-                    at_once.send(connection, script)
+                    at_once.send(connection, script, message)
                 self._check(connection, script)
                 phase.name, phase.has_run = "at the commit", True
         except NotAtOnceError:

@@ -68,6 +68,12 @@ _PLAIN_STYLE = TableStyle()
 
 _TRIAL = "(a trial of fluxmig's)"
 
+_ENTRY = (
+    *("event", "migration_name", "message", "error_code", "statement_number", "line", "id", "logged_at"),
+    *("duration_ms", "checksum", "database_user", "client", "fluxmig_version"),
+    *("reason", "statements", "lost", "unchecked"),
+)
+
 _LATER = ("reason", "statements", "lost", "unchecked", "source")
 """Columns that a log of an earlier version does not have."""
 
@@ -208,8 +214,7 @@ class Ledger:
             query = self._select_entries().order_by(self.log_table.c.id)
             if name is not None:
                 query = query.where(self.log_table.c.migration_name == name)
-            rows = connection.execute(query)
-            return tuple(_entries(rows.keys(), rows.all()))
+            return tuple(_entries(connection.execute(query).all()))
 
         return self._from_log(connection, read)
 
@@ -332,7 +337,7 @@ class Ledger:
         rows = [tuple(row) for row in connection.execute(query).all()]
         behind = 1 + len(ledger)
         records = tuple(_record(*row[1:behind]) for row in rows if row[1] is not None)
-        entries = _entries(newest.c.keys(), (row[behind:] for row in rows if row[behind] is not None))
+        entries = _entries(row[behind:] for row in rows if row[behind] is not None)
         return records, {entry.name: entry for entry in entries}, any(row[0] for row in rows[:1])
 
     def _last_events(self, connection: Connection, *, exists: bool) -> dict[str, LogEntry]:
@@ -343,7 +348,7 @@ class Ledger:
             exists: Whether there is a ledger.
         """
         rows = connection.execute(self._select_newest(exists=exists))
-        return {entry.name: entry for entry in _entries(rows.keys(), rows.all())}
+        return {entry.name: entry for entry in _entries(rows.all())}
 
     def _select_newest(self, *, exists: bool) -> Select[Any]:
         """The newest row of each migration.
@@ -361,9 +366,9 @@ class Ledger:
         return self._select_entries().where(log.id.in_(newest.group_by(log.migration_name)))
 
     def _select_entries(self) -> Select[Any]:
-        """The columns of the log that there are, but for the text."""
-        absent = _LATER if self.log_is_old else ("source",)
-        return select(*(column for column in self.log_table.c if column.name not in absent))
+        """The columns of the log that there are, but for the text; in the order of a `LogEntry`'s."""
+        there = [name for name in _ENTRY if not self.log_is_old or name not in _LATER]
+        return select(*(self.log_table.c[name] for name in there))
 
     def _from_log(self, connection: Connection, read: Callable[[], _Read]) -> _Read:
         """What `read` gives; again, where the log turns out to be that of an earlier version."""
@@ -654,14 +659,12 @@ def _record(
     return Record(number, name, _aware(applied_at), time_ms, checksum, by)
 
 
-def _entries(columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> Iterator[LogEntry]:
-    """The rows of the log, whose first columns are number, event, name and time."""
-    names = list(columns)[4:]
+def _entries(rows: Iterable[Sequence[Any]]) -> Iterator[LogEntry]:
+    """The rows of the log, whose columns are those of `_ENTRY`, or the first of them."""
     for row in rows:
-        number, event, name, logged_at, *values = row
-        known = _EVENTS.get(event, event)
-        later = dict(zip(names, values, strict=True))
-        yield LogEntry(known, name, id=number, logged_at=_aware(logged_at), **later)
+        event, name, message, code, statement, line, number, logged_at, *others = row
+        known, at = _EVENTS.get(event, event), _aware(logged_at)
+        yield LogEntry(known, name, message, code, statement, line, number, at, *others)
 
 
 def _aware(time: datetime | None) -> datetime | None:

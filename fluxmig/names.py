@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from fluxmig.errors import ConfigError
@@ -58,6 +59,7 @@ def down_of(name: str) -> str:
     return name.removesuffix(".sql") + DOWN
 
 
+@lru_cache(maxsize=2**15)
 def sort_key(name: str) -> tuple[object, ...]:
     """What file names are ordered by: a total order, since the name itself comes last."""
     number = number_of(name)

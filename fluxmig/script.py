@@ -30,6 +30,10 @@ __all__ += ["session_statements", "units"]
 _LOOK = 64
 """Words of a statement that tell what it is."""
 
+_GLANCE = 8
+_AT_A_GLANCE = frozenset({("CREATE", "TABLE"), ("CREATE", "VIEW")})
+"""Of what begins so, no rule here asks for more words than a glance shows."""
+
 # Statements that no rule here is about. Files of data hold millions of them.
 _PLAIN = frozenset({b"INSERT", b"UPDATE", b"DELETE", b"SELECT", b"WITH", b"VALUES"})
 
@@ -147,8 +151,12 @@ def _openings(statements: Statements, rules: sql.Rules) -> list[_Opening]:
         verb = sql.first_word(source, start)
         if verb in _PLAIN:
             continue
-        # COPY can name 1600 columns before it says where to.
-        found.append(_Opening(place, sql.words(source[start:end], rules, end if verb == b"COPY" else _LOOK)))
+        statement = source[start:end]
+        words = sql.words(statement, rules, _GLANCE)
+        if len(words) == _GLANCE and words[:2] not in _AT_A_GLANCE:
+            # COPY can name 1600 columns before it says where to.
+            words = sql.words(statement, rules, end if verb == b"COPY" else _LOOK)
+        found.append(_Opening(place, words))
     return found
 
 
@@ -524,7 +532,7 @@ def resume(
             None where it made something in the session that is gone for good.
     """
     if progress is None:
-        return replace(script, done=0, interrupted=False)
+        return replace(script, done=0, interrupted=False) if script.done or script.interrupted else script
     done = progress.done
     name = quote(script.name)
     restart = f"`fluxmig run --restart {name}` begins with statement 1, once what they did is undone"

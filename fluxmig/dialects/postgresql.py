@@ -84,7 +84,9 @@ _OUTSIDE = {
     "ROLLBACK PREPARED": r"ROLLBACK PREPARED\b",
 }
 
-_VERBS_OUTSIDE = frozenset(re.split("[^A-Z]", pattern)[0] for pattern in _OUTSIDE.values())
+_OUTSIDE_BY_VERB: dict[str, list[tuple[str, str]]] = {}
+for _reason, _pattern in _OUTSIDE.items():
+    _OUTSIDE_BY_VERB.setdefault(re.split("[^A-Z]", _pattern)[0], []).append((_reason, _pattern))
 
 _COMMITS = re.compile(r"\b(?:COMMIT|ROLLBACK)\b", re.IGNORECASE)
 _ATOMIC = frozenset(
@@ -94,6 +96,7 @@ _ATOMIC = frozenset(
 )
 """Verbs whose statements can be in a transaction, but for those of the table above."""
 
+_EXISTS = re.compile(rb"(?i)EXISTS")
 _IF_NOT_EXISTS = re.compile(r"(?i)CREATE\b.*?\bINDEX\b.*?\bIF\b.*?\bNOT\b.*?\bEXISTS\b", re.DOTALL)
 _LEDGER_SCHEMA = text(
     "SELECT coalesce((SELECT nspname FROM pg_catalog.pg_class"
@@ -322,10 +325,11 @@ class PostgreSQL(Dialect):
 
     def no_transaction_reason(self, words: Sequence[str]) -> str | None:
         """By the table above."""
-        if words[0] not in _VERBS_OUTSIDE:
+        patterns = _OUTSIDE_BY_VERB.get(words[0])
+        if patterns is None:
             return None
         opening = " ".join(words)
-        return next((reason for reason, pattern in _OUTSIDE.items() if re.match(pattern, opening)), None)
+        return next((reason for reason, pattern in patterns if re.match(pattern, opening)), None)
 
     def may_change_session(self, script: Script) -> bool:
         """By the words that such SQL cannot do without, wherever they stand: in a DO block, too."""
@@ -487,7 +491,7 @@ class PostgreSQL(Dialect):
 
     def check(self, connection: Connection, script: Script) -> tuple[Statement, UnsoundError] | None:
         """An index that IF NOT EXISTS took for there, and that is invalid."""
-        for statement in session_statements(script):
+        for statement in session_statements(script) if _EXISTS.search(script.source) else ():
             if not _IF_NOT_EXISTS.match(statement.sql):
                 continue
             if reason := self.broken_duplicate(connection, statement.sql):

@@ -79,23 +79,24 @@ def survey(folder: Path) -> Folder:
         ConfigError: There is no such folder.
     """
     problems: list[FileProblem] = []
-    files: dict[str, tuple[bytes, str]] = {}
+    files: dict[str, tuple[Path, bytes, str]] = {}
     for name in names_in(folder):
-        read_or_problem = _read_file(folder / name)
+        path = folder / name
+        read_or_problem = _read_file(path)
         if isinstance(read_or_problem, FileProblem):
             problems.append(read_or_problem)
         else:
-            files[name] = read_or_problem
+            files[name] = path, *read_or_problem
     ups = {
-        name: Migration(name, number_of(name), folder / name, checksum, source)
-        for name, (source, checksum) in files.items()
+        name: Migration(name, number_of(name), path, checksum, source)
+        for name, (path, source, checksum) in files.items()
         if not is_down(name)
     }
     unread = {problem.path.name for problem in problems}
     findings, strays = [], []
     for name in sorted(files.keys() - ups.keys(), key=sort_key):
-        source, checksum = files[name]
-        up, down = migration_of(name), DownScript(name, folder / name, checksum, source)
+        path, source, checksum = files[name]
+        up, down = migration_of(name), DownScript(name, path, checksum, source)
         if up in ups:
             ups[up] = replace(ups[up], down=down)
             continue

@@ -89,6 +89,7 @@ OPTIONS = {
     "verify": (),
     "fleet status": ("--targets", "--targets-sql", "--schemas", "--select", "--parallel", "--check"),
     "fleet run": ("--targets", "--canary", "--waves", "--max-failures", "--state", "--resume", "--dry-run"),
+    "fleet rehearse": ("--targets", "--on", "--deny", "--on-duplicate"),
     "fleet report": ("--state", "--html"),
 }
 

@@ -120,15 +120,16 @@ def test_data_is_not_looked_at() -> None:
 
 
 def test_only_the_beginning_of_a_statement_is_looked_at() -> None:
-    """But all of a COPY, which names its columns before it says where to."""
+    """Least of what makes a table, and all of a COPY, which names its columns before it says where to."""
     seen: list[int] = []
 
     def reason(words: Sequence[str]) -> None:
         seen.append(len(words))
 
     text = f"CREATE TABLE t ({'a int, ' * 1600}b int); COPY t ({'a, ' * 1600}b) FROM '/t.csv';"
+    text += f"ALTER TABLE t {'ADD c int, ' * 1600} ADD d int;"
     assert isinstance(prepare("a", PATH, CHECKSUM, text.encode(), POSTGRESQL.rules, reason), Script)
-    assert seen == [64, 3207]
+    assert seen == [8, 3207, 64]
 
 
 # --- what cannot run in a transaction ---------------------------------------------------------------------
