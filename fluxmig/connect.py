@@ -272,7 +272,7 @@ def _arguments(url: URL, environ: Mapping[str, str], *, production: bool) -> dic
     if not libpq:
         return {}
     arguments: dict[str, object] = {"fallback_application_name": "fluxmig", **_timeouts(url, environ)}
-    if str(url.query.get("host", url.host)).startswith("/"):
+    if str(url.query.get("host")).startswith("/"):
         arguments["hostaddr"] = ""  # PGHOSTADDR would win over the folder of the socket
     if production:
         root = url.query.get("sslrootcert") or environ.get("PGSSLROOTCERT")

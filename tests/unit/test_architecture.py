@@ -24,33 +24,38 @@ LAYERS = (
     "_guardian",
     "errors  policies",
     "model",
-    "pauses  fleet.model",
-    "trace",
+    "loading.paths  pauses  fleet.model",
+    "loading.nouns  trace",
+    "loading.tables",
+    "loading  loading.convert  loading.mapping  loading.order  loading.reading  loading.spool",
+    "loading.columns  loading.guessing  loading.matching",
+    "loading.fitting",
+    "loading.planning",
     "signals  catalog  config  content  diff  discretion  excerpt  git  names  sql",
     "creation  layouts.numbered  lines",
     "fleet.waves  layouts  objects  planner  render  render_diff  script",
     "check  dialects.existing  foresight  mend  presence  render_mend",
-    "adopt  hazards  render_check",
+    "adopt  hazards  render_check  render_load",
     "render_rehearsal",
     "render_fleet  render_html",
     "render_fleet_html",
-    "dialects.tracing",
+    "dialects.loading  dialects.tracing",
     "dialects.base",
     "dialects.mysql_catalog  dialects.mysql_errors  dialects.mysql_existing  dialects.mysql_limits",
     "dialects.mysql_privileges  dialects.mysql_structure  dialects.mysql_trace",
-    "dialects.mysql_session  dialects.mysql_watch",
+    "dialects.mysql_loading  dialects.mysql_session  dialects.mysql_watch  dialects.sqlite_loading",
     "dialects.postgresql_catalog  dialects.postgresql_databases",
     "dialects.postgresql_errors  dialects.postgresql_index  dialects.postgresql_ledger",
     "dialects.postgresql_limits  dialects.postgresql_look",
     "dialects.postgresql_session  dialects.postgresql_trace  dialects.postgresql_watch",
     "dialects.psycopg_driver  dialects.sqlite_catalog  dialects.sqlite_session",
-    "dialects.postgresql_dump  dialects.postgresql_pooler",
+    "dialects.postgresql_dump  dialects.postgresql_loading  dialects.postgresql_pooler",
     "dialects.duckdb  dialects.generic  dialects.mysql  dialects.postgresql  dialects.sqlite",
     "dialects.postgresql_kin",
     "dialects",
     "files",
-    "ledger  lock  lookout  preparation  sending",
-    "at_once  duplicates  patience",
+    "ledger  loading.writing  lock  lookout  preparation  sending",
+    "at_once  duplicates  loading.load  patience",
     "bookkeeping  stepwise  transcript",
     "execute",
     "reversal  running",
@@ -72,7 +77,7 @@ LAYERS = (
     "fleet.passes  fleet.rehearsals",
     "fleet",
     "console",
-    "cli_adopt  cli_check  cli_create  cli_mend  cli_rehearse  cli_rollback",
+    "cli_adopt  cli_check  cli_create  cli_load  cli_mend  cli_rehearse  cli_rollback",
     "cli_fleet  cli_run  cli_status",
     "cli",
     "__main__",
@@ -87,7 +92,7 @@ LAYERS = (
 LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer.split()}
 
 # The package itself is the public names, and its version, which these need.
-PACKAGE_IMPORTS_WHEN_USED = {"errors", "migrator", "model"}
+PACKAGE_IMPORTS_WHEN_USED = {"errors", "loading.nouns", "migrator", "model"}
 IMPORT_THE_PACKAGE = {"cli", "migrator", "testing.templates"}
 
 # Nothing else of other people's code is imported when a module is loaded, or later.
@@ -102,10 +107,12 @@ THIRD_PARTY = {
         "dialects.duckdb",
         "dialects.existing",
         "dialects.generic",
+        "dialects.loading",
         "dialects.mysql",
         "dialects.mysql_catalog",
         "dialects.mysql_existing",
         "dialects.mysql_limits",
+        "dialects.mysql_loading",
         "dialects.mysql_session",
         "dialects.mysql_structure",
         "dialects.mysql_trace",
@@ -115,6 +122,7 @@ THIRD_PARTY = {
         "dialects.postgresql_errors",
         "dialects.postgresql_index",
         "dialects.postgresql_limits",
+        "dialects.postgresql_loading",
         "dialects.postgresql_look",
         "dialects.postgresql_pooler",
         "dialects.postgresql_session",
@@ -122,6 +130,7 @@ THIRD_PARTY = {
         "dialects.psycopg_driver",
         "dialects.sqlite",
         "dialects.sqlite_catalog",
+        "dialects.sqlite_loading",
         "dialects.sqlite_session",
         "dialects.tracing",
         "execute",
@@ -129,6 +138,8 @@ THIRD_PARTY = {
         "fleet.sources",
         "fleet.state",
         "ledger",
+        "loading.load",
+        "loading.writing",
         "lock",
         "migrator",
         "reversal",
@@ -149,6 +160,7 @@ THIRD_PARTY = {
         "cli_check",
         "cli_create",
         "cli_fleet",
+        "cli_load",
         "cli_mend",
         "cli_rehearse",
         "cli_rollback",
@@ -173,6 +185,7 @@ PURE = (
     " mend render_mend hazards render_rehearsal render_html fleet.model fleet.waves render_fleet"
     " render_fleet_html fleet embedded console cli_check cli_fleet cli_mend cli_rehearse cli_rollback"
     " cli_create cli_run cli_status cli testing pytest_plugin"
+    " loading.planning loading.guessing loading.spool render_load cli_load"
 )
 
 
