@@ -124,7 +124,7 @@ def run(session: Session, **options: Any) -> None:
             pace=_pace(options),
             manner=_manner(session, options["to"]),
             executor=options["executor"],
-            environ=session.environ,
+            environ=session.variables,
             state=_place(session, options["state"]),
             resume=options["resume"],
             on_wave=watch.wave,
@@ -152,7 +152,7 @@ def report(session: Session, *, name: str | None, state: str | None, html: Path 
     from fluxmig.fleet.state import opened  # noqa: PLC0415  # SQLAlchemy loads here and not at start-up
 
     quiet()
-    with opened(_place(session, state), session.environ, must_exist=True) as kept:
+    with opened(_place(session, state), session.variables, must_exist=True) as kept:
         found = kept.report(name)
     _write_page(found, html)
     session.out(render_fleet.report_lines(found), render_fleet.fleet_json(found, session.command))
@@ -181,7 +181,7 @@ def rehearse(session: Session, *, source: str, deny: Sequence[str], **options: A
         settings.migrations,
         manner=_manner(session),
         source=source,
-        environ=session.environ,
+        environ=session.variables,
         postgres_bin=settings.postgres_bin,
         denied=names,
         tell=lambda text: session.show([[(text, "")]], err=True),
@@ -244,7 +244,7 @@ def _fleet(session: Session, options: dict[str, Any]) -> tuple[Target, ...]:
     from fluxmig.fleet import sources, targets  # noqa: PLC0415  # SQLAlchemy loads here and not at start-up
 
     quiet()
-    base, environ = session.settings.url, session.environ
+    base, environ = session.settings.url, session.variables
     given = [name for name in ("file", "targets_sql", "schemas") if options[name]]
     if len(given) != 1:
         raise ConfigError(
@@ -277,7 +277,7 @@ def _status(session: Session, targets: Sequence[Target], options: dict[str, Any]
         pace=Pace(options["parallel"], options["per_host"], options["timeout"]),
         manner=_manner(session),
         executor=options["executor"],
-        environ=session.environ,
+        environ=session.variables,
     )
 
 
@@ -316,7 +316,7 @@ def _place(session: Session, given: str | None) -> str:
     """Where the state is kept, its variables replaced."""
     from fluxmig.fleet.targets import expanded  # noqa: PLC0415  # SQLAlchemy loads here and not at start-up
 
-    return expanded(given, session.environ) if given else str(STATE)
+    return expanded(given, session.variables) if given else str(STATE)
 
 
 def _write_page(report: FleetReport, path: Path | None) -> None:

@@ -138,6 +138,17 @@ def test_a_page(bare: Cli, tenants: Path, tmp_path: Path) -> None:
     )
 
 
+def test_a_variable_of_dotenv(
+    bare: Cli, tenants: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenants.write_text("a ${A_URL}\nb sqlite:///${B_NAME}.db\n")
+    (tmp_path / ".env").write_text("A_URL=sqlite:///a.db\nB_NAME=c\n")
+    monkeypatch.setenv("B_NAME", "b")  # the environment wins
+    done = bare("fleet", "run", "--targets", tenants)
+    assert (done.code, done.err) == (0, "")
+    assert sorted(path.name for path in tmp_path.glob("*.db")) == ["a.db", "b.db"]
+
+
 def test_secrets_stay_where_they_are(
     bare: Cli, tenants: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
