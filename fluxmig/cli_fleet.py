@@ -13,7 +13,7 @@ from fluxmig import render_fleet
 from fluxmig.console import COMMON, EPILOG, PATIENCE, Group, command, quiet, setting_option
 from fluxmig.errors import ConfigError, StoppedError
 from fluxmig.fleet.model import Manner, Pace, worst
-from fluxmig.fleet.waves import canary, share, shares
+from fluxmig.fleet.waves import canary, share, shares, waves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -108,10 +108,11 @@ def run(session: Session, **options: Any) -> None:
     the report. Ctrl-C ends what is under way and keeps what came of it. The options of `fluxmig run` for
     each of them are taken too: --on-duplicate, --strict, --lock-timeout, --wait-lock and so on.
     """
-    targets = _fleet(session, options)
+    targets, pace = _fleet(session, options), _pace(options)
     if session.settings.dry_run:
-        report = _status(session, targets, options)
-        session.out(render_fleet.status_lines(report), render_fleet.fleet_json(report, session.command))
+        planned, report = waves(targets, pace), _status(session, targets, options)
+        lines = render_fleet.status_lines(report) + render_fleet.plan_lines(planned)
+        session.out(lines, render_fleet.fleet_json(report, session.command))
         _exit(report.exit_code)
         return
     from fluxmig import fleet as library  # noqa: PLC0415  # SQLAlchemy loads here and not at start-up
@@ -121,7 +122,7 @@ def run(session: Session, **options: Any) -> None:
         report = library.run(
             targets,
             session.settings.migrations,
-            pace=_pace(options),
+            pace=pace,
             manner=_manner(session, options["to"]),
             executor=options["executor"],
             environ=session.variables,

@@ -74,8 +74,9 @@ def test_a_status(bare: Cli, tenants: Path) -> None:
 
 
 def test_a_dry_run_changes_nothing(bare: Cli, tenants: Path, tmp_path: Path) -> None:
-    shown = bare("fleet", "run", "--targets", tenants, "--dry-run")
+    shown = bare("fleet", "run", "--targets", tenants, "--canary", "t3", "--dry-run")
     assert "  [ ] nothing applied  3 targets, 2 pending\n" in shown.out
+    assert shown.out.endswith("\ncanary: 1 target\nall: 2 targets\n")
     assert (shown.code, list(tmp_path.glob("*.db")), (tmp_path / ".fluxmig").exists()) == (0, [], False)
 
 
