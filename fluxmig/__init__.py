@@ -4,7 +4,7 @@
 
     report = Migrator(engine, "migrations").run()
 
-Each name is loaded when it is first used, and SQLAlchemy with `Migrator` or one of the two functions.
+Each name is loaded when it is first used, and SQLAlchemy with `Migrator` or one of the three functions.
 """
 
 from __future__ import annotations
@@ -15,14 +15,32 @@ if TYPE_CHECKING:
     from fluxmig.errors import (
         ConfigError,
         DatabaseConnectionError,
+        DataFileError,
         FluxmigError,
         LedgerError,
+        LoadError,
         LockTimeoutError,
         MigrationFailedError,
         MigrationFileError,
         RollbackError,
     )
-    from fluxmig.migrator import Migrator, get_applied_migrations, run_migration
+    from fluxmig.loading.nouns import (
+        DataFiles,
+        LoadMapping,
+        LoadProgress,
+        LoadReport,
+        OnConflict,
+        Refusal,
+        Rule,
+        Source,
+        TableTotals,
+    )
+    from fluxmig.migrator import (
+        Migrator,
+        get_applied_migrations,
+        load,
+        run_migration,
+    )
     from fluxmig.model import (
         Action,
         Adoption,
@@ -80,6 +98,8 @@ __all__ = [
     "Change",
     "Condition",
     "ConfigError",
+    "DataFileError",
+    "DataFiles",
     "DatabaseConnectionError",
     "DatabaseInfo",
     "DownScript",
@@ -90,6 +110,10 @@ __all__ = [
     "FluxmigError",
     "LedgerError",
     "Limits",
+    "LoadError",
+    "LoadMapping",
+    "LoadProgress",
+    "LoadReport",
     "LockTimeoutError",
     "LogEntry",
     "Lost",
@@ -101,6 +125,7 @@ __all__ = [
     "Migrator",
     "Mode",
     "Notice",
+    "OnConflict",
     "OnDuplicate",
     "Outcome",
     "Plan",
@@ -108,26 +133,31 @@ __all__ = [
     "Record",
     "RedoPlan",
     "RedoReport",
+    "Refusal",
     "Report",
     "RollbackError",
     "RollbackReport",
     "RollbackResult",
+    "Rule",
     "Script",
     "Session",
     "Settlement",
+    "Source",
     "State",
     "Statement",
     "Statements",
     "StepResult",
+    "TableTotals",
     "Verification",
     "Wait",
     "WaitReason",
     "__version__",
     "get_applied_migrations",
+    "load",
     "run_migration",
 ]
 
-_OF_MIGRATOR = frozenset({"Migrator", "get_applied_migrations", "run_migration"})
+_OF_MIGRATOR = frozenset({"Migrator", "get_applied_migrations", "load", "run_migration"})
 
 
 def __getattr__(name: str) -> Any:
@@ -141,6 +171,9 @@ def __getattr__(name: str) -> Any:
         from fluxmig import migrator as found  # noqa: PLC0415
     elif name not in errors.__all__:
         from fluxmig import model as found  # noqa: PLC0415
+
+        if name not in found.__all__:
+            from fluxmig.loading import nouns as found  # noqa: PLC0415
     return getattr(found, name)
 
 

@@ -28,6 +28,7 @@ _COMMANDS = {
     "create": ("cli_create", "Make the next migration's file."),
     "check": ("cli_check", "Check the folder, without any database."),
     "verify": ("cli_status", "Check connection, privileges, ledger and files."),
+    "load": ("cli_load", "Load files of JSON into tables."),
     "fleet": ("cli_fleet", "The same for many databases, or schemas, at once."),
 }
 """In the order of the help: the module of each command, loaded when that is called, and its first line."""
@@ -41,8 +42,8 @@ _COMMANDS = {
     params=[setting_option(field) for field in COMMON],
     epilog="These options may stand before or after the command. Each is also a variable (FLUXMIG_TABLE; for"
     " the URL also DATABASE_URL) and a key in fluxmig.toml or pyproject.toml's [tool.fluxmig].\n\n"
-    "Exit codes: 0 done, 1 a migration failed, 2 usage or configuration, 3 a file that cannot be read, or"
-    " an unsound folder (check), 4 ledger and files disagree, 5 lock not obtained, 6 no connection,"
+    "Exit codes: 0 done, 1 a migration or load failed, 2 usage or configuration, 3 a file that cannot be"
+    " read, or an unsound folder (check), 4 ledger and files disagree, 5 lock not obtained, 6 no connection,"
     " 10 pending (status --check).",
 )
 @click.version_option(fluxmig.__version__, prog_name="fluxmig")

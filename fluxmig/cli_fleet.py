@@ -158,11 +158,50 @@ def report(session: Session, *, name: str | None, state: str | None, html: Path 
     session.out(render_fleet.report_lines(found), render_fleet.fleet_json(found, session.command))
 
 
+@command("on_duplicate", "strict", "strict_order", "keep_going")
+@_targets
+@_speed
+@click.option("--on", "source", default="auto", metavar="SOURCE", help="Where, as for `fluxmig rehearse`.")
+@click.option("--deny", multiple=True, metavar="NAMES", help="Findings to exit 1 for, or all.")
+def rehearse(session: Session, *, source: str, deny: Sequence[str], **options: Any) -> None:
+    """Run what is pending on a scratch copy of each state.
+
+    Targets whose ledgers say the same are in one state, and one of them stands for all: its structure and its
+    ledger are copied to a throwaway database, and what is pending runs there for real.
+    """
+    from fluxmig import fleet as library  # noqa: PLC0415  # SQLAlchemy loads here and not at start-up
+    from fluxmig.cli_rehearse import denied  # noqa: PLC0415  # no other command needs this
+
+    names, targets, settings = denied(deny), _fleet(session, options), session.settings
+    found = _status(session, targets, options)
+    states = []
+    for state in library.rehearse(
+        targets,
+        found,
+        settings.migrations,
+        manner=_manner(session),
+        source=source,
+        environ=session.environ,
+        postgres_bin=settings.postgres_bin,
+        denied=names,
+        tell=lambda text: session.show([[(text, "")]], err=True),
+    ):
+        states.append(state)
+        if not settings.json:
+            session.show(render_fleet.state_lines(state))
+    code = worst((*(state.exit_code for state in states), *(each.exit_code for each in found.failures)))
+    lines = render_fleet.failures_lines(found) or ([] if states else [[("Nothing is pending.", "")]])
+    if lines or settings.json:
+        session.out(lines, render_fleet.rehearsals_json(states, found, session.command, code))
+    _exit(code)
+
+
 @click.group(
     cls=Group,
     summaries={
         "status": ("cli_fleet", "Show how many databases are at which migration."),
         "run": ("cli_fleet", "Apply the pending migrations to many databases."),
+        "rehearse": ("cli_fleet", "Run what is pending on a scratch copy of each state."),
         "report": ("cli_fleet", "Show what a run has come to, also while it goes on."),
     },
     params=[setting_option(field, hidden=True) for field in COMMON],

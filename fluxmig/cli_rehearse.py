@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fluxmig.rehearsal import Stage
     from fluxmig.trace import FileTrace, TableSize
 
-__all__ = ["rehearse"]
+__all__ = ["denied", "rehearse"]
 
 _TARGET = ""
 """What `--from-url` stands for without a URL."""
@@ -87,7 +87,7 @@ def rehearse(
     """
     from fluxmig import rehearsal, render_html  # noqa: PLC0415  # no other command needs these
 
-    denied = _denied(deny)
+    names = denied(deny)
     if session.settings.json and form == "github":
         raise ConfigError(
             "--format github prints annotations, and --json a document", remedy="take one of the two"
@@ -100,7 +100,7 @@ def rehearse(
         session.settings = replace(session.settings, database_url=from_url, direct_url=None)
     with _stopping(), _stage(session, source, from_url, from_ref) as stage:
         found = rehearsal.rehearse(
-            replace(stage, denied=denied, round_trip=round_trip), keep_going=session.settings.keep_going
+            replace(stage, denied=names, round_trip=round_trip), keep_going=session.settings.keep_going
         )
     if html is not None:
         _write(html, render_html.page(found))
@@ -114,7 +114,7 @@ def rehearse(
         raise click.exceptions.Exit(found.exit_code)
 
 
-def _denied(given: Sequence[str]) -> frozenset[str]:
+def denied(given: Sequence[str]) -> frozenset[str]:
     """The names of findings that are given; all of them for `all`."""
     names = {name.strip() for each in given for name in each.split(",") if name.strip()}
     if "all" in names:

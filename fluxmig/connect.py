@@ -160,9 +160,7 @@ def reach(
         )
         with embedded.start_embedded(place, binaries=postgres_bin) as server:
             url = make_url(server.url)
-            # PGHOSTADDR would win over the socket's folder.
-            arguments = _arguments(url, {}, production=False) | {"hostaddr": ""}
-            with _reach(url, raw, arguments, 0) as engine:
+            with _reach(url, raw, _arguments(url, {}, production=False), 0) as engine:
                 yield engine
         return
     url = parse_url(raw)
@@ -274,6 +272,8 @@ def _arguments(url: URL, environ: Mapping[str, str], *, production: bool) -> dic
     if not libpq:
         return {}
     arguments: dict[str, object] = {"fallback_application_name": "fluxmig", **_timeouts(url, environ)}
+    if str(url.query.get("host")).startswith("/"):
+        arguments["hostaddr"] = ""  # PGHOSTADDR would win over the folder of the socket
     if production:
         root = url.query.get("sslrootcert") or environ.get("PGSSLROOTCERT")
         wanted = "verify-full" if root else "require"

@@ -9,13 +9,13 @@ import sys
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from fluxmig import config, lines, signals
 from fluxmig.config import Color, Settings
-from fluxmig.errors import ConfigError, FluxmigError, StoppedError
+from fluxmig.errors import ConfigError, DataFileError, FluxmigError, LoadError, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -232,6 +232,11 @@ class Session:
         return os.environ
 
     @property
+    def stdin(self) -> IO[bytes] | None:
+        """Standard input, for what reads data there."""
+        return getattr(sys.stdin, "buffer", None)
+
+    @property
     def can_ask(self) -> bool:
         """Whether there is a terminal to ask on."""
         return sys.stdin.isatty()
@@ -356,6 +361,10 @@ class Session:
         from fluxmig import render, render_fleet  # noqa: PLC0415
         from fluxmig.model import Report, RollbackReport  # noqa: PLC0415
 
+        if isinstance(error, DataFileError | LoadError) and error.loaded:
+            from fluxmig import render_load  # noqa: PLC0415
+
+            return render.error_json(self.command, error, render_load.load_json(error.loaded))
         if isinstance(error, StoppedError) and error.fleet:
             return render.error_json(self.command, error, render_fleet.fleet_json(error.fleet, self.command))
         match error.report:

@@ -4,10 +4,12 @@
 FluxmigError                     1
 ├── ConfigError                  2  an option, a setting, an URL or a driver
 ├── MigrationFileError           3  files that cannot be read as migrations
+├── DataFileError                3  a file that cannot be read as JSON
 ├── LedgerError                  4  the ledger and the files disagree
 ├── LockTimeoutError             5  another runner holds the lock
 ├── DatabaseConnectionError      6  no connection, or it was lost
 ├── MigrationFailedError         1  the database refused a migration
+├── LoadError                    1  data that do not fit, or that the database refused
 └── RollbackError                1  a down script failed, or is not there; or there is nothing to take back
 ```
 
@@ -26,13 +28,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fluxmig.fleet.model import FleetReport
+    from fluxmig.loading.nouns import LoadReport, Refusal
     from fluxmig.model import Failure, FileProblem, Report, RollbackReport, Session, StepResult
 
 __all__ = [
     "ConfigError",
+    "DataFileError",
     "DatabaseConnectionError",
     "FluxmigError",
     "LedgerError",
+    "LoadError",
     "LockTimeoutError",
     "MigrationFailedError",
     "MigrationFileError",
@@ -52,7 +57,11 @@ class FluxmigError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(
-        self, message: str, *, remedy: str | None = None, report: Report | RollbackReport | None = None
+        self,
+        message: str,
+        *,
+        remedy: str | None = None,
+        report: Report | RollbackReport | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -85,6 +94,17 @@ class MigrationFileError(FluxmigError):
     def __init__(self, problems: Iterable[FileProblem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class DataFileError(FluxmigError):
+    """A file of data cannot be read, or not as JSON. Nothing is loaded, but for the batches before.
+
+    Attributes:
+        loaded: What these have loaded, or None where there are none.
+    """
+
+    exit_code = 3
+    loaded: LoadReport | None = None
 
 
 class LedgerError(FluxmigError):
@@ -162,6 +182,21 @@ class MigrationFailedError(FluxmigError):
 
     def __str__(self) -> str:
         return "\n\n".join(dict.fromkeys((self.message, *self.texts)))
+
+
+class LoadError(FluxmigError):
+    """Records do not fit the tables, or the database refused them. Nothing is loaded, but for batches before.
+
+    Attributes:
+        refusals: Which, and why; the last one is what ended the load.
+        loaded: What the batches before have loaded, or None where there are none.
+    """
+
+    loaded: LoadReport | None = None
+
+    def __init__(self, message: str, *, remedy: str | None = None, refusals: Iterable[Refusal] = ()) -> None:
+        super().__init__(message, remedy=remedy)
+        self.refusals = tuple(refusals)
 
 
 class RollbackError(FluxmigError):

@@ -283,6 +283,25 @@ class Ledger:
             found[script] = Progress(first[1], first[2], _cut_off([row[0] for row in rows]))
         return found
 
+    def loading(self, connection: Connection, digest: str) -> dict[str, int]:
+        """How many records of each file a load has done that has not come to its end.
+
+        Args:
+            connection: Where to read.
+            digest: What the load is known by.
+        """
+        if not self.keeps_log or not self.log_exists(connection):
+            return {}
+        log = self.log_table.c
+        query = select(log.event, log.migration_name, log.statement_number).order_by(log.id)
+        done: dict[str, int] = {}
+        for event, name, number in connection.execute(query.where(log.checksum == digest)):
+            if event == Event.LOADED:
+                done.clear()
+            elif event == Event.LOADING:
+                done[name] = number
+        return done
+
     def exists(self, connection: Connection) -> bool:
         """Whether the ledger is there."""
         return inspect(connection).has_table(self.table.name, schema=self.table.schema)

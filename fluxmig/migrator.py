@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
@@ -61,10 +61,11 @@ from fluxmig.preparation import Preparation
 from fluxmig.running import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from fluxmig.dialects.base import Tables
     from fluxmig.execute import Executor
+    from fluxmig.loading.nouns import DataFiles, LoadMapping, LoadProgress, LoadReport, Refusal
     from fluxmig.model import (
         Adoption,
         Change,
@@ -79,7 +80,7 @@ if TYPE_CHECKING:
     from fluxmig.patience import Patience
     from fluxmig.sending import Observer
 
-__all__ = ["Migrator", "get_applied_migrations", "run_migration"]
+__all__ = ["Migrator", "get_applied_migrations", "load", "run_migration"]
 
 _AGAIN = "run it again when the server is there"
 
@@ -116,6 +117,34 @@ def get_applied_migrations(
 ) -> tuple[Record, ...]:
     """The rows of the ledger in the order of application; empty where there is no ledger. Only reads."""
     return Migrator(bind, table=table, schema=schema).applied()
+
+
+def load(
+    bind: Engine | Connection,
+    mapping: LoadMapping | DataFiles | Mapping[str, Any] | str | Path,
+    *,
+    table: str = "schema_migrations",
+    schema: str | None = None,
+    batch: int | None = None,
+    max_rejects: int = 0,
+    dry_run: bool = False,
+) -> LoadReport:
+    """Loads files of JSON into tables. Writes, unless it is a dry run.
+
+    Args:
+        bind: An Engine, or a Connection that is used and never closed.
+        mapping: What goes where: a `load.toml`, what stands in one, or the files alone.
+        table: As for `Migrator`.
+        schema: As for `Migrator`.
+        batch: As for `Migrator.load`.
+        max_rejects: As for `Migrator.load`.
+        dry_run: As for `Migrator.load`.
+
+    Raises:
+        FluxmigError: As `Migrator.load`.
+    """
+    migrator = Migrator(bind, table=table, schema=schema)
+    return migrator.load(mapping, batch=batch, max_rejects=max_rejects, dry_run=dry_run)
 
 
 class Migrator:
@@ -329,6 +358,60 @@ class Migrator:
         return self._preparation(self._read_folder(), snapshot).redo(name)
 
     # --- writing ------------------------------------------------------------------------------------------
+
+    def load(
+        self,
+        mapping: LoadMapping | DataFiles | Mapping[str, Any] | str | Path,
+        *,
+        batch: int | None = None,
+        max_rejects: int = 0,
+        dry_run: bool = False,
+        stdin: IO[bytes] | None = None,
+        on_refusal: Callable[[Refusal, Any], None] | None = None,
+        on_progress: Callable[[LoadProgress], None] | None = None,
+    ) -> LoadReport:
+        """Loads files of JSON into tables. Writes, unless it is a dry run.
+
+        Args:
+            mapping: What goes where: a `load.toml`, what stands in one, or the files alone.
+            batch: How many records a transaction has, so that what was interrupted goes on; None: it has all.
+            max_rejects: How many records may be refused without an end.
+            dry_run: Only says what does not fit.
+            stdin: What a mapping reads as the file `-`.
+            on_refusal: Called with each refusal and what was refused, on the calling thread.
+            on_progress: Called after each piece of a file, likewise.
+
+        Raises:
+            ConfigError: The mapping does not fit the tables. Nothing is loaded.
+            DataFileError: A file is not JSON. Nothing is loaded, but for the batches before.
+            LoadError: Records do not fit, or the database refused them. Likewise.
+            LockTimeoutError, DatabaseConnectionError: Likewise.
+        """
+        from fluxmig.loading.load import Load, understood  # noqa: PLC0415  # who migrates needs nothing of it
+
+        with self._errors():
+            ledger, snapshot = self._read()
+            with self._dialect.reading(self._bind) as connection:
+                tables = partial(self._dialect.loading(connection).tables, connection)
+                found = understood(mapping, tables)
+        executor = self._executor(ledger, snapshot)
+        findings = [] if dry_run else self._without_log(executor)
+        with self._errors():
+            load = Load(
+                self._bind,
+                self._dialect,
+                ledger,
+                executor.lock,
+                found,
+                self._limits,
+                stdin,
+                batch,
+                max_rejects,
+                on_refusal,
+                on_progress,
+            )
+            report = load.check() if dry_run else load.go()
+        return replace(report, findings=(*findings, *report.findings))
 
     def run(
         self,

@@ -326,9 +326,10 @@ class Event(StrEnum):
     """What a row of the log tells.
 
     An interrupted attempt was ended by a signal. The three behind it are those of a script without a
-    transaction, the last six those of a person: the record was removed, or added without running anything, or
+    transaction, the next six those of a person: the record was removed, or added without running anything, or
     added since all objects are there; an edited file was taken for the right one; a marked, failed or partial
-    migration was settled; a record got another name.
+    migration was settled; a record got another name. The last two are those of a file of data: some of its
+    records are in the tables, and all of them are.
     """
 
     APPLIED = "applied"
@@ -345,6 +346,8 @@ class Event(StrEnum):
     ACCEPTED = "accepted"
     RESOLVED = "resolved"
     RENAMED = "renamed"
+    LOADING = "loading"
+    LOADED = "loaded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +360,7 @@ class LogEntry:
         message: The server's message, what was lost, or why there was no transaction.
         error_code: SQLSTATE, or the driver's name of the error.
         statement_number: The failing statement; how many are done, in a row of progress; the first that ran,
-            where a script was started.
+            where a script was started; how many records are done, of a file of data.
         line: The line in the file, from 1.
         id: Ascending in the order of writing; 0 before that.
         logged_at: When, as the database says.

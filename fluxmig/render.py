@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from fluxmig.errors import RollbackError
+from fluxmig.errors import LoadError, RollbackError
 from fluxmig.excerpt import visible
 from fluxmig.lines import Line, cut, plain, terminal
 from fluxmig.model import AdoptionKind, Condition, Event, Mode, Outcome, State, loss
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fluxmig.errors import FluxmigError, StoppedError
+    from fluxmig.loading.nouns import Refusal
     from fluxmig.model import (
         Adoption,
         AdoptionReport,
@@ -57,6 +58,7 @@ __all__ = [
     "redo_lines",
     "redo_plan_json",
     "redo_plan_lines",
+    "refusal_json",
     "report_json",
     "report_lines",
     "rollback_json",
@@ -385,6 +387,7 @@ def _planned_json(script: Script) -> dict[str, Any]:
 
 _EVENT_STYLES: dict[str, str] = {
     Event.APPLIED: _GOOD,
+    Event.LOADED: _GOOD,
     Event.FAILED: _BAD,
     Event.STARTED: _DIM,
     Event.PROGRESS: _DIM,
@@ -423,11 +426,11 @@ def log_lines(entries: Sequence[LogEntry], name: str | None = None, last: int | 
 
 def _telling(entries: Sequence[LogEntry]) -> list[LogEntry]:
     """The entries without the progress that a later one includes."""
-    includes = {Event.PROGRESS, Event.APPLIED, Event.ROLLED_BACK}
+    includes = {Event.PROGRESS, Event.APPLIED, Event.ROLLED_BACK, Event.LOADING, Event.LOADED}
     later: dict[str, Event | str] = {}
     found = []
     for entry in reversed(entries):
-        if entry.event != Event.PROGRESS or later.get(entry.name) not in includes:
+        if entry.event not in {Event.PROGRESS, Event.LOADING} or later.get(entry.name) not in includes:
             found.append(entry)
         later[entry.name] = entry.event
     return found[::-1]
@@ -439,7 +442,9 @@ def _log_lines(entry: LogEntry, time: str, width: int) -> list[Line]:
     beneath = ""
     if event == Event.PROGRESS:
         notes.append("statement 1 is done" if number == 1 else f"statements 1 to {number} are done")
-    elif event in {Event.APPLIED, Event.STARTED}:
+    elif event == Event.LOADING:
+        notes.append(f"{number} records are done")
+    elif event in {Event.APPLIED, Event.STARTED, Event.LOADED}:
         notes += [message] if message else []
         notes += [f"from statement {number}"] if number and number > 1 else []
     elif event in _BY_PEOPLE:
@@ -729,7 +734,24 @@ def error_json(
     if isinstance(error, RollbackError):
         fields["names"] = list(error.names)
         fields["failure"] = _failure_json(error.failure) if error.failure else None
+    if isinstance(error, LoadError):
+        fields["refusals"] = [refusal_json(refusal) for refusal in error.refusals]
     return {**(report or _document(command)), "error": fields}
+
+
+def refusal_json(refusal: Refusal) -> dict[str, Any]:
+    """One record, or row of it, that is not in its table."""
+    return {
+        "file": refusal.file,
+        "record": refusal.record,
+        "line": refusal.line,
+        "table": refusal.table,
+        "column": refusal.column,
+        "path": refusal.path,
+        "value": refusal.value,
+        "reason": refusal.reason,
+        "code": refusal.code,
+    }
 
 
 def _document(command: str, **fields: Any) -> dict[str, Any]:

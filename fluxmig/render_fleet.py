@@ -5,26 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from fluxmig import render_rehearsal
 from fluxmig.fleet.model import TargetState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from fluxmig.fleet.model import FleetReport, Result, Wave
+    from fluxmig.fleet.model import FleetReport, Result, StateRehearsal, Wave
     from fluxmig.lines import Line
 
-__all__ = [
-    "bars",
-    "failure_lines",
-    "fleet_json",
-    "report_lines",
-    "status_lines",
-    "summary_lines",
-    "wave_lines",
-]
+__all__ = ["bars", "failure_lines", "failures_lines", "fleet_json", "rehearsals_json", "report_lines"]
+__all__ += ["state_lines", "status_lines", "summary_lines", "wave_lines"]
 
 _GOOD, _ODD, _BAD, _DIM, _HEAD = "green", "yellow", "red", "dim", "bold"
 _RULE = "=" * 60
+_NAMES = 5
+"""Targets of one state that are named."""
 _SHOWN = 20
 """Targets, or groups, that a list shows before it says how many more there are."""
 _BARS, _BAR = 8, 30
@@ -81,7 +77,7 @@ def status_lines(report: FleetReport) -> list[Line]:
         lines.append(line)
     for condition, number in _conditions(known).items():
         lines.append([(f"  {condition}: in {_targets(number)}", _ODD)])
-    lines += _failures(report)
+    lines += failures_lines(report)
     return [*lines, [], [(_RULE, _DIM)], *summary_lines(report)]
 
 
@@ -99,7 +95,7 @@ def report_lines(report: FleetReport) -> list[Line]:
     for wave in waves:
         counts = Counter(result.state for result in report.results if result.wave == wave)
         lines.append([_wave(wave, counts, counts.total())])
-    lines += _failures(report)
+    lines += failures_lines(report)
     return [*lines, [], *summary_lines(report)]
 
 
@@ -127,6 +123,41 @@ def bars(totals: Mapping[str, int], results: Iterable[Result]) -> list[str]:
         done, total = (sum(counts[group] for group in rest) for counts in (ended, totals))
         lines.append(f"  and {len(rest)} more: {done} of {total}")
     return lines
+
+
+def state_lines(state: StateRehearsal) -> list[Line]:
+    """Which targets a rehearsal was for, and what it has shown."""
+    names = ", ".join(state.names[:_NAMES]) + (
+        f" and {len(state.names) - _NAMES} more" if len(state.names) > _NAMES else ""
+    )
+    where = f"{_targets(len(state.names))} at {state.at or _NOTHING}, {state.pending} pending: "
+    lines: list[Line] = [[], [(where, _HEAD), (names, "")]]
+    if state.rehearsal:
+        return [*lines, *render_rehearsal.rehearsal_lines(state.rehearsal)]
+    return [*lines, *([(f"  {line}", _BAD)] for line in (state.message or "").split("\n"))]
+
+
+def rehearsals_json(
+    states: Sequence[StateRehearsal], report: FleetReport, command: str, exit_code: int
+) -> dict[str, Any]:
+    """Each state with its targets and its rehearsal, and the targets that could not be asked."""
+    return {
+        "format": 1,
+        "command": command,
+        "exit_code": exit_code,
+        "states": [
+            {
+                "fingerprint": state.fingerprint,
+                "targets": list(state.names),
+                "at": state.at,
+                "pending": state.pending,
+                "message": state.message,
+                "rehearsal": render_rehearsal.rehearsal_json(state.rehearsal) if state.rehearsal else None,
+            }
+            for state in states
+        ],
+        "failures": [_result_json(result) for result in report.failures],
+    }
 
 
 def fleet_json(report: FleetReport, command: str) -> dict[str, Any]:
@@ -200,7 +231,8 @@ def _conditions(results: Iterable[Result]) -> dict[str, int]:
     return dict(Counter(condition for result in results for condition in result.conditions))
 
 
-def _failures(report: FleetReport) -> list[Line]:
+def failures_lines(report: FleetReport) -> list[Line]:
+    """The first failures, and how many there are more."""
     failures = report.failures
     if not failures:
         return []

@@ -71,14 +71,15 @@ class Sweeper:
             self._process.stdout.readline()  # it uses the folder now
 
     def close(self) -> None:
-        """Has removed what is left, but for what was postponed."""
-        with suppress(BrokenPipeError):
-            if self.postponed:
-                for pipe in filter(None, (self._process.stdin, self._process.stdout)):
-                    pipe.close()
-                self._process.returncode = 0  # nobody waits for it
-            else:
+        """Has removed what is left, but for what was postponed; what takes long goes on behind this."""
+        with suppress(BrokenPipeError, subprocess.TimeoutExpired):
+            if not self.postponed:
                 self._process.communicate(timeout=_PATIENCE_S)
+        for pipe in filter(None, (self._process.stdin, self._process.stdout)):
+            with suppress(BrokenPipeError):
+                pipe.close()
+        if self._process.returncode is None:
+            self._process.returncode = 0  # nobody waits for it
 
     def __enter__(self) -> Self:
         return self

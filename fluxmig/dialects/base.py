@@ -17,6 +17,7 @@ from sqlalchemy import TIMESTAMP, Engine, Text, func, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig import sql
+from fluxmig.dialects.loading import Loading
 from fluxmig.errors import ConfigError
 from fluxmig.model import Capabilities, DatabaseInfo
 
@@ -431,6 +432,10 @@ class Dialect:
     def copy(self, connection: Connection, statement: str, rows: memoryview) -> None:
         """Runs a COPY ... FROM stdin and streams its rows, for a dialect whose rules know such rows."""
         raise NotImplementedError
+
+    def loading(self, connection: Connection) -> Loading:
+        """How rows get into its tables."""
+        return Loading()
 
     @contextmanager
     def listening(self, connection: Connection, hear: Callable[[Heard], None]) -> Iterator[None]:

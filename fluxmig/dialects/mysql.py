@@ -36,6 +36,7 @@ from fluxmig.dialects.base import (
     send_as_is,
     shut_down,
 )
+from fluxmig.dialects.mysql_loading import MySQLLoading
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo, Session
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from fluxmig.catalog import Catalog
     from fluxmig.dialects.base import Heard, Onlooker, Refusal, ServerError
+    from fluxmig.dialects.loading import Loading
     from fluxmig.dialects.mysql_session import SessionState
     from fluxmig.dialects.tracing import Tracer
     from fluxmig.model import Limits, Script
@@ -223,6 +225,10 @@ class MySQL(Dialect):
         finally:
             if not connection.invalidated:
                 connection.info[_HEAR] = outer
+
+    def loading(self, connection: Connection) -> Loading:
+        """By statements with many parameters, which drivers put into one."""
+        return MySQLLoading()
 
     def may_be_atomic(self, statement: str) -> bool:
         """By the verb."""

@@ -1,7 +1,7 @@
 """All objects of a MySQL or MariaDB database, and their definitions, by information_schema (24.3).
 
 Left out is what the server counts: AUTO_INCREMENT, rows. Definers and grants are the server's, and not the
-database's.
+database's. Views are kept with the database's own name before each table, which is left out too.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ FROM information_schema.referential_constraints AS r JOIN information_schema.key
     AND u.table_name = r.table_name
 WHERE r.constraint_schema = DATABASE()
 GROUP BY r.table_name, r.constraint_name, r.referenced_table_name;
-SELECT 'view', table_name, NULL, CONCAT_WS(' ', view_definition, 'check', check_option)
+SELECT 'view', table_name, NULL,
+    CONCAT_WS(' ', REPLACE(view_definition, CONCAT('`', DATABASE(), '`.'), ''), 'check', check_option)
 FROM information_schema.views WHERE table_schema = DATABASE();
 SELECT LOWER(routine_type), routine_name, NULL, CONCAT_WS(' ',
     (SELECT GROUP_CONCAT(CONCAT_WS(' ', parameter_mode, parameter_name, p.dtd_identifier)

@@ -34,6 +34,7 @@ from fluxmig.dialects.base import (
     send_as_is,
     shut_down,
 )
+from fluxmig.dialects.postgresql_loading import CopyLoading, PostgreSQLLoading
 from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from fluxmig.catalog import Catalog
     from fluxmig.dialects.base import Heard, Onlooker, ServerError, Tables
+    from fluxmig.dialects.loading import Loading
     from fluxmig.dialects.postgresql_session import SessionState
     from fluxmig.dialects.tracing import Tracer
     from fluxmig.errors import ConfigError
@@ -310,6 +312,10 @@ class PostgreSQL(Dialect):
                 "take postgresql+psycopg:// for the URL",
             )
         psycopg_driver.copy(connection, statement, rows)
+
+    def loading(self, connection: Connection) -> Loading:
+        """By COPY, where the driver has it."""
+        return CopyLoading() if _is_psycopg(connection) else PostgreSQLLoading()
 
     @contextmanager
     def listening(self, connection: Connection, hear: Callable[[Heard], None]) -> Iterator[None]:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from fluxmig.dialects.base import Heard, Onlooker
 
-__all__ = ["ask", "begin", "can_begin", "copy", "counting", "for_programs", "is_in_transaction", "listening"]
-__all__ += ["onlooker", "refuse_backslashes", "reported", "unprepared"]
+__all__ = ["Copying", "ask", "begin", "can_begin", "copy", "copying", "counting", "for_programs"]
+__all__ += ["is_in_transaction", "listening", "onlooker", "refuse_backslashes", "reported", "unprepared"]
 
 _CHUNK = 2**18
 """Bytes that are given to psycopg at a time."""
@@ -90,17 +90,56 @@ def copy(connection: Connection, statement: str, rows: memoryview) -> None:
         DBAPIError: As for every other statement.
         UnicodeEncodeError: A row has a character that the client's encoding has not.
     """
-    driver = _driver(connection)
     chunks: Iterator[Any] = (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
+    if _driver(connection).info.encoding != "utf-8":  # the script has set it, and psycopg encodes to that
+        chunks = codecs.iterdecode(map(bytes, chunks), "utf-8")
+    with copying(connection, statement) as stream:
+        for chunk in chunks:
+            stream.write(chunk)
+
+
+class Copying:
+    """A COPY ... FROM stdin that is under way.
+
+    Attributes:
+        write: Sends some of its data.
+        rows: How many rows the server has taken; known behind the end.
+    """
+
+    def __init__(self, write: Callable[[Any], None]) -> None:
+        self.write = write
+        self.rows = -1
+
+
+@contextmanager
+def copying(connection: Connection, statement: str) -> Iterator[Copying]:
+    """Runs a COPY ... FROM stdin for as long as it lasts; raises as for every other statement."""
+    driver = _driver(connection)
     with _as_of_sqlalchemy(connection, statement):
-        if driver.info.encoding != "utf-8":  # the script has set it, and psycopg encodes to that
-            chunks = codecs.iterdecode(map(bytes, chunks), "utf-8")
         if connection.dialect.is_async:
-            await_only(_stream(driver, statement, chunks))
+            with _awaited(driver.cursor()) as cursor:
+                with _awaited(cursor.copy(statement)) as stream:
+                    copied = Copying(lambda data: await_only(stream.write(data)))
+                    yield copied
+                copied.rows = cursor.rowcount
         else:
-            with driver.cursor() as cursor, cursor.copy(statement) as stream:
-                for chunk in chunks:
-                    stream.write(chunk)
+            with driver.cursor() as cursor:
+                with cursor.copy(statement) as stream:
+                    copied = Copying(stream.write)
+                    yield copied
+                copied.rows = cursor.rowcount
+
+
+@contextmanager
+def _awaited(manager: Any) -> Iterator[Any]:
+    """A context manager that has to be awaited, as one that has not."""
+    entered = await_only(manager.__aenter__())
+    try:
+        yield entered
+    except BaseException as error:
+        await_only(manager.__aexit__(type(error), error, error.__traceback__))
+        raise
+    await_only(manager.__aexit__(None, None, None))
 
 
 @contextmanager
@@ -116,12 +155,6 @@ def _as_of_sqlalchemy(connection: Connection, statement: str) -> Iterator[None]:
         raise DBAPIError.instance(
             statement, None, error, errors.Error, connection_invalidated=lost, dialect=connection.dialect
         ) from error
-
-
-async def _stream(driver: Any, statement: str, chunks: Iterator[Any]) -> None:
-    async with driver.cursor() as cursor, cursor.copy(statement) as stream:
-        for chunk in chunks:
-            await stream.write(chunk)
 
 
 def ask(driver: Any, query: str, patience_s: float) -> str:

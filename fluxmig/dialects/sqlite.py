@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from fluxmig import sql
 from fluxmig.dialects import existing, sqlite_catalog, sqlite_session
 from fluxmig.dialects.base import Dialect, ServerError, UnsoundError
+from fluxmig.dialects.sqlite_loading import SQLiteLoading
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
 
     from fluxmig.catalog import Catalog
+    from fluxmig.dialects.loading import Loading
     from fluxmig.dialects.sqlite_session import SessionState, Violation
     from fluxmig.model import Limits, Script, Session, Statement
     from fluxmig.objects import Created, Presence
@@ -173,6 +175,10 @@ class SQLite(Dialect):
             super().send(connection, script)
         elif found := sqlite_session.violations(connection, script):
             raise _unsound(found)
+
+    def loading(self, connection: Connection) -> Loading:
+        """By statements with many parameters."""
+        return SQLiteLoading()
 
     def check(self, connection: Connection, script: Script) -> tuple[Statement, UnsoundError] | None:
         """What references nothing behind a script that begins with PRAGMA foreign_keys, and did before it."""

@@ -14,10 +14,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fluxmig.fleet.model import FleetReport, Manner, Pace, Result, Share, Target, TargetState, Wave
+from fluxmig.fleet.model import (
+    FleetReport,
+    Manner,
+    Pace,
+    Result,
+    Share,
+    StateRehearsal,
+    Target,
+    TargetState,
+    Wave,
+)
 
 if TYPE_CHECKING:
     from fluxmig.fleet.passes import run, status
+    from fluxmig.fleet.rehearsals import rehearse
     from fluxmig.fleet.sources import from_file, from_query, from_schemas
 
 __all__ = [
@@ -26,12 +37,14 @@ __all__ = [
     "Pace",
     "Result",
     "Share",
+    "StateRehearsal",
     "Target",
     "TargetState",
     "Wave",
     "from_file",
     "from_query",
     "from_schemas",
+    "rehearse",
     "run",
     "status",
 ]
@@ -40,6 +53,7 @@ _LAZY = {
     "from_file": "sources",
     "from_query": "sources",
     "from_schemas": "sources",
+    "rehearse": "rehearsals",
     "run": "passes",
     "status": "passes",
 }

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from fluxmig.trace import Rehearsal
+
 __all__ = [
     "WORST_FIRST",
     "FleetReport",
@@ -22,6 +24,7 @@ __all__ = [
     "Pace",
     "Result",
     "Share",
+    "StateRehearsal",
     "Target",
     "TargetState",
     "Task",
@@ -284,6 +287,34 @@ class FleetReport:
     def failures(self) -> tuple[Result, ...]:
         """The results that are failures."""
         return tuple(result for result in self.results if result.state.is_failure)
+
+
+@dataclass(frozen=True, slots=True)
+class StateRehearsal:
+    """What a rehearsal has shown for the targets that are in one state.
+
+    Attributes:
+        fingerprint: That of their ledgers.
+        names: The targets; the first one was copied.
+        at: The last migration that is applied there.
+        pending: How many are pending there.
+        rehearsal: What was seen; None where there could be none.
+        message: Why not.
+        own_code: The exit code of that.
+    """
+
+    fingerprint: str
+    names: tuple[str, ...]
+    at: str | None
+    pending: int
+    rehearsal: Rehearsal | None = None
+    message: str | None = None
+    own_code: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """That which the same would have had for one database."""
+        return self.rehearsal.exit_code if self.rehearsal else self.own_code
 
 
 def worst(codes: Iterable[int]) -> int:

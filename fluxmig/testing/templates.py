@@ -208,8 +208,12 @@ def open_template(stack: ExitStack, server: Server, recipe: Recipe, session: str
 
     def make() -> str:
         url = server.create(next(numbers), template=name)
-        if name is None:
-            recipe.apply(url)
+        try:
+            if name is None:
+                recipe.apply(url)
+        except BaseException:
+            server.drop(url)
+            raise
         return url
 
     template = Template(name, server, Clones(make, server.drop, _warm))

@@ -11,7 +11,7 @@ from fluxmig.catalog import Catalog, differences
 from fluxmig.dialects import dialect_of
 
 if TYPE_CHECKING:
-    from tests.support import Database
+    from tests.support import Database, Servers
 
 CONTAINERS = False
 pytestmark = pytest.mark.catalog
@@ -222,3 +222,11 @@ def test_what_mariadb_has_beside(mariadb: Database) -> None:
     for statement, said in MARIADB:
         found = changes(mariadb, statement)
         assert [each for each in found if "index" not in each] == said, statement
+
+
+def test_where_a_view_of_mariadb_stands_is_no_difference(servers: Servers, mariadb: Database) -> None:
+    with servers.get(mariadb.source).database() as other:
+        for each in (mariadb, other):
+            each.rows(TABLE)
+            each.rows("CREATE VIEW v AS SELECT a FROM t")
+        assert differences(snapshot(mariadb), snapshot(other)) == ()

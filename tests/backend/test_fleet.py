@@ -425,6 +425,53 @@ def test_a_status_tells_who_is_where(
     assert (report.exit_code, made[3].tables()) == (0, set())
 
 
+# --- a rehearsal ------------------------------------------------------------------------------------------
+
+
+def test_one_rehearsal_for_each_state(databases: Databases, folder: Path, write: Write) -> None:
+    write({"001_a.sql": "CREATE TABLE a (id integer);"})
+    done, same, behind, odd = databases(4)
+    found = targets([done, same, behind, odd])
+    fleet.run(found[:2], folder)
+    odd.rows("CREATE TABLE extra (id integer)")
+    write({"002_b.sql": "ALTER TABLE a ADD COLUMN b text NOT NULL DEFAULT gen_random_uuid();"})
+    absent = Target("absent", "postgresql://u@127.0.0.1:1/x")
+    report = fleet.status([*found, absent], folder, pace=Pace(tries=1))
+    ahead, others = fleet.rehearse(found, report, folder, source=done.url, denied=["rewrite"])
+    assert (ahead.names, ahead.at, ahead.pending) == (("t0", "t1"), "001_a.sql", 1)
+    assert (others.names, others.at, others.pending) == (("t2", "t3"), None, 2)
+    assert ahead.rehearsal
+    assert [finding.name for finding in ahead.rehearsal.denied] == ["rewrite"]
+    assert (ahead.exit_code, others.exit_code) == (1, 1)  # of a table that another file has made, too
+    assert [each.tables() for each in (done, behind)] == [
+        {"a", "schema_migrations", "schema_migrations_log"},
+        set(),
+    ]
+
+
+def test_a_rehearsal_of_a_schema(one_postgresql: Database, folder: Path, write: Write) -> None:
+    write(ONE)
+    one_postgresql.rows("CREATE SCHEMA t1")
+    found = fleet.from_schemas(one_postgresql.url, "t1")
+    fleet.run(found, folder)
+    write({"002_b.sql": "ALTER TABLE a ADD COLUMN b integer;", "003_c.sql": "SELECT nothing();"})
+    (state,) = fleet.rehearse(found, fleet.status(found, folder), folder, source=one_postgresql.url)
+    assert state.rehearsal
+    assert [file.name for file in state.rehearsal.files] == ["002_b.sql", "003_c.sql"]
+    assert [file.name for file in state.rehearsal.failed] == ["003_c.sql"]
+    assert (state.exit_code, one_postgresql.scalar("SELECT count(*) FROM t1.schema_migrations")) == (1, 1)
+
+
+def test_a_state_that_cannot_be_copied(databases: Databases, folder: Path, write: Write) -> None:
+    write(ONE)
+    (database,) = databases(1)
+    found = targets([database])
+    report = fleet.status(found, folder)
+    (state,) = fleet.rehearse(found, report, folder, source="nowhere")
+    assert (state.rehearsal, state.exit_code) == (None, 2)
+    assert state.message
+
+
 # --- the state --------------------------------------------------------------------------------------------
 
 

@@ -229,6 +229,45 @@ def test_the_librarys_example(one_postgresql: Database, monkeypatch: pytest.Monk
     assert len(printed.getvalue().splitlines()) == 15
 
 
+@pytest.fixture
+def migrated(one_postgresql: Database, tmp_path: Path) -> Database:
+    """A database with the example set, and the files that are loaded into it."""
+    shutil.copytree(EXAMPLES, tmp_path / "migrations")
+    shutil.copytree(ROOT / "docs" / "load", tmp_path / "docs" / "load")
+    fluxmig("run", folder=tmp_path, DATABASE_URL=one_postgresql.url)
+    return one_postgresql
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/load.md"])
+def test_the_files_that_are_loaded(migrated: Database, tmp_path: Path, page: str) -> None:
+    for block in blocks((ROOT / page).read_text(encoding="utf-8"), "console"):
+        command, _, shown = block.partition("\n")
+        done = fluxmig(
+            *command.removeprefix("$ fluxmig ").split(), folder=tmp_path, DATABASE_URL=migrated.url
+        )
+        assert (done.returncode, done.stderr, masked(done.stdout)) == (0, "", masked(shown))
+    if page == "README.md":
+        joined = "SELECT p.name, m.role FROM projects p JOIN project_members m ON m.project_id = p.id"
+        assert migrated.rows(f"{joined} WHERE p.name = 'Harbour lights' ORDER BY role") == [
+            ("Harbour lights", "designer"),
+            ("Harbour lights", "lead"),
+        ]
+
+
+def test_the_record_that_does_not_fit(migrated: Database, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "load.md").read_text(encoding="utf-8")
+    text = (tmp_path / "docs" / "load" / "users.json").read_text()
+    (tmp_path / "users.json").write_text(text.replace("2025-06-02T09:30:00.000Z", "yesterday"))
+    done = fluxmig("load", "users.json", folder=tmp_path, DATABASE_URL=migrated.url)
+    (shown,) = blocks(page, "text")
+    assert (done.returncode, done.stderr) == (1, shown)
+
+
+def test_the_mapping_that_is_shown() -> None:
+    (shown,) = blocks((ROOT / "docs" / "load.md").read_text(encoding="utf-8"), "toml")
+    assert (ROOT / "docs" / "load" / "load.toml").read_text().endswith(shown)
+
+
 def anchors(page: Path) -> set[str]:
     """Of its headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
@@ -295,12 +334,14 @@ def test_json_has_the_documented_keys(one_postgresql: Database, tmp_path: Path, 
     for name, text in (*rehearsed.items(), ("001_a.down.sql", "DROP TABLE a;")):
         (tmp_path / "rehearsed" / name).write_text(text)
     words = ("rehearse", "--on", one_postgresql.url, "--round-trip", "--migrations", "rehearsed")
+    (tmp_path / "a.json").write_text('[{"id": 1}, {"id": "x"}]')
     (tmp_path / "targets.txt").write_text("acme sqlite:///acme.db\nglobex sqlite:///globex.db\n")
     Database("sqlite", f"sqlite:///{tmp_path}/acme.db").rows("CREATE TABLE a (other)")
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "001_a.sql").write_text("CREATE TABLE a (id integer);")
     of_fleet = ("--targets", "targets.txt", "--migrations", "one", "--on-duplicate", "fail")
     seen = {
+        "load": got("load", "a.json", "--max-rejects", "1"),
         "status": got("status"),
         "run": run,
         "plan": plan | {"findings": []},
@@ -312,6 +353,7 @@ def test_json_has_the_documented_keys(one_postgresql: Database, tmp_path: Path, 
         "create": got("create", "add invoices"),
         "rehearse": got(*words),
         "fleet run": got("fleet", "run", *of_fleet),
+        "fleet rehearse": got("fleet", "rehearse", "--on", "nowhere", *of_fleet),
         "check": got("check"),
         "verify": got("verify") | {"findings": []},
         "run error": got("run", url="postgresql://127.0.0.1:1/x"),

@@ -198,6 +198,26 @@ def test_a_query_and_schemas(bare: Cli, one_postgresql: Database, write: Write) 
     assert "  [x] 001_a.sql  1 target\n" in shown.out
 
 
+def test_a_rehearsal(bare: Cli, tenants: Path) -> None:
+    bare("fleet", "run", "--targets", tenants, "--select", "t1")
+    bare("fleet", "run", "--targets", tenants, "--select", "t2", "--to", "1")
+    shown = bare("fleet", "rehearse", "--targets", tenants)
+    parts = masked(shown.out).split("\n\n")
+    assert [part.strip() for part in parts if "target" in part] == [
+        "1 target at 001_a.sql, 1 pending: t2",
+        "1 target at nothing applied, 2 pending: t3",
+    ]
+    assert shown.out.count("Failed: 0") == 2
+    assert (shown.code, shown.err) == (0, "")
+    document = bare("fleet", "rehearse", "--targets", tenants, "--json").json
+    assert [(state["targets"], state["rehearsal"]["ok"]) for state in document["states"]] == [
+        (["t2"], True),
+        (["t3"], True),
+    ]
+    bare("fleet", "run", "--targets", tenants)
+    assert bare("fleet", "rehearse", "--targets", tenants).out == "Nothing is pending.\n"
+
+
 def test_a_terminal_has_bars(tenants: Path, write: Write) -> None:
     shown = terminal("fleet", "run", "--targets", str(tenants), "--parallel", "1")
     assert shown.code == 0

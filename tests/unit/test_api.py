@@ -19,6 +19,7 @@ import pytest
 
 import fluxmig
 from fluxmig import errors, migrator, model, policies, testing
+from fluxmig.loading import nouns
 from fluxmig.testing import fixtures
 
 ROOT = Path(fluxmig.__file__).parent.parent
@@ -27,13 +28,13 @@ HEAVY = ("sqlalchemy", "psycopg", "rich", "dotenv", "tomllib", "asyncio", "testc
 
 
 def test_all_is_what_is_there() -> None:
-    public = {*errors.__all__, *model.__all__, *migrator.__all__, "__version__"}
+    public = {*errors.__all__, *model.__all__, *nouns.__all__, *migrator.__all__, "__version__"}
     assert fluxmig.__all__ == sorted(public)
     assert dir(fluxmig) == fluxmig.__all__
 
 
 def test_every_name_is_there() -> None:
-    for home in (errors, model, migrator):
+    for home in (errors, model, nouns, migrator):
         for name in home.__all__:
             assert getattr(fluxmig, name) is getattr(home, name)
 

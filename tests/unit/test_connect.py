@@ -302,6 +302,13 @@ def test_what_psycopg_is_always_given() -> None:
     assert arguments("postgresql://h/d", production=False) == ALWAYS
 
 
+@pytest.mark.parametrize("raw", ["postgresql:///d?host=/run", "postgresql+psycopg2:///d?host=/run"])
+def test_a_socket_goes_before_an_address_of_the_environment(raw: str) -> None:
+    """libpq takes what is given and empty for given, and PGHOSTADDR for an absent one (32.1.2)."""
+    assert arguments(raw, production=False)["hostaddr"] == ""
+    assert "hostaddr" not in arguments(f"{raw}&hostaddr=::1", production=False)
+
+
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [

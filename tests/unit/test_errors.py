@@ -12,8 +12,10 @@ from fluxmig import errors
 from fluxmig.errors import (
     ConfigError,
     DatabaseConnectionError,
+    DataFileError,
     FluxmigError,
     LedgerError,
+    LoadError,
     LockTimeoutError,
     MigrationFailedError,
     MigrationFileError,
@@ -37,10 +39,12 @@ EXIT_CODES: dict[type[FluxmigError], int] = {
     FluxmigError: 1,
     ConfigError: 2,
     MigrationFileError: 3,
+    DataFileError: 3,
     LedgerError: 4,
     LockTimeoutError: 5,
     DatabaseConnectionError: 6,
     MigrationFailedError: 1,
+    LoadError: 1,
     RollbackError: 1,
 }
 CLASSES = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, FluxmigError)]

@@ -1,0 +1,65 @@
+"""Rows into MySQL and MariaDB. Section numbers are those of the manual of MySQL 8.0."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import types
+from sqlalchemy.dialects import mysql
+
+from fluxmig.dialects.base import send_as_is
+from fluxmig.dialects.loading import Loading
+from fluxmig.loading.tables import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+    from sqlalchemy.types import TypeEngine
+
+    from fluxmig.loading.tables import Column, TableShape
+
+__all__ = ["MySQLLoading"]
+
+_BITS: tuple[tuple[type[TypeEngine[Any]], int], ...] = (
+    (mysql.TINYINT, 8),
+    (mysql.MEDIUMINT, 24),
+    (types.SmallInteger, 16),
+    (types.BigInteger, 64),
+    (types.Integer, 32),
+)
+
+
+class MySQLLoading(Loading):
+    """MySQL and MariaDB: keys are checked row by row, and no key can wait (13.1.20.5)."""
+
+    def of_type(self, name: str, kind: TypeEngine[Any]) -> Column:
+        """Whole numbers by their bytes and sign (11.1.2); TINYINT(1) is what BOOLEAN means (11.1.1)."""
+        found = super().of_type(name, kind)
+        if found.kind is not Kind.INTEGER:
+            return found
+        if isinstance(kind, mysql.TINYINT) and kind.display_width == 1:
+            return replace(found, kind=Kind.BOOLEAN)
+        bits = next(bits for theirs, bits in _BITS if isinstance(kind, theirs))
+        low, high = (
+            (0, 2**bits - 1)
+            if getattr(kind, "unsigned", False)
+            else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        )
+        return replace(found, low=low, high=high)
+
+    @contextmanager
+    def session(self, connection: Connection, *, defer: bool) -> Iterator[None]:
+        """In UTC, in which points in time are given; a TIMESTAMP is read by the session's zone (11.2.2)."""
+        zone = connection.exec_driver_sql("SELECT @@SESSION.time_zone").scalar()
+        send_as_is(connection, "SET time_zone = '+00:00'")
+        yield
+        connection.exec_driver_sql("SET time_zone = %s", (zone,))
+
+    def keys(
+        self, connection: Connection, shape: TableShape, column: Column, count: int, behind: int
+    ) -> list[Any] | None:
+        """By counting on: FOR UPDATE keeps others from the end of the index (14.7.2.4)."""
+        return self.counted(connection, shape, column, count, behind)

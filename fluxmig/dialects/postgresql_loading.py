@@ -1,0 +1,289 @@
+"""Rows into PostgreSQL by COPY; through a temporary table where a key may be there already.
+
+Section numbers are those of the manual of version 18.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sqlalchemy import cast, func, select, types
+from sqlalchemy import column as word
+from sqlalchemy.dialects import postgresql
+
+from fluxmig.dialects import psycopg_driver
+from fluxmig.dialects.base import identifier, send_as_is
+from fluxmig.dialects.loading import Loading, clause
+from fluxmig.loading.nouns import OnConflict
+from fluxmig.loading.tables import Kind, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection, Select
+    from sqlalchemy.types import TypeEngine
+
+    from fluxmig.dialects.loading import Writer
+    from fluxmig.dialects.psycopg_driver import Copying
+    from fluxmig.loading.tables import Column, Rows, TableShape, Target
+
+__all__ = ["CopyLoading", "PostgreSQLLoading"]
+
+_NULL = "\\N"
+_SPECIAL = re.compile(r"[\\\t\n\r]")
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_SEQUENCE = re.compile(r"^nextval\('(?P<name>.+)'::regclass\)$")
+_numbers = count(1)
+
+
+class PostgreSQLLoading(Loading):
+    """By statements with many parameters: for drivers that have no COPY."""
+
+    keeps_nul: ClassVar[bool] = False  # 8.3: the character with the code zero cannot be stored
+
+    def column(self, described: Mapping[str, Any], *, is_alone: bool = False) -> Column:
+        """Also the sequence of a serial column, which is its default."""
+        found = super().column(described, is_alone=is_alone)
+        sequence = _SEQUENCE.match(str(described.get("default") or ""))
+        return replace(found, sequence=sequence["name"].replace("''", "'") if sequence else None)
+
+    def columns(
+        self,
+        connection: Connection,
+        word: str,
+        schema: str | None,
+        described: Sequence[Mapping[str, Any]],
+        primary: tuple[str, ...],
+    ) -> dict[str, Column]:
+        """Also the sequences of identity columns (9.17, pg_get_serial_sequence)."""
+        found = super().columns(connection, word, schema, described, primary)
+        for each in described:
+            if each.get("identity") is not None:
+                asked = {"table": identifier(schema, word), "column": each["name"]}
+                name = connection.exec_driver_sql(_OF_IDENTITY, asked).scalar()
+                found[each["name"]] = replace(found[each["name"]], sequence=name)
+        return found
+
+    def of_type(self, name: str, kind: TypeEngine[Any]) -> Column:
+        """Also domains by what they are made of, and jsonb apart from json."""
+        if isinstance(kind, postgresql.DOMAIN):
+            return replace(self.of_type(name, kind.data_type), type=kind.name or "domain")
+        found = super().of_type(name, kind)
+        if isinstance(kind, postgresql.JSONB):
+            return replace(found, kind=Kind.JSONB)
+        return replace(found, kind=Kind.OTHER) if isinstance(kind, types.Interval) else found
+
+    @contextmanager
+    def session(self, connection: Connection, *, defer: bool) -> Iterator[None]:
+        """SET CONSTRAINTS ALL DEFERRED, until the transaction's end, of those that can be."""
+        if defer:
+            send_as_is(connection, "SET CONSTRAINTS ALL DEFERRED")
+        yield
+        if defer:
+            send_as_is(connection, "SET CONSTRAINTS ALL IMMEDIATE")
+
+    def keys(
+        self, connection: Connection, shape: TableShape, column: Column, count: int, behind: int
+    ) -> list[Any] | None:
+        """What the default gives, as often as it is needed; a sequence gives no number twice."""
+        quoted = (column.sequence or "").replace("'", "''")
+        default = f"nextval('{quoted}')" if column.sequence else column.default
+        query = f"SELECT {default} FROM generate_series(1, {count})"  # noqa: S608  # as the catalog tells it
+        made = connection.exec_driver_sql(query, execution_options={"no_parameters": True}).scalars()
+        return [value if isinstance(value, int) else str(value) for value in made]
+
+    def move(self, connection: Connection, shape: TableShape, names: Sequence[str]) -> list[str]:
+        """By setval (9.17), never back."""
+        moved = []
+        for column in (shape.columns[name] for name in names if shape.columns[name].sequence):
+            sequence = cast(column.sequence, postgresql.REGCLASS)
+            greatest: Select[Any] = select(func.max(word(column.name)).label("greatest")).select_from(
+                clause(shape.name)
+            )
+            loaded = greatest.subquery()
+            reached = func.coalesce(func.pg_sequence_last_value(sequence), 0)
+            found = connection.scalar(
+                select(func.setval(sequence, loaded.c.greatest)).where(loaded.c.greatest > reached)
+            )
+            if found is not None:
+                moved.append(f"{column.sequence} is moved to {found}")
+        return moved
+
+
+class CopyLoading(PostgreSQLLoading):
+    """By COPY, through psycopg."""
+
+    streams: ClassVar[bool] = True
+
+    def of_type(self, name: str, kind: TypeEngine[Any]) -> Column:
+        """The server reads ISO 8601 itself (8.5.1.3)."""
+        return replace(super().of_type(name, kind), takes_iso=True)
+
+    def writer(self, connection: Connection, target: Target) -> Writer:
+        """COPY into the table, or into a temporary one."""
+        return _CopyWriter(connection, target)
+
+
+class _CopyWriter:
+    """COPY FROM stdin in text format, for as long as rows have the same columns."""
+
+    def __init__(self, connection: Connection, target: Target) -> None:
+        self._connection, self._target = connection, target
+        self._names: tuple[str, ...] = ()
+        self._texts: list[Callable[[list[Any]], list[str]]] = []
+        self._open: tuple[AbstractContextManager[Copying], Copying] | None = None
+        self._table, self._is_staged = "", False
+        self._sent = array("Q")
+        self._written = Written()
+
+    def write(self, rows: Rows) -> None:
+        """Sends them."""
+        stream = self._stream(rows.names)
+        columns = [text(values) for text, values in zip(self._texts, rows.columns, strict=True)]
+        lines = "\n".join(map("\t".join, zip(*columns, strict=True)))
+        self._sent.extend(rows.numbers)
+        stream.write(lines.encode() + b"\n")
+
+    def finish(self) -> Written:
+        """Ends the COPY."""
+        self._end()
+        written, self._written = self._written, Written()
+        return written
+
+    def abandon(self) -> None:
+        """Ends it with a failure, which the server rolls back."""
+        if self._open:
+            manager, self._open = self._open[0], None
+            manager.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+        self._written = Written()
+
+    def number_of(self, row: int) -> int | None:
+        """By the line that the server counts."""
+        return self._sent[row - 1] if 0 < row <= len(self._sent) else None
+
+    def _stream(self, names: tuple[str, ...]) -> Copying:
+        """The COPY into these columns, begun if it is not yet."""
+        if self._open and names == self._names:
+            return self._open[1]
+        self._end()
+        target = self._target
+        self._table = _table(target.shape.name)
+        self._is_staged = target.on_conflict is not OnConflict.ERROR and set(target.key) <= set(names)
+        self._names = names
+        self._texts = [_texts(target.shape.columns[name]) for name in names]
+        self._sent = array("Q")
+        to, columns = self._table, ", ".join(map(identifier, names))
+        if self._is_staged:
+            to = identifier(f"fluxmig_load_{next(_numbers)}")
+            of = f"SELECT {columns} FROM {self._table} WITH NO DATA"  # noqa: S608  # names are quoted
+            send_as_is(self._connection, f"CREATE TEMPORARY TABLE {to} ON COMMIT DROP AS {of}")
+            self._table = to
+        statement = f"COPY {to} ({columns}) FROM STDIN (ENCODING 'UTF8')"
+        manager = psycopg_driver.copying(self._connection, statement)
+        stream = manager.__enter__()
+        self._open = manager, stream
+        return stream
+
+    def _end(self) -> None:
+        if self._open is None:
+            return
+        (manager, stream), self._open = self._open, None
+        manager.__exit__(None, None, None)
+        if self._is_staged:
+            self._written += self._move()
+        else:
+            self._written += Written(inserted=stream.rows)
+
+    def _move(self) -> Written:
+        """From the temporary table to the other one."""
+        target, staged = self._target, self._table
+        columns, key = (", ".join(map(identifier, names)) for names in (self._names, target.key))
+        values = [identifier(name) for name in self._names if name not in target.key]
+        rows, action = f"SELECT {columns} FROM {staged}", "NOTHING"  # noqa: S608  # names are quoted
+        updates = target.on_conflict is OnConflict.UPDATE and bool(values)
+        if updates:
+            # Of rows with one key the last one counts, as if each had come by itself; null is like no other.
+            alone = " OR ".join(f"{identifier(name)} IS NULL" for name in target.key)
+            each = f"{key}, CASE WHEN {alone} THEN ctid END"
+            rows = f"SELECT DISTINCT ON ({each}) {columns} FROM {staged} ORDER BY {each}, ctid DESC"  # noqa: S608
+            action = "UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in values)
+        to = _table(target.shape.name)
+        new = self._connection.exec_driver_sql(
+            f"WITH moved AS (INSERT INTO {to} ({columns}) OVERRIDING SYSTEM VALUE {rows}"  # noqa: S608
+            f" ON CONFLICT ({key}) DO {action} RETURNING xmax = 0 AS is_new)"
+            " SELECT count(*) FILTER (WHERE is_new) FROM moved",
+            execution_options={"no_parameters": True},
+        ).scalar_one()
+        send_as_is(self._connection, f"DROP TABLE {staged}")
+        return Written(new, len(self._sent) - new if updates else 0)
+
+
+# --- the text format of COPY (COPY, "Text Format") --------------------------------------------------------
+
+
+def _texts(column: Column) -> Callable[[list[Any]], list[str]]:
+    """What writes the values of a column."""
+    one = _text_of(column)
+
+    def texts(values: list[Any]) -> list[str]:
+        if None not in values:
+            return list(map(one, values))
+        return [_NULL if value is None else one(value) for value in values]
+
+    def plain(values: list[Any]) -> list[str]:
+        text = "".join(filter(None, values))
+        if any(special in text for special in _ESCAPES):
+            return texts(values)
+        return [_NULL if value is None else value for value in values] if None in values else values
+
+    return plain if one is _escaped else texts
+
+
+def _text_of(column: Column) -> Callable[[Any], str]:
+    match column.kind:
+        case Kind.BOOLEAN:
+            return {True: "t", False: "f"}.__getitem__
+        case Kind.INTEGER | Kind.NUMERIC:
+            return str
+        case Kind.FLOAT:
+            return repr
+        case Kind.TIMESTAMP | Kind.TIMESTAMPTZ | Kind.DATE | Kind.TIME:
+            return lambda value: value if type(value) is str else value.isoformat()
+        case Kind.BYTES:
+            return lambda value: f"\\\\x{value.hex()}"
+        case Kind.ARRAY:
+            item = _text_of(column.item or column)
+            return lambda value: _escaped(_array(value, item))
+        case _:
+            return _escaped
+
+
+def _escaped(value: str) -> str:
+    return _SPECIAL.sub(lambda found: _ESCAPES[found[0]], value) if _SPECIAL.search(value) else value
+
+
+def _array(values: list[Any], item: Callable[[Any], str]) -> str:
+    """An array as PostgreSQL writes it (8.15.2)."""
+    parts = []
+    for value in values:
+        if value is None:
+            parts.append("NULL")
+        elif isinstance(value, list):
+            parts.append(_array(value, item))
+        else:
+            text = value if isinstance(value, str) else item(value).replace("\\\\", "\\")
+            parts.append('"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"')
+    return "{" + ",".join(parts) + "}"
+
+
+def _table(name: str) -> str:
+    schema, _, word = name.rpartition(".")
+    return identifier(schema, word)
+
+
+_OF_IDENTITY = "SELECT pg_catalog.pg_get_serial_sequence(%(table)s, %(column)s)"

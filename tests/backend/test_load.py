@@ -1,0 +1,600 @@
+"""DataFiles of JSON into tables, on every database."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from fluxmig import (
+    ConfigError,
+    DataFileError,
+    DataFiles,
+    LoadError,
+    LoadReport,
+    LockTimeoutError,
+    Migrator,
+    OnConflict,
+    Rule,
+    TableTotals,
+    load,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support import Database
+
+CONTAINERS = False
+pytestmark = pytest.mark.reflection
+
+USERS = """CREATE TABLE users (
+  id integer NOT NULL PRIMARY KEY,
+  email varchar(40) NOT NULL,
+  display_name varchar(100),
+  is_active boolean DEFAULT true,
+  balance numeric(10, 2),
+  CONSTRAINT users_email_key UNIQUE (email)
+)"""
+PROJECTS = """CREATE TABLE projects (
+  id integer NOT NULL PRIMARY KEY,
+  owner_id integer NOT NULL,
+  name varchar(100) NOT NULL CHECK (name <> 'bad'),
+  CONSTRAINT projects_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES users (id)
+)"""
+MEMBERS = """CREATE TABLE project_members (
+  project_id integer NOT NULL,
+  user_id integer NOT NULL,
+  role varchar(20) DEFAULT 'designer',
+  PRIMARY KEY (project_id, user_id),
+  CONSTRAINT members_project_fkey FOREIGN KEY (project_id) REFERENCES projects (id),
+  CONSTRAINT members_user_fkey FOREIGN KEY (user_id) REFERENCES users (id)
+)"""
+ADA = {"id": 1, "email": "ada@example.com", "displayName": "Ada Lovelace", "isActive": True, "balance": 10.25}
+BOB = {"id": 2, "email": "bob@example.com", "displayName": None}
+
+
+@pytest.fixture
+def tables(database: Database) -> Database:
+    """A database with three tables that refer to each other."""
+    for sql in (USERS, PROJECTS, MEMBERS):
+        database.rows(sql)
+    return database
+
+
+def engine_of(database: Database) -> Any:
+    """An engine whose SQLite checks foreign keys, as the others do."""
+    from sqlalchemy import event
+
+    engine = database.engine()
+    if database.source == "sqlite":
+        event.listen(engine, "connect", lambda driver, _: driver.execute("PRAGMA foreign_keys = ON"))
+    return engine
+
+
+def put(folder: Path, name: str, value: object) -> str:
+    path = folder / name
+    text = value if isinstance(value, str) else json.dumps(value)
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def into(database: Database, *files: str, **said: Any) -> LoadReport:
+    options = {name: said.pop(name) for name in ("batch", "max_rejects", "dry_run") if name in said}
+    tables = tuple(filter(None, said.pop("into", "").split(",")))
+    return load(engine_of(database), DataFiles(files, tables, rule=Rule("", **said)), **options)
+
+
+def totals(report: LoadReport) -> dict[str, tuple[int, int, int, int, int]]:
+    return {of.table: (of.read, of.inserted, of.updated, of.skipped, of.refused) for of in report.tables}
+
+
+def test_a_file_names_its_table(tables: Database, tmp_path: Path) -> None:
+    report = into(tables, put(tmp_path, "users.json", [ADA, BOB]))
+    assert report.tables == (TableTotals("users", read=2, inserted=2),)
+    rows = tables.rows("SELECT id, email, display_name, is_active, balance FROM users ORDER BY id")
+    assert [tuple(map(str, row[:3])) for row in rows] == [
+        ("1", "ada@example.com", "Ada Lovelace"),
+        ("2", "bob@example.com", "None"),
+    ]
+    assert [bool(row[3]) for row in rows] == [True, True]  # the second by the column's default
+    assert (str(rows[0][4]), rows[1][4]) == ("10.25", None)
+    assert tables.log("event, migration_name, message") == [
+        ("loaded", "users.json", "users: 2 inserted, 0 updated")
+    ]
+
+
+def test_files_are_written_in_the_order_of_their_keys(tables: Database, tmp_path: Path) -> None:
+    projects = put(tmp_path, "projects.json", [{"id": 7, "ownerId": 1, "name": "Tour"}])
+    report = into(tables, projects, put(tmp_path, "users.json", [ADA]))
+    assert [of.table for of in report.tables] == ["users", "projects"]
+    assert tables.scalar("SELECT count(*) FROM projects") == 1
+
+
+MAPPING = """
+[[load]]
+file = "all.json"
+path = "$.data.projects[*]"
+table = "projects"
+
+[load.columns]
+owner_id = "owner.id"
+
+[[load.children]]
+path = "members[*]"
+table = "project_members"
+columns = { user_id = "user", role = { from = "role", default = "reviewer" } }
+
+[[load]]
+file = "all.json"
+path = "$.data.users[*]"
+table = "users"
+ignore = ["password"]
+"""
+
+
+def test_a_mapping_makes_rows_of_what_is_nested(tables: Database, tmp_path: Path) -> None:
+    project = {
+        "id": 7,
+        "name": "Tour",
+        "owner": {"id": 1, "name": "Ada"},
+        "members": [{"user": 1, "role": "lead"}, {"user": 2}],
+    }
+    empty = {"id": 8, "name": "Empty", "owner": {"id": 2}, "members": None}
+    document = {
+        "data": {"projects": [project, empty], "users": [{**ADA, "password": "x"}, BOB]},
+        "version": 3,
+    }
+    put(tmp_path, "all.json", document)
+    (tmp_path / "load.toml").write_text(MAPPING)
+    report = load(engine_of(tables), tmp_path / "load.toml")
+    assert totals(report) == {
+        "users": (2, 2, 0, 0, 0),
+        "projects": (2, 2, 0, 0, 0),
+        "project_members": (2, 2, 0, 0, 0),
+    }
+    assert tables.rows("SELECT project_id, user_id, role FROM project_members ORDER BY user_id") == [
+        (7, 1, "lead"),
+        (7, 2, "reviewer"),
+    ]
+    assert tables.rows("SELECT id, owner_id FROM projects ORDER BY id") == [(7, 1), (8, 2)]
+
+
+def test_nothing_is_loaded_where_the_last_record_does_not_fit(tables: Database, tmp_path: Path) -> None:
+    high = 2**63 if tables.source == "sqlite" else 2**31
+    path = put(tmp_path, "users.ndjson", f"{json.dumps(ADA)}\n{json.dumps({**BOB, 'id': high})}\n")
+    with pytest.raises(LoadError) as caught:
+        into(tables, path)
+    assert caught.value.message == (
+        f"{path}:2: record 2, $[*].id -> users.id: not between {-high} and {high - 1}: {high}"
+    )
+    assert tables.scalar("SELECT count(*) FROM users") == 0
+
+
+def test_what_the_database_refuses_is_named(tables: Database, tmp_path: Path) -> None:
+    into(tables, put(tmp_path, "users.json", [ADA]))
+    projects = [
+        {"id": number, "owner_id": 1, "name": "good" if number != 5 else "bad"} for number in range(9)
+    ]
+    path = put(tmp_path, "projects.json", projects)
+    with pytest.raises(LoadError) as caught:
+        into(tables, path)
+    assert caught.value.message.startswith(f"{path}: record 6 -> projects: ")
+    assert caught.value.refusals[0].record == 6
+    assert tables.scalar("SELECT count(*) FROM projects") == 0
+    assert tables.log("event, migration_name")[-1] == ("failed", "projects.json")
+
+
+@pytest.mark.parametrize("policy", ["error", "skip", "update"])
+def test_what_is_there_already(tables: Database, tmp_path: Path, policy: str) -> None:
+    into(tables, put(tmp_path, "users.json", [ADA]))
+    path = put(
+        tmp_path, "users.json", [{"id": 1, "email": "new@example.com"}, BOB, {**BOB, "display_name": "Bob"}]
+    )
+    if policy == "error":
+        with pytest.raises(LoadError):
+            into(tables, path)
+        assert tables.rows("SELECT id, email FROM users") == [(1, "ada@example.com")]
+        return
+    report = into(tables, path, ignore_unknown=True, on_conflict=OnConflict(policy))
+    rows = tables.rows("SELECT id, email, display_name FROM users ORDER BY id")
+    if policy == "skip":
+        assert totals(report) == {"users": (3, 1, 0, 2, 0)}
+        assert rows == [(1, "ada@example.com", "Ada Lovelace"), (2, "bob@example.com", None)]
+    else:  # what a record does not have stays as it is
+        assert totals(report) == {"users": (3, 1, 2, 0, 0)}
+        assert rows == [(1, "new@example.com", "Ada Lovelace"), (2, "bob@example.com", "Bob")]
+
+
+def test_a_unique_constraint_says_what_is_there(tables: Database, tmp_path: Path) -> None:
+    into(tables, put(tmp_path, "users.json", [ADA]))
+    path = put(tmp_path, "users.json", [{"id": 9, "email": "ada@example.com", "display_name": "A"}])
+    key = "users_email_key"
+    if tables.source == "sqlite":
+        key = load_keys(tables)[0]
+    report = into(tables, path, on_conflict=OnConflict.SKIP, key=key)
+    assert totals(report) == {"users": (1, 0, 0, 1, 0)}
+    with pytest.raises(ConfigError) as caught:
+        into(tables, path, on_conflict=OnConflict.SKIP, key="nonsense")
+    assert caught.value.message == "users has no unique constraint nonsense"
+
+
+def load_keys(database: Database) -> list[str]:
+    from sqlalchemy import inspect
+
+    return [str(key["name"]) for key in inspect(database.engine()).get_unique_constraints("users")]
+
+
+def test_refused_records_are_kept_apart(tables: Database, tmp_path: Path) -> None:
+    into(tables, put(tmp_path, "users.json", [ADA]))
+    projects: list[Any] = [{"id": number, "owner_id": 1, "name": "good"} for number in range(1, 21)]
+    projects[3]["name"] = "bad"  # the database says so
+    projects[7]["owner_id"] = 99  # likewise
+    projects[9]["id"] = "ten"
+    projects[15]["colour"] = "red"
+    path = put(tmp_path, "projects.json", projects)
+    seen: list[tuple[int | None, Any]] = []
+    migrator = Migrator(engine_of(tables))
+    report = migrator.load(
+        DataFiles((path,)),
+        max_rejects=4,
+        on_refusal=lambda refusal, data: seen.append((refusal.record, data)),
+    )
+    assert totals(report) == {"projects": (20, 16, 0, 0, 4)}
+    assert sorted(number or 0 for number, _ in seen) == [4, 8, 10, 16]
+    assert {refusal.record: refusal.column for refusal in report.refusals}[10] == "id"
+    assert tables.scalar("SELECT count(*) FROM projects") == 16
+    tables.rows("DELETE FROM projects")
+    with pytest.raises(LoadError) as caught:
+        migrator.load(DataFiles((path,)), max_rejects=3)
+    assert caught.value.message.splitlines()[-1] == "4 records are refused, and 3 may be"
+    assert tables.scalar("SELECT count(*) FROM projects") == 0
+
+
+def test_batches_go_on_where_they_stopped(tables: Database, tmp_path: Path) -> None:
+    users = [{"id": number, "email": f"{number}@example.com"} for number in range(1, 11)]
+    path = put(tmp_path, "users.json", users)
+    tables.rows("INSERT INTO users (id, email) VALUES (8, 'in the way')")
+    with pytest.raises(LoadError) as caught:
+        into(tables, path, batch=3)
+    assert caught.value.loaded
+    assert totals(caught.value.loaded) == {"users": (6, 6, 0, 0, 0)}
+    assert tables.scalar("SELECT count(*) FROM users") == 7
+    tables.rows("DELETE FROM users WHERE id = 8")
+    report = into(tables, path, batch=3)
+    assert (report.resumed, totals(report)) == ({"users.json": 6}, {"users": (4, 4, 0, 0, 0)})
+    assert tables.scalar("SELECT count(*) FROM users") == 10
+    assert [row for row in tables.log("event, statement_number") if row[0] != "failed"] == [
+        ("loading", 3),
+        ("loading", 6),
+        ("loading", 9),
+        ("loading", 10),
+        ("loaded", None),
+    ]
+    with pytest.raises(LoadError):  # it was done, so it begins anew
+        into(tables, path, batch=3)
+
+
+def test_a_dry_run_writes_nothing_and_tells_all(tables: Database, tmp_path: Path) -> None:
+    good = put(tmp_path, "users.json", [ADA, BOB])
+    report = into(tables, good, dry_run=True)
+    assert (report.dry_run, totals(report)["users"][0]) == (True, 2)
+    again = {"id": 1, "email": "other"}
+    bad = put(tmp_path, "more.json", [{"id": 1}, {**BOB, "x": 1}, ADA, again])
+    with pytest.raises(LoadError) as caught:
+        into(tables, bad, into="users", dry_run=True)
+    assert [refusal.reason for refusal in caught.value.refusals] == [
+        "missing, and the column takes no null and has no default",
+        "no column for the field x; --ignore-unknown passes over such, --rest-into COLUMN keeps them",
+        "an earlier record has the same id",
+    ]
+    assert tables.tables() == {"users", "projects", "project_members"}
+    assert tables.scalar("SELECT count(*) FROM users") == 0
+
+
+@pytest.mark.parametrize("name", ["users.json.gz", "users.ndjson.gz"])
+def test_compressed(tables: Database, tmp_path: Path, name: str) -> None:
+    text = json.dumps([ADA]) if name == "users.json.gz" else json.dumps(ADA)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text.encode()))
+    assert totals(into(tables, str(path))) == {"users": (1, 1, 0, 0, 0)}
+    path.write_bytes(gzip.compress(text.encode())[:-12])
+    with pytest.raises(DataFileError) as caught:
+        into(tables, str(path), on_conflict=OnConflict.SKIP)
+    assert caught.value.message == f"{path}: ends in the middle of its compressed data"
+
+
+def test_standard_input(tables: Database) -> None:
+    migrator = Migrator(engine_of(tables))
+    report = migrator.load(DataFiles(("-",), ("users",)), stdin=io.BytesIO(json.dumps([ADA]).encode()))
+    assert totals(report) == {"users": (1, 1, 0, 0, 0)}
+    assert tables.log() == [("loaded", "standard input")]
+
+
+def test_a_table_that_is_not_there(tables: Database, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        into(tables, put(tmp_path, "user.json", [ADA]))
+    assert str(caught.value) == (
+        "there is no table user\n"
+        "did you mean users? fluxmig load fills tables that migrations have made; --into names them"
+    )
+
+
+def test_tables_that_cannot_be_read(duckdb: Database, tmp_path: Path) -> None:
+    pytest.importorskip(
+        "sqlalchemy", "2.1", reason="before 2.1, SQLAlchemy's queries are those that DuckDB knows"
+    )
+    duckdb.rows("CREATE TABLE users (id integer)")
+    with pytest.raises(ConfigError, match=r"^the tables of DuckDB cannot be read: "):
+        into(duckdb, put(tmp_path, "users.json", [ADA]))
+
+
+def test_a_circle_of_keys(tables: Database, tmp_path: Path) -> None:
+    key = "FOREIGN KEY (a_id) REFERENCES a (id)"
+    tables.rows("CREATE TABLE a (id integer PRIMARY KEY, b_id integer NOT NULL)")
+    tables.rows(f"CREATE TABLE b (id integer PRIMARY KEY, a_id integer NOT NULL, {key})")
+    files = (
+        put(tmp_path, "a.json", [{"id": 1, "b_id": 2}]),
+        put(tmp_path, "b.json", [{"id": 2, "a_id": 1}]),
+    )
+    if tables.source == "sqlite":
+        tables.rows("DROP TABLE a")
+        tables.rows("CREATE TABLE a (id integer PRIMARY KEY, b_id integer NOT NULL REFERENCES b (id))")
+        assert totals(into(tables, *files)) == {"a": (1, 1, 0, 0, 0), "b": (1, 1, 0, 0, 0)}
+        return
+    tables.rows("ALTER TABLE a ADD CONSTRAINT a_b_fkey FOREIGN KEY (b_id) REFERENCES b (id)")
+    with pytest.raises(ConfigError) as caught:
+        into(tables, *files)
+    assert caught.value.message.startswith("a -> b -> a: these tables refer to each other, by keys that are")
+    if tables.is_postgresql:
+        tables.rows("ALTER TABLE a ALTER CONSTRAINT a_b_fkey DEFERRABLE")
+        assert totals(into(tables, *files)) == {"a": (1, 1, 0, 0, 0), "b": (1, 1, 0, 0, 0)}
+
+
+def test_a_table_that_refers_to_itself(tables: Database, tmp_path: Path) -> None:
+    key = "FOREIGN KEY (parent_id) REFERENCES nodes (id)"
+    tables.rows(f"CREATE TABLE nodes (id integer PRIMARY KEY, parent_id integer, {key})")
+    rows = [{"id": 1, "parent_id": None}, {"id": 2, "parent_id": 3}, {"id": 3, "parent_id": 1}]
+    path = put(tmp_path, "nodes.json", rows)
+    if tables.is_mysql:  # it checks row by row, and nothing makes it wait
+        with pytest.raises(LoadError):
+            into(tables, path)
+        path = put(tmp_path, "nodes.json", [rows[0], rows[2], rows[1]])
+    assert totals(into(tables, path)) == {"nodes": (3, 3, 0, 0, 0)}
+
+
+NESTED = """
+[[load]]
+file = "projects.json"
+table = "albums"
+[[load.children]]
+path = "tags[*]"
+table = "tags"
+columns = { name = "." }
+"""
+COUNTED = {"sqlite": "integer PRIMARY KEY", "mariadb": "integer PRIMARY KEY AUTO_INCREMENT"}
+
+
+@pytest.mark.parametrize("batch", [None, 1])
+def test_children_of_rows_whose_keys_the_database_gives(
+    database: Database, tmp_path: Path, batch: int | None
+) -> None:
+    key = COUNTED.get(database.source, "integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
+    database.rows(f"CREATE TABLE albums (id {key}, title varchar(20) NOT NULL)")
+    database.rows(
+        "CREATE TABLE tags (album_id integer NOT NULL, name varchar(20) NOT NULL,"
+        " FOREIGN KEY (album_id) REFERENCES albums (id))"
+    )
+    database.rows("INSERT INTO albums (title) VALUES ('first')")
+    put(tmp_path, "projects.json", [{"title": "a", "tags": ["x", "y"]}, {"title": "b", "tags": ["x"]}])
+    (tmp_path / "load.toml").write_text(NESTED)
+    report = load(engine_of(database), tmp_path / "load.toml", batch=batch)
+    assert totals(report) == {"albums": (2, 2, 0, 0, 0), "tags": (3, 3, 0, 0, 0)}
+    joined = "SELECT title, name FROM tags JOIN albums ON albums.id = album_id ORDER BY title, name"
+    assert database.rows(joined) == [("a", "x"), ("a", "y"), ("b", "x")]
+    database.rows("INSERT INTO albums (title) VALUES ('next')")  # past the greatest
+    assert database.scalar("SELECT id FROM albums WHERE title = 'next'") == 4
+
+
+def test_sequences_are_moved(postgresql: Database, tmp_path: Path) -> None:
+    postgresql.rows(
+        'CREATE TABLE "Odd %s" (id serial PRIMARY KEY, always bigint GENERATED ALWAYS AS IDENTITY)'
+    )
+    path = put(tmp_path, "odd.json", [{"id": 41, "always": 7}, {"id": 3, "always": 9}])
+    report = into(postgresql, path, into="Odd %s")
+    assert [finding.message for finding in report.findings] == [
+        '"Odd %s_id_seq" is moved to 41',
+        'public."Odd %s_always_seq" is moved to 9',
+    ]
+    postgresql.rows('INSERT INTO "Odd %s" DEFAULT VALUES')
+    assert postgresql.rows('SELECT * FROM "Odd %s" ORDER BY id DESC LIMIT 1') == [(42, 10)]
+    report = into(postgresql, put(tmp_path, "more.json", [{"id": 1}]), into="Odd %s")
+    assert report.findings == ()
+
+
+# --- values -----------------------------------------------------------------------------------------------
+
+KINDS = {
+    "id": ("integer PRIMARY KEY", 1, "1"),
+    "words": ("varchar(40)", "a\tb\\c\nd é", "a\tb\\c\nd é"),
+    "is_on": ("boolean", True, "1"),
+    "amount": ("numeric(12, 3)", 1234567.125, "1234567.125"),
+    "ratio": ("double precision", 0.1, "0.1"),
+    "day": ("date", "2026-01-05", "2026-01-05"),
+    "at_utc": ("timestamp", "2026-01-05T13:30:00.000+01:00", "2026-01-05 12:30:00"),
+    "absent": ("varchar(40)", None, "None"),
+}
+
+
+def test_values_of_each_kind(database: Database, tmp_path: Path) -> None:
+    columns = ", ".join(f"{name} {kind}" for name, (kind, _, _) in KINDS.items())
+    database.rows(f"CREATE TABLE kinds ({columns})")
+    record = {name: value for name, (_, value, _) in KINDS.items()}
+    into(database, put(tmp_path, "kinds.json", [record]))
+    (row,) = database.rows(f"SELECT {', '.join(KINDS)} FROM kinds")
+    found = [str(int(value)) if value is True else str(value).removesuffix(".000000") for value in row]
+    assert found == [expected for _, _, expected in KINDS.values()]
+
+
+POSTGRESQL = {
+    "key": ("uuid", "6F1C2A90-0000-4000-8000-00000000000A", "6f1c2a90-0000-4000-8000-00000000000a"),
+    "big": ("numeric", "12345678901234567890.123456789", "12345678901234567890.123456789"),
+    "doc": ("jsonb", {"a": [1.10, None, '\\ " \n é']}, '{"a": [1.1, null, "\\\\ \\" \\n é"]}'),
+    "plain": ("json", {"a": "\0"}, '{"a":"\\u0000"}'),
+    "at": ("timestamptz", "2026-01-05T13:30:00.5+01:00", "2026-01-05 12:30:00.5+00"),
+    "clock": ("time", "09:30", "09:30:00"),
+    "raw": ("bytea", "AP9cMA==", "\\x00ff5c30"),
+    "mood": ("mood", "good", "good"),
+    "numbers": ("integer[]", [1, None, 3], "{1,NULL,3}"),
+    "words": ("text[]", ["a,b", 'q"\\', "", "NULL"], '{"a,b","q\\"\\\\","","NULL"}'),
+    "grid": ("integer[][]", [[1, 2], [3, 4]], "{{1,2},{3,4}}"),
+    "keys": ("uuid[]", ["6f1c2a90-0000-4000-8000-00000000000a"], "{6f1c2a90-0000-4000-8000-00000000000a}"),
+    "blobs": ("bytea[]", ["AP8="], '{"\\\\x00ff"}'),
+    "address": ("inet", "10.0.0.1", "10.0.0.1/32"),
+    "span": ("interval", "3 days", "3 days"),
+    "short": ("short", "abc", "abc"),
+    "flag": ("boolean", None, None),
+    "odd %s": ("text", "100% {x} :y", "100% {x} :y"),
+}
+
+
+def test_values_of_postgresql(postgresql: Database, tmp_path: Path) -> None:
+    postgresql.rows("CREATE TYPE mood AS ENUM ('good', 'bad')")
+    postgresql.rows("CREATE DOMAIN short AS varchar(3)")
+    columns = ", ".join(f'"{name}" {kind}' for name, (kind, _, _) in POSTGRESQL.items())
+    twice = "id integer PRIMARY KEY, twice integer GENERATED ALWAYS AS (id * 2) STORED"
+    postgresql.rows(f"CREATE TABLE kinds ({twice}, {columns})")
+    record = {name: value for name, (_, value, _) in POSTGRESQL.items()}
+    path = put(tmp_path, "kinds.json", [{"id": 1, **record}])
+    into(postgresql, path)
+    into(postgresql, path, on_conflict=OnConflict.UPDATE)
+    postgresql.rows("ALTER ROLE CURRENT_USER SET timezone = 'UTC'")
+    texts = ", ".join(f'"{name}"::text' for name in POSTGRESQL)
+    (row,) = postgresql.rows(f"SELECT {texts} FROM kinds")
+    assert dict(zip(POSTGRESQL, row, strict=True)) == {
+        name: expected for name, (_, _, expected) in POSTGRESQL.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("doc", {"a": "\0"}, "the character NUL, which the database cannot keep in a text"),
+        ("odd %s", "\ud800", "\\ud800 alone is half a character, and no text of UTF-8"),
+        ("short", "long", "value too long for type character varying(3)"),
+        ("mood", "odd", "not one of good, bad"),
+        ("twice", 4, "no column for the field twice (the database computes twice)"),
+        ("address", "x", 'invalid input syntax for type inet: "x"'),
+    ],
+)
+def test_what_does_not_fit_postgresql(
+    one_postgresql: Database, tmp_path: Path, column: str, value: object, reason: str
+) -> None:
+    one_postgresql.rows("CREATE TYPE mood AS ENUM ('good', 'bad'); CREATE DOMAIN short AS varchar(3)")
+    names = ("doc", "odd %s", "short", "mood", "address")
+    columns = ", ".join(f'"{name}" {POSTGRESQL[name][0]}' for name in names)
+    twice = "id integer PRIMARY KEY, twice integer GENERATED ALWAYS AS (id * 2) STORED"
+    one_postgresql.rows(f"CREATE TABLE kinds ({twice}, {columns})")
+    path = put(tmp_path, "kinds.json", [{"id": 1}, {"id": 2, column: value}])
+    with pytest.raises(LoadError) as caught:
+        into(one_postgresql, path)
+    assert (caught.value.refusals[0].record, caught.value.refusals[0].table) == (2, "kinds")
+    assert caught.value.refusals[0].reason.startswith(reason)
+    assert one_postgresql.scalar("SELECT count(*) FROM kinds") == 0
+
+
+# --- transactions -----------------------------------------------------------------------------------------
+
+
+def test_inside_a_transaction_of_the_callers(tables: Database, tmp_path: Path) -> None:
+    path = put(tmp_path, "users.json", [ADA])
+    engine = engine_of(tables)
+    load(engine, DataFiles((put(tmp_path, "more.json", [BOB]),), ("users",)))  # which makes the ledger
+    with engine.connect() as connection, connection.begin() as transaction:
+        assert totals(load(connection, DataFiles((path,)))) == {"users": (1, 1, 0, 0, 0)}
+        with pytest.raises(LoadError):
+            load(connection, DataFiles((path,)))
+        transaction.rollback()
+    assert tables.rows("SELECT id FROM users") == [(2,)]
+
+
+def test_an_interruption(tables: Database, tmp_path: Path) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt("SIGINT")
+
+    path = put(tmp_path, "users.json", [ADA])
+    with pytest.raises(KeyboardInterrupt):
+        Migrator(engine_of(tables)).load(DataFiles((path,)), on_progress=interrupt)
+    assert tables.scalar("SELECT count(*) FROM users") == 0
+    assert tables.log("event, migration_name, message") == [("interrupted", "users.json", "SIGINT")]
+    assert Migrator(engine_of(tables), tmp_path).status() == ()
+
+
+def test_a_trigger_that_passes_rows_over(one_postgresql: Database, tmp_path: Path) -> None:
+    one_postgresql.rows(USERS)
+    one_postgresql.rows(
+        "CREATE FUNCTION pass_over() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN IF NEW.id = 2 THEN RETURN NULL; END IF; RETURN NEW; END'"
+    )
+    one_postgresql.rows("CREATE TRIGGER odd BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION pass_over()")
+    with pytest.raises(LoadError) as caught:
+        into(one_postgresql, put(tmp_path, "users.json", [ADA, BOB]))
+    assert str(caught.value) == (
+        "users: the database took 1 of 2 rows\na trigger or a rule of the table passes rows over"
+    )
+    assert one_postgresql.scalar("SELECT count(*) FROM users") == 0
+
+
+def test_a_trigger_of_sqlite_that_does(sqlite: Database, tmp_path: Path) -> None:
+    sqlite.rows(USERS)
+    sqlite.rows("CREATE TRIGGER odd BEFORE INSERT ON users WHEN NEW.id = 2 BEGIN SELECT RAISE(IGNORE); END")
+    also = {**ADA, "id": 2, "email": "b"}
+    with pytest.raises(LoadError, match=r"^users: the database took 1 of 2 rows"):
+        into(sqlite, put(tmp_path, "users.json", [ADA, also]))
+    assert sqlite.scalar("SELECT count(*) FROM users") == 0
+
+
+async def _load(url: str, files: DataFiles) -> LoadReport:
+    engine = create_async_engine(url.replace("+psycopg", "+psycopg_async"))
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(lambda sync: load(sync, files))
+    finally:
+        await engine.dispose()
+
+
+def test_an_async_engine(one_postgresql: Database, tmp_path: Path) -> None:
+    one_postgresql.rows(USERS)
+    report = asyncio.run(_load(one_postgresql.url, DataFiles((put(tmp_path, "users.json", [ADA]),))))
+    assert totals(report) == {"users": (1, 1, 0, 0, 0)}
+    assert one_postgresql.scalar("SELECT count(*) FROM users") == 1
+
+
+def test_records_with_other_fields(tables: Database, tmp_path: Path) -> None:
+    """Rows with and without a default are written apart, and the others together, with null."""
+    users = [
+        {"id": number, "email": f"{number}", **({"is_active": False} if number % 2 else {"balance": number})}
+        for number in range(1, 7)
+    ]
+    assert totals(into(tables, put(tmp_path, "users.json", users))) == {"users": (6, 6, 0, 0, 0)}
+    rows = tables.rows("SELECT id, is_active, balance FROM users ORDER BY id")
+    assert [
+        (row[0], bool(row[1]), None if row[2] is None else int(str(row[2]).split(".")[0])) for row in rows
+    ] == [(number, number % 2 == 0, None if number % 2 else number) for number in range(1, 7)]
+
+
+def test_another_runner_has_the_lock(one_postgresql: Database, tmp_path: Path) -> None:
+    one_postgresql.rows(USERS)
+    path = put(tmp_path, "users.json", [ADA])
+    migrator = Migrator(one_postgresql.engine(), wait_lock_s=0)
+    migrator.load(DataFiles((path,)))
+    other = one_postgresql.engine()
+    with other.begin() as connection:
+        assert Migrator(connection)._dialect.claim(connection, "fluxmig:public.schema_migrations")
+        with pytest.raises(LockTimeoutError):
+            migrator.load(DataFiles((path,)))
