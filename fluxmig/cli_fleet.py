@@ -13,7 +13,7 @@ from fluxmig import render_fleet
 from fluxmig.console import COMMON, EPILOG, PATIENCE, Group, command, quiet, setting_option
 from fluxmig.errors import ConfigError, StoppedError
 from fluxmig.fleet.model import Manner, Pace, worst
-from fluxmig.fleet.waves import canary, share, shares
+from fluxmig.fleet.waves import canary, share, shares, waves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -108,10 +108,11 @@ def run(session: Session, **options: Any) -> None:
     the report. Ctrl-C ends what is under way and keeps what came of it. The options of `fluxmig run` for
     each of them are taken too: --on-duplicate, --strict, --lock-timeout, --wait-lock and so on.
     """
-    targets = _fleet(session, options)
+    targets, pace = _fleet(session, options), _pace(options)
     if session.settings.dry_run:
-        report = _status(session, targets, options)
-        session.out(render_fleet.status_lines(report), render_fleet.fleet_json(report, session.command))
+        planned, report = waves(targets, pace), _status(session, targets, options)
+        lines = render_fleet.status_lines(report) + render_fleet.plan_lines(planned)
+        session.out(lines, render_fleet.fleet_json(report, session.command))
         _exit(report.exit_code)
         return
     from fluxmig import fleet as library  # noqa: PLC0415  # SQLAlchemy loads here and not at start-up
@@ -121,10 +122,10 @@ def run(session: Session, **options: Any) -> None:
         report = library.run(
             targets,
             session.settings.migrations,
-            pace=_pace(options),
+            pace=pace,
             manner=_manner(session, options["to"]),
             executor=options["executor"],
-            environ=session.environ,
+            environ=session.variables,
             state=_place(session, options["state"]),
             resume=options["resume"],
             on_wave=watch.wave,
@@ -152,7 +153,7 @@ def report(session: Session, *, name: str | None, state: str | None, html: Path 
     from fluxmig.fleet.state import opened  # noqa: PLC0415  # SQLAlchemy loads here and not at start-up
 
     quiet()
-    with opened(_place(session, state), session.environ, must_exist=True) as kept:
+    with opened(_place(session, state), session.variables, must_exist=True) as kept:
         found = kept.report(name)
     _write_page(found, html)
     session.out(render_fleet.report_lines(found), render_fleet.fleet_json(found, session.command))
@@ -181,7 +182,7 @@ def rehearse(session: Session, *, source: str, deny: Sequence[str], **options: A
         settings.migrations,
         manner=_manner(session),
         source=source,
-        environ=session.environ,
+        environ=session.variables,
         postgres_bin=settings.postgres_bin,
         denied=names,
         tell=lambda text: session.show([[(text, "")]], err=True),
@@ -244,7 +245,7 @@ def _fleet(session: Session, options: dict[str, Any]) -> tuple[Target, ...]:
     from fluxmig.fleet import sources, targets  # noqa: PLC0415  # SQLAlchemy loads here and not at start-up
 
     quiet()
-    base, environ = session.settings.url, session.environ
+    base, environ = session.settings.url, session.variables
     given = [name for name in ("file", "targets_sql", "schemas") if options[name]]
     if len(given) != 1:
         raise ConfigError(
@@ -277,7 +278,7 @@ def _status(session: Session, targets: Sequence[Target], options: dict[str, Any]
         pace=Pace(options["parallel"], options["per_host"], options["timeout"]),
         manner=_manner(session),
         executor=options["executor"],
-        environ=session.environ,
+        environ=session.variables,
     )
 
 
@@ -316,7 +317,7 @@ def _place(session: Session, given: str | None) -> str:
     """Where the state is kept, its variables replaced."""
     from fluxmig.fleet.targets import expanded  # noqa: PLC0415  # SQLAlchemy loads here and not at start-up
 
-    return expanded(given, session.environ) if given else str(STATE)
+    return expanded(given, session.variables) if given else str(STATE)
 
 
 def _write_page(report: FleetReport, path: Path | None) -> None:

@@ -30,7 +30,7 @@ from fluxmig.policies import OnDuplicate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["SETTINGS", "Color", "Setting", "Settings", "load"]
+__all__ = ["SETTINGS", "Color", "Setting", "Settings", "load", "variables"]
 
 
 class Color(StrEnum):
@@ -263,6 +263,12 @@ def load(options: Mapping[str, object], environ: Mapping[str, str], directory: P
     settings = Settings(**values)
     binaries = settings.postgres_bin and directory / settings.postgres_bin
     return replace(settings, migrations=directory / settings.migrations, postgres_bin=binaries)
+
+
+def variables(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
+    """The environment and what `.env` in `directory` adds, but for libpq's own, which it would not see."""
+    added = _dotenv(directory / ".env", environ)
+    return {name: value for name, value in added.items() if not name.startswith("PG")} | dict(environ)
 
 
 def _variables(setting: Setting, prefix: str, environ: Mapping[str, str]) -> Iterator[tuple[str, object]]:

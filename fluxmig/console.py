@@ -237,6 +237,11 @@ class Session:
         return getattr(sys.stdin, "buffer", None)
 
     @property
+    def variables(self) -> Mapping[str, str]:
+        """The environment with what `.env` adds, for what a person has written as `${NAME}`."""
+        return config.variables(os.environ, Path())
+
+    @property
     def can_ask(self) -> bool:
         """Whether there is a terminal to ask on."""
         return sys.stdin.isatty()

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from fluxmig.fleet.model import FleetReport, Result, StateRehearsal, Wave
     from fluxmig.lines import Line
 
-__all__ = ["bars", "failure_lines", "failures_lines", "fleet_json", "rehearsals_json", "report_lines"]
-__all__ += ["state_lines", "status_lines", "summary_lines", "wave_lines"]
+__all__ = ["bars", "failure_lines", "failures_lines", "fleet_json", "plan_lines", "rehearsals_json"]
+__all__ += ["report_lines", "state_lines", "status_lines", "summary_lines", "wave_lines"]
 
 _GOOD, _ODD, _BAD, _DIM, _HEAD = "green", "yellow", "red", "dim", "bold"
 _RULE = "=" * 60
@@ -25,6 +25,13 @@ _SHOWN = 20
 """Targets, or groups, that a list shows before it says how many more there are."""
 _BARS, _BAR = 8, 30
 """How many groups have a bar, and how long it is."""
+
+
+def plan_lines(waves: Sequence[Wave]) -> list[Line]:
+    """The waves of a run that is to come, where there is more than one."""
+    if len(waves) <= 1:
+        return []
+    return [[(f"{wave.name}: {_targets(len(wave.targets))}", "")] for wave in waves]
 
 
 def failure_lines(result: Result) -> list[Line]:
@@ -58,7 +65,7 @@ def summary_lines(report: FleetReport) -> list[Line]:
     lines: list[Line] = [[(" | ".join(filter(None, parts)), _HEAD)]]
     marked = sum(bool(result.marked) for result in report.results)
     if marked:
-        lines.append([(f"{_targets(marked)} have migrations that were marked for a duplicate.", _ODD)])
+        lines.append([(f"{_targets(marked)} with migrations that were marked for a duplicate.", _ODD)])
     if report.stopped:
         lines.append([(f"No more was handed out: {report.stopped}.", _BAD)])
     return lines

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 __all__ = ["share"]
 
-_MOST = 1000
+_MOST = 300
 """How many statements are kept. There are some dozens for each kind of database."""
 
 

@@ -385,3 +385,17 @@ def test_the_order_of_exit_codes_that_is_shown() -> None:
     text = (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
     (shown,) = re.findall(r"in this order: ([\d, ]+)\.", text)
     assert [int(code) for code in shown.split(", ")] == [code for code in WORST_FIRST if code < 128]
+
+
+def test_the_commands_for_fleets_that_are_shown(tmp_path: Path, write: Write) -> None:
+    write({"001_a.sql": "CREATE TABLE a (id integer);"})
+    (tmp_path / "targets.txt").write_text("".join(f"sqlite:///{name}.db\n" for name in "abcd"))
+    pages = [README, (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")]
+    shown = [line for page in pages for block in blocks(page, "sh") for line in block.splitlines()]
+    commands = [line.split()[1:] for line in shown if line.startswith("fluxmig fleet ")]
+    assert len(commands) == 4
+    for words in commands:
+        done = fluxmig(*words, folder=tmp_path)
+        assert (done.returncode, done.stderr) == (0, ""), words
+    assert (tmp_path / "run.html").is_file()
+    assert "Targets: 4 | Done: 4" in done.stdout

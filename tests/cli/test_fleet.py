@@ -74,8 +74,9 @@ def test_a_status(bare: Cli, tenants: Path) -> None:
 
 
 def test_a_dry_run_changes_nothing(bare: Cli, tenants: Path, tmp_path: Path) -> None:
-    shown = bare("fleet", "run", "--targets", tenants, "--dry-run")
+    shown = bare("fleet", "run", "--targets", tenants, "--canary", "t3", "--dry-run")
     assert "  [ ] nothing applied  3 targets, 2 pending\n" in shown.out
+    assert shown.out.endswith("\ncanary: 1 target\nall: 2 targets\n")
     assert (shown.code, list(tmp_path.glob("*.db")), (tmp_path / ".fluxmig").exists()) == (0, [], False)
 
 
@@ -136,6 +137,17 @@ def test_a_page(bare: Cli, tenants: Path, tmp_path: Path) -> None:
         2,
         "error: no/such/folder.html: cannot be written: No such file or directory",
     )
+
+
+def test_a_variable_of_dotenv(
+    bare: Cli, tenants: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenants.write_text("a ${A_URL}\nb sqlite:///${B_NAME}.db\n")
+    (tmp_path / ".env").write_text("A_URL=sqlite:///a.db\nB_NAME=c\n")
+    monkeypatch.setenv("B_NAME", "b")  # the environment wins
+    done = bare("fleet", "run", "--targets", tenants)
+    assert (done.code, done.err) == (0, "")
+    assert sorted(path.name for path in tmp_path.glob("*.db")) == ["a.db", "b.db"]
 
 
 def test_secrets_stay_where_they_are(

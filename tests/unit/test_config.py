@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fluxmig.config import SETTINGS, Color, Setting, Settings, load
+from fluxmig.config import SETTINGS, Color, Setting, Settings, load, variables
 from fluxmig.errors import ConfigError
 from fluxmig.model import OnDuplicate
 
@@ -696,3 +696,14 @@ def test_what_an_import_loads(world: World, files: tuple[str, ...], loaded: set[
     )
     heavy = {"sqlalchemy", "psycopg", "rich", "click", "tomllib", "dotenv", "difflib"}
     assert set(run.stdout.split()) & heavy == loaded
+
+
+def test_the_variables_are_those_of_the_environment_and_of_dotenv(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A=1\nB=2\nPGHOST=nowhere\nC=${A}${B}\n")
+    assert variables({"A": "3", "PGUSER": "u"}, tmp_path) == {
+        "A": "3",
+        "B": "2",
+        "C": "32",
+        "PGUSER": "u",
+    }
+    assert variables({"A": "3"}, tmp_path / "elsewhere") == {"A": "3"}
