@@ -230,9 +230,9 @@ def _of_pending(
                 tool.name: partial(bench.fresh, tool, bench.servers[place], 1) for tool in (FLUXMIG, PSQL)
             }
             one = in_turns(once, bench.rounds)
-            mine = own.seconds - one[FLUXMIG.name].seconds
-            ratio = mine / (found[PSQL.name].seconds - one[PSQL.name].seconds)
-            return [Target(f"{case}, start-up subtracted", "psql", 1.1, ratio), *ahead]
+            mine, limit = (found[name].seconds - one[name].seconds for name in (FLUXMIG.name, PSQL.name))
+            alone = Target(f"{case}, start-up subtracted", "psql", 1.1, mine / limit) if limit > 0 else None
+            return [*filter(None, [alone]), *ahead]
         case ["disk", _]:
             return [Target(case, "psql", 1.15, own.ratio(found[PSQL.name])), *ahead]
         case _:
@@ -281,7 +281,10 @@ def round_trips(bench: Bench) -> Section:
         Target("round trips of a run beside, with a ledger", "", 12, found["fluxmig, with a ledger"][1], ""),
     ]
     text = "Those of connecting are among the fixed ones; a new ledger and its log have to be made."
-    return Section("Round trips", [table(("", "a file", "fixed"), rows), text], targets)
+    title = "Round trips a file"
+    shown = {name: float(each) for name, (each, _) in found.items() if "," not in name}
+    charts = {title: chart.bars(title, shown, "")}
+    return Section("Round trips", [table(("", "a file", "fixed"), rows), text], targets, charts)
 
 
 def distance(bench: Bench) -> Section:

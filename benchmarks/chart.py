@@ -26,11 +26,12 @@ def bars(title: str, values: Mapping[str, float], unit: str, own: str = "fluxmig
     rows = [f'<text class="title" x="0" y="18">{escape(title)}</text>']
     for number, (name, value) in enumerate(sorted(values.items(), key=lambda item: item[1])):
         y, width = _TOP + number * _ROW, (_WIDTH - _LEFT - _ROOM) * value / longest
+        figure = f"{value:.2f} {escape(unit)}" if unit else f"{value:g}"
         kind = "own" if name == own else "bar"
         rows += [
             f'<text x="{_LEFT - 8}" y="{y + 14}" text-anchor="end">{escape(name)}</text>',
             f'<rect class="{kind}" x="{_LEFT}" y="{y}" width="{width:.1f}" height="18" rx="2"/>',
-            f'<text x="{_LEFT + width + 6:.1f}" y="{y + 14}">{value:.2f} {escape(unit)}</text>',
+            f'<text x="{_LEFT + width + 6:.1f}" y="{y + 14}">{figure}</text>',
         ]
     height = _TOP + len(values) * _ROW
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" role="img"'

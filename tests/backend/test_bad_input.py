@@ -819,7 +819,7 @@ def directive(line: str, place: str, message: str, remedy: str) -> Row:
 MEANT = "did you mean `-- fluxmig: no-transaction`?"
 KNOWN = (
     "known are transaction, no-transaction, on-duplicate=mark, on-duplicate=verify, on-duplicate=complete,"
-    " on-duplicate=fail, lock-timeout=30s, statement-timeout=30s"
+    " on-duplicate=fail, lock-timeout=30s, statement-timeout=30s, allow=NAME"
 )
 DIRECTIVES: dict[str, Row] = {
     "a slip": directive("-- fluxmig: no-transactoin", "1:13", "unknown directive 'no-transactoin'", MEANT),
