@@ -399,6 +399,9 @@ class Dialect:
         if getattr(connection.connection.dbapi_connection, "autocommit", False) is True:
             raise ConfigError(IN_AUTOCOMMIT, remedy=NO_AUTOCOMMIT)
 
+    def meet_briefly(self, engine: Engine) -> None:
+        """Has an engine that has not connected yet ask less of a server whose like this process has met."""
+
     def begin_all(self, engine: Engine) -> None:
         """Has each transaction of an engine begin on the server, too, where its driver puts that off."""
 

@@ -220,6 +220,11 @@ class PostgreSQL(Dialect):
             *_, row = psycopg_driver.begin(connection, f"{postgresql_watch.BEGIN_READ_ONLY}; {ask}")
             yield connection, postgresql_ledger.tables(row)
 
+    def meet_briefly(self, engine: Engine) -> None:
+        """In one round trip and not in six, where the driver is psycopg."""
+        if engine.dialect.driver == "psycopg" and not engine.dialect.is_async:
+            psycopg_driver.meet_briefly(engine.dialect)
+
     def begin_again(self, connection: Connection) -> None:
         """By one command; 11 and older have none, and their next command fails as it would without."""
         if not connection.in_nested_transaction():

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import create_engine
 
-from fluxmig import Migrator, Outcome
+from fluxmig import Migrator, Outcome, fleet
+from fluxmig.dialects import dialect_of
 from tests.faults.proxy import Proxy
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sqlalchemy import Engine
 
     from tests.support import Database, Write
 
@@ -21,9 +24,9 @@ SELECT relname, attname, pg_catalog.format_type(atttypid, atttypmod), attnotnull
     pg_catalog.pg_get_expr(adbin, adrelid)
 FROM pg_catalog.pg_attribute JOIN pg_catalog.pg_class ON pg_class.oid = attrelid
 LEFT JOIN pg_catalog.pg_attrdef ON adrelid = attrelid AND adnum = attnum
-WHERE relname LIKE 'schema_migrations%%' AND attnum > 0 ORDER BY relname, attnum
+WHERE relname LIKE 'schema_migrations%' AND attnum > 0 ORDER BY relname, attnum
 """
-INDEXES = "SELECT indexdef FROM pg_catalog.pg_indexes WHERE tablename LIKE 'schema_migrations%%' ORDER BY 1"
+INDEXES = "SELECT indexdef FROM pg_catalog.pg_indexes WHERE tablename LIKE 'schema_migrations%' ORDER BY 1"
 
 
 def trips_of_own(database: Database, folder: Path) -> list[str]:
@@ -94,3 +97,50 @@ def test_a_ledger_without_its_log_gets_one(postgresql: Database, folder: Path, w
     (result,) = Migrator(postgresql.engine(), folder).run().results
     assert result.name == "002_b.sql"
     assert postgresql.log() == [("applied", "002_b.sql")]
+
+
+def facts(engine: Engine) -> dict[str, object]:
+    """What SQLAlchemy has found out about an engine's server and session."""
+    with engine.connect():
+        pass
+    kinds = (bool, int, str, tuple)
+    return {name: value for name, value in vars(engine.dialect).items() if isinstance(value, kinds)}
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "application_name = 'as usual'",
+        "default_transaction_isolation = 'serializable'",
+        "search_path = 'odd'",
+    ],
+)
+def test_what_is_met_briefly_is_known_as_well(postgresql: Database, setting: str) -> None:
+    postgresql.rows("CREATE SCHEMA odd")
+    known = facts(postgresql.engine(use_native_hstore=False))
+    (name,) = postgresql.rows("SELECT current_database()")[0]
+    postgresql.rows(f'ALTER DATABASE "{name}" SET {setting}')
+    usual = facts(postgresql.engine(use_native_hstore=False))
+    for _ in range(2):  # the first may be the one that finds out
+        engine = postgresql.engine(use_native_hstore=False)
+        dialect_of(engine).meet_briefly(engine)
+        met = facts(engine)
+        assert {name: met[name] for name in usual} == usual
+    assert (usual == known) is (setting == "application_name = 'as usual'")
+
+
+def test_a_fleet_meets_each_kind_of_server_once(one_postgresql: Database, folder: Path, write: Write) -> None:
+    write(FIRST)
+    proxy = Proxy(one_postgresql.url)
+    try:
+        for _ in range(2):
+            before = len(proxy.queries)
+            report = fleet.status([fleet.Target("x", proxy.url)], folder)
+            assert [result.pending for result in report.results] == [1]
+    finally:
+        proxy.close()
+    start_up, met, looked, ended = proxy.queries[before:]
+    assert start_up == "(start-up)"
+    assert "version()" in met
+    assert "BEGIN" in looked
+    assert ended == "COMMIT"
