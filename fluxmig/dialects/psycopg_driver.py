@@ -5,9 +5,10 @@ from __future__ import annotations
 import codecs
 import selectors
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
@@ -33,6 +34,10 @@ _QUERY_CHARACTERS = 100
 
 _Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.DefaultSelector)
 """Made for each message: `poll`, where there is one, needs nothing made by the system for that."""
+
+_FATAL = ("FATAL", "PANIC")
+_LAST_WORDS: WeakKeyDictionary[Any, Exception] = WeakKeyDictionary()
+"""Why servers have ended connections, where libpq took it for a notice: it came behind an answer."""
 
 _OF_EVERY_LIBPQ = frozenset(
     {"host", "hostaddr", "port", "user", "dbname", "options", "connect_timeout", "gssencmode"}
@@ -156,8 +161,9 @@ def _as_of_sqlalchemy(connection: Connection, statement: str) -> Iterator[None]:
         lost = connection.dialect.is_disconnect(error, driver, None)
         if lost:
             connection.invalidate(error)
+        said = _LAST_WORDS.get(driver, error) if lost else error
         raise DBAPIError.instance(
-            statement, None, error, errors.Error, connection_invalidated=lost, dialect=connection.dialect
+            statement, None, said, errors.Error, connection_invalidated=lost, dialect=connection.dialect
         ) from error
 
 
@@ -245,9 +251,13 @@ def _text(result: Any, column: int) -> str:
 @contextmanager
 def listening(connection: Connection, hear: Callable[[Heard], None]) -> Iterator[None]:
     """Has `hear` called with what the server says beside its results, as it comes."""
-    driver = _driver(connection)
+    driver, errors = _driver(connection), cast("Any", connection.dialect.dbapi)
 
     def handle(diagnostic: Any) -> None:
+        if diagnostic.severity_nonlocalized in _FATAL:
+            with suppress(KeyError):  # a code that psycopg does not know
+                _LAST_WORDS[driver] = errors.errors.lookup(diagnostic.sqlstate)(diagnostic.message_primary)
+            return
         hear(
             {
                 "severity": diagnostic.severity_nonlocalized or diagnostic.severity,
@@ -302,6 +312,10 @@ def counting(connection: Connection) -> Iterator[list[int | None]]:
     driver.cursor_factory = cursor
     try:
         yield counts
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            error.orig = _LAST_WORDS.get(driver, error.orig)
+        raise
     finally:
         driver.cursor_factory = factory
 

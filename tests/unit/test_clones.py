@@ -108,7 +108,7 @@ def test_who_waits_at_the_end_is_told(stock: Clones, shop: Shop) -> None:
 
     thread = threading.Thread(target=take)
     thread.start()
-    until(lambda: stock._waiting, "nobody waits")
+    until(lambda: stock._waiting and shop.begun.is_set(), "nobody waits")
     ending = threading.Thread(target=lambda: stock.close(drop=True))
     ending.start()
     thread.join(10)
