@@ -32,9 +32,6 @@ _CHUNK = 2**18
 
 _QUERY_CHARACTERS = 100
 
-_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.DefaultSelector)
-"""Made for each message: `poll`, where there is one, needs nothing made by the system for that."""
-
 _FATAL = ("FATAL", "PANIC")
 _LAST_WORDS: WeakKeyDictionary[Any, Exception] = WeakKeyDictionary()
 """Why servers have ended connections, where libpq took it for a notice: it came behind an answer."""
@@ -231,7 +228,7 @@ def begin(connection: Connection, message: str) -> list[list[str]]:
 def _results(server: Any) -> list[Any]:
     """The results of what was sent; a signal is heard meanwhile."""
     results: list[Any] = []
-    with _Selector() as selector:
+    with selectors.DefaultSelector() as selector:
         selector.register(server.socket, selectors.EVENT_READ)
         while True:
             while server.is_busy():
