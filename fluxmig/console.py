@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from fluxmig import config, lines, signals
+from fluxmig import config, lines
 from fluxmig.config import Color, Settings
 from fluxmig.errors import ConfigError, DataFileError, FluxmigError, LoadError, StoppedError
 
@@ -97,6 +97,8 @@ class _Command(click.Command):
                 options[field] = value
         words = [each.info_name for each in (*above[1:], ctx) if each.info_name]
         ctx.obj = Session(" ".join(words), options)
+        from fluxmig import signals  # noqa: PLC0415  # not for the help
+
         with signals.heard(ctx.obj.interrupt), ctx.obj.errors():
             ctx.obj.settings = config.load(options, os.environ, Path())
             return super().invoke(ctx)

@@ -21,7 +21,6 @@ driver's own error is the `__cause__`.
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -233,6 +232,8 @@ class StoppedError(KeyboardInterrupt):
     """
 
     def __init__(self, number: int) -> None:
+        import signal  # noqa: PLC0415  # seldom needed, and slow to load
+
         name = signal.Signals(number).name
         self.message = f"interrupted by {name}"
         self.exit_code = 128 + number

@@ -34,6 +34,7 @@ from fluxmig.stepwise import AlreadyThereError, Stepwise, half_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
 
@@ -500,13 +501,11 @@ class Executor:
             if self.dialect.repeatable(statement.sql):
                 send_statement(self.dialect, connection, script, statement)
 
-    @contextmanager
-    def _listening(self, connection: Connection, script: Script) -> Iterator[None]:
+    def _listening(self, connection: Connection, script: Script) -> AbstractContextManager[None]:
         def hear(said: Heard) -> None:
             self._notice(Notice(script.name, **said))
 
-        with self.dialect.listening(connection, hear):
-            yield
+        return self.dialect.listening(connection, hear)
 
     def _tell(self, name: str, text: str) -> None:
         self._notice(Notice(name, "NOTE", text))

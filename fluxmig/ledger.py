@@ -487,7 +487,10 @@ class Ledger:
         else:
             statement = self.record_statement(entry.name, checksum, duration_ms)
             written = connection.execute(statement, execution_options={"preserve_rowcount": True})
-            _expect_one(written.rowcount, self.table, entry.name)
+            count = written.rowcount
+            if count == -1:  # SQLAlchemy before 2.0.28 keeps none of an INSERT
+                count = int(self.has(connection, entry.name))
+            _expect_one(count, self.table, entry.name)
         self.log(connection, entry, checksum=checksum, duration_ms=duration_ms, source=source)
 
     def record_statement(self, name: str, checksum: str, duration_ms: int | None) -> Insert:

@@ -66,7 +66,7 @@ class Selection:
 
 def same_checksum(stored: str | None, actual: str) -> bool:
     """Whether a stored checksum, or a prefix of 16 digits and more, is that of the file; unknown is."""
-    if not stored:
+    if not stored or stored == actual:
         return True
     stored = stored.strip().lower()
     return len(stored) >= _SHORTEST_PREFIX and actual.startswith(stored)

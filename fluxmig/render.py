@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from fluxmig.errors import LoadError, RollbackError
 from fluxmig.excerpt import visible
 from fluxmig.lines import Line, cut, plain, terminal
-from fluxmig.model import AdoptionKind, Condition, Event, Mode, Outcome, State, loss
+from fluxmig.model import AdoptionKind, Condition, Event, Mode, Outcome, State
+from fluxmig.model.reports import loss
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from fluxmig.check import Level
-from fluxmig.model import place
+from fluxmig.model.files import place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -110,7 +110,7 @@ class Run:
                 break
         if in_doubt and result.outcome is Outcome.SKIPPED:  # it was this run that had applied it
             result = replace(result, outcome=Outcome.APPLIED)
-        return replace(result, tries=result.tries + losses)
+        return replace(result, tries=result.tries + losses) if losses else result
 
     def again(self, executor: Executor, action: Callable[[], _T]) -> _T:
         """What an action gives that changes nothing where it fails; again, where the connection was lost."""

@@ -31,7 +31,7 @@ _LOOK = 64
 """Words of a statement that tell what it is."""
 
 _GLANCE = 8
-_AT_A_GLANCE = frozenset({("CREATE", "TABLE"), ("CREATE", "VIEW")})
+_AT_A_GLANCE = frozenset({("CREATE", "TABLE"), ("CREATE", "INDEX"), ("CREATE", "VIEW")})
 """Of what begins so, no rule here asks for more words than a glance shows."""
 
 # Statements that no rule here is about. Files of data hold millions of them.
@@ -129,6 +129,7 @@ def prepare(
         path,
         checksum,
         statements,
+        end=len(source),
         on_duplicate=directives.on_duplicate,
         limits=directives.limits,
         allowed=directives.allowed,
@@ -170,7 +171,6 @@ def _classified(
     """The script with its mode, and why it has it."""
     statements = script.statements
     needing = [(place, reason) for place, words in openings if (reason := no_transaction_reason(words))]
-    script = replace(script, end=len(script.source), mode=Mode.TRANSACTION)
     modes = _wrapped(statements, openings, rules)
     if modes is not None and directive is not Mode.NO_TRANSACTION:
         if needing:
@@ -199,7 +199,8 @@ def _classified(
     if rules.pragmas:
         asked, late = _foreign_keys(statements, rules)
         return replace(script, characteristics=asked, warnings=(*script.warnings, *late))
-    return replace(script, characteristics=_set_transaction(openings, 0, rules))
+    asked = _set_transaction(openings, 0, rules)
+    return replace(script, characteristics=asked) if asked else script
 
 
 # --- transaction control ----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from socket import SHUT_RDWR, socket
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
@@ -461,10 +461,11 @@ class Dialect:
         """How rows get into its tables."""
         return Loading()
 
-    @contextmanager
-    def listening(self, connection: Connection, hear: Callable[[Heard], None]) -> Iterator[None]:
+    def listening(
+        self, connection: Connection, hear: Callable[[Heard], None]
+    ) -> AbstractContextManager[None]:
         """Has `hear` called, at once, with what the server says beside its results, if the driver can."""
-        yield
+        return nullcontext()
 
     @contextmanager
     def guarded(

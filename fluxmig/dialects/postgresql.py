@@ -344,11 +344,11 @@ class PostgreSQL(Dialect):
         """By COPY, where the driver has it."""
         return CopyLoading() if _is_psycopg(connection) else PostgreSQLLoading()
 
-    @contextmanager
-    def listening(self, connection: Connection, hear: Callable[[Heard], None]) -> Iterator[None]:
+    def listening(
+        self, connection: Connection, hear: Callable[[Heard], None]
+    ) -> AbstractContextManager[None]:
         """NoticeResponse (54.7) as it comes."""
-        with psycopg_driver.listening(connection, hear) if _is_psycopg(connection) else nullcontext():
-            yield
+        return psycopg_driver.listening(connection, hear) if _is_psycopg(connection) else nullcontext()
 
     def no_transaction_reason(self, words: Sequence[str]) -> str | None:
         """By the table above."""

@@ -41,6 +41,8 @@ _CUSTOM = (
     rb"[sS][eE][tT](?i:\s++(?:(?:SESSION|LOCAL)\s++)?|_config\s*+\(\s*+(?:\w++\s*+:?=>?\s*+)?E?'++)"
     rb"(?i:(?P<name>%b(?:\.%b)+))" % (_PART, _PART)
 )
+_PARTS = (b"SET", b"TEMP", b"LOAD", b"LISTEN", b"CURSOR", b"PREPARE", b"DISCARD", b"DEALLOCATE")
+"""One of these is in each of those words; to find that there is none takes a tenth of the time."""
 _LARGE = 65_536  # Above this, to look for the words costs more than the two queries that it may save.
 _TEMPORARY = {"TEMP", "TEMPORARY", "LOCAL", "GLOBAL"}
 _IN_TEMPORARY_SCHEMA = re.compile(r'\bpg_temp\w*"?\s*\.', re.IGNORECASE)
@@ -124,7 +126,10 @@ def may_change(source: bytes) -> bool:
 
     What a function does that is in the database already is not seen. A large file may always.
     """
-    return len(source) > _LARGE or any(True for _ in _words_of_change(source))
+    if len(source) > _LARGE:
+        return True
+    folded = source.upper()
+    return any(part in folded for part in _PARTS) and any(True for _ in _words_of_change(source))
 
 
 def outlives(statement: str) -> bool:

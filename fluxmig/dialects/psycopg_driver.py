@@ -6,6 +6,7 @@ import codecs
 import selectors
 import time
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
@@ -263,7 +264,7 @@ def begin(connection: Connection, message: str) -> list[list[str]]:
     with _as_of_sqlalchemy(connection, message):
         try:
             driver.pgconn.send_query(message.encode())
-            results = list(_results(driver.pgconn))
+            results = _results(driver.pgconn)
         except BaseException as error:  # whatever it is, an answer may be left behind
             connection.invalidate(error)
             raise
@@ -275,8 +276,9 @@ def begin(connection: Connection, message: str) -> list[list[str]]:
     return rows
 
 
-def _results(server: Any) -> Iterator[Any]:
-    """The results of what was sent, as they come; a signal is heard meanwhile."""
+def _results(server: Any) -> list[Any]:
+    """The results of what was sent; a signal is heard meanwhile."""
+    results: list[Any] = []
     with selectors.DefaultSelector() as selector:
         selector.register(server.socket, selectors.EVENT_READ)
         while True:
@@ -285,8 +287,8 @@ def _results(server: Any) -> Iterator[Any]:
                 server.consume_input()
             result = server.get_result()
             if result is None:
-                return
-            yield result
+                return results
+            results.append(result)
 
 
 def _text(result: Any, column: int) -> str:
@@ -350,16 +352,12 @@ def counting(connection: Connection) -> Iterator[list[int | None]]:
     factory = driver.cursor_factory
     counts: list[int | None] = []
 
-    class Counting(factory):  # type: ignore[misc, valid-type]
-        def _check_results(self, results: Sequence[Any]) -> None:
-            try:
-                super()._check_results(results)
-            except Exception as error:
-                error.completed = len(results) - 1  # type: ignore[attr-defined]
-                raise
-            counts[:] = [result.command_tuples for result in results]
+    def cursor(*args: Any, **options: Any) -> Any:
+        made = _counting(factory)(*args, **options)
+        made.counts = counts
+        return made
 
-    driver.cursor_factory = Counting
+    driver.cursor_factory = cursor
     try:
         yield counts
     except DBAPIError as error:
@@ -368,6 +366,24 @@ def counting(connection: Connection) -> Iterator[list[int | None]]:
         raise
     finally:
         driver.cursor_factory = factory
+
+
+@lru_cache(maxsize=8)
+def _counting(factory: type[Any]) -> type[Any]:
+    """A driver's cursor that counts: to make a class takes longer than much of what is sent with one."""
+
+    class Counting(factory):  # type: ignore[misc]
+        counts: list[int | None]
+
+        def _check_results(self, results: Sequence[Any]) -> None:
+            try:
+                super()._check_results(results)
+            except Exception as error:
+                error.completed = len(results) - 1  # type: ignore[attr-defined]
+                raise
+            self.counts[:] = [result.command_tuples for result in results]
+
+    return Counting
 
 
 def onlooker(connection: Connection, pid: int) -> Onlooker:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import os
 import stat
 from dataclasses import dataclass, replace
+from io import FileIO
 from typing import TYPE_CHECKING
 
 from fluxmig.errors import MigrationFileError
@@ -35,6 +37,7 @@ _BOMS = {  # that of UTF-32 begins with that of UTF-16
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
+_MARKS = tuple(_BOMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +125,20 @@ def _read_file(path: Path) -> tuple[bytes, str] | FileProblem:
         printable = path.with_name(repr(path.name)[1:-1])
         return FileProblem(printable, unfit[0], remedy=unfit[1])
     try:
-        mode = path.stat().st_mode
+        place = os.fspath(path)
+        mode = os.stat(place).st_mode  # noqa: PTH116  # paths take time
         if stat.S_ISDIR(mode):
             return FileProblem(
                 path, "is a folder, not a file", remedy="rename the folder so that it does not end in .sql"
             )
         if not stat.S_ISREG(mode):
             return FileProblem(path, "is not a regular file", remedy="put a regular file in its place")
-        with path.open("rb", buffering=0) as file:  # a buffer would have it twice
-            head = file.read(len(codecs.BOM_UTF8))
-            if head != codecs.BOM_UTF8:
-                file.seek(0)
-                head = b""
-            source = file.read()
+        with FileIO(place) as file:  # a buffer would have it twice
+            source, head = file.readall(), b""
+            if source.startswith(codecs.BOM_UTF8):
+                head, source = codecs.BOM_UTF8, b""
+                file.seek(len(head))
+                source = file.readall()
     except FileNotFoundError:
         return FileProblem(path, "is a link to nothing", remedy="mend the link or remove it")
     except OSError as error:
@@ -148,7 +152,8 @@ def _read_file(path: Path) -> tuple[bytes, str] | FileProblem:
 
 def encoding_problem(path: Path, source: bytes) -> FileProblem | None:
     """Why bytes without their byte order mark are no text in UTF-8, or None."""
-    if encoding := next((name for mark, name in _BOMS.items() if source.startswith(mark)), None):
+    if source.startswith(_MARKS):
+        encoding = next(name for mark, name in _BOMS.items() if source.startswith(mark))
         return FileProblem(path, f"is {encoding}, not UTF-8", remedy="save it as UTF-8")
     if (fault := _fault(source)) is not None:
         message, remedy = f"is not UTF-8: byte 0x{source[fault]:02x}", "save it as UTF-8"

@@ -91,7 +91,7 @@ def test_the_names_for_tests_are_what_is_there() -> None:
 
 # --- the nouns --------------------------------------------------------------------------------------------
 
-NOUNS = [vars(model)[name] for name in model.__all__]
+NOUNS: list[type] = [getattr(model, name) for name in model.__all__]
 VALUES = [noun for noun in NOUNS if not issubclass(noun, enum.Enum)]
 
 
@@ -109,12 +109,19 @@ def test_nouns_are_values_or_words() -> None:
     assert {noun for noun in NOUNS if noun not in VALUES} == {
         noun for noun in NOUNS if issubclass(noun, enum.StrEnum)
     }
+    topics = [f"{model.__name__}.{topic.name}" for topic in pkgutil.iter_modules(model.__path__)]
     defined = {
         name
-        for name, value in vars(model).items()
-        if isinstance(value, type) and value.__module__ in {model.__name__, policies.__name__}
+        for module in (*topics, policies.__name__)
+        for name, value in vars(importlib.import_module(module)).items()
+        if isinstance(value, type) and value.__module__ == module
     }
     assert defined == set(model.__all__)
+
+
+def test_a_noun_that_is_not_there() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'fluxmig.model' has no attribute 'Nonsense'$"):
+        model.Nonsense  # noqa: B018
 
 
 PACKED = {(model.Statements, "cells")}
@@ -124,7 +131,8 @@ PACKED = {(model.Statements, "cells")}
 @pytest.mark.parametrize("noun", VALUES)
 def test_nouns_hold_nothing_that_changes(noun: type) -> None:
     # Of Python 3.11, array[int] is no type; and it changes as a list does.
-    known = vars(model) | {"Path": Path, "datetime": object, "array": list}
+    known = {each.__name__: each for each in NOUNS} | vars(sys.modules[noun.__module__])
+    known |= {"Path": Path, "datetime": object, "array": list}
     hints = typing.get_type_hints(noun, known)
     for field in dataclasses.fields(noun):
         outer = typing.get_origin(hints[field.name])

@@ -23,6 +23,8 @@ ROOT = Path(fluxmig.__file__).parent
 LAYERS = (
     "_guardian",
     "errors  policies",
+    "model.databases  model.files  model.ledger  model.mending  model.plan  model.reversals  model.scripts",
+    "model.news  model.reports",
     "model",
     "loading.paths  pauses  fleet.model",
     "loading.nouns  trace",

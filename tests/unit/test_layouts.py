@@ -17,8 +17,9 @@ import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, chdir
 from datetime import UTC, datetime, timedelta, timezone
+from io import FileIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given
@@ -403,15 +404,15 @@ def test_what_is_no_file(
 
 def test_a_file_without_permission(folder: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     write({"001_a.sql": "SELECT 1;", "002_b.sql": "SELECT 1;"})
-    monkeypatch.setattr(Path, "open", _refuse(Path.open, "001_a.sql"))  # root reads everything
+    monkeypatch.setattr(numbered, "FileIO", _refuse("001_a.sql"))  # root reads everything
     assert problems(folder) == (FileProblem(folder / "001_a.sql", "cannot be read: Permission denied"),)
 
 
-def _refuse(open_file: Callable[..., IO[bytes]], name: str) -> Callable[..., IO[bytes]]:
-    def refusing(path: Path, *args: str, **options: int) -> IO[bytes]:
-        if path.name == name:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        return open_file(path, *args, **options)
+def _refuse(name: str) -> Callable[[str], FileIO]:
+    def refusing(path: str) -> FileIO:
+        if Path(path).name == name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return FileIO(path)
 
     return refusing
 
@@ -815,6 +816,7 @@ LIMIT_S = 60
 CREATE = """
 import sys
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from fluxmig import creation
 from fluxmig.creation import create
