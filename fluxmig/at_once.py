@@ -7,7 +7,7 @@ tells it in full.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
@@ -18,7 +18,7 @@ from fluxmig.script import messages
 from fluxmig.sending import MESSAGE_LIMIT, raise_if_lost, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import Connection, Engine, Insert
     from sqlalchemy import Dialect as Driver
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from fluxmig.script import Message
 
 __all__ = ["AtOnce", "NotAtOnceError"]
+
+
+_ROWS = "fluxmig: the rows that were compiled"
+"""In `Table.info` of a ledger."""
 
 
 class NotAtOnceError(Exception):
@@ -48,14 +52,13 @@ class AtOnce:
     dialect: Dialect
     ledger: Ledger
     key: str
-    _rows: dict[bool, list[_Row]] = field(default_factory=dict)
 
     def can_record(self, bind: Engine | Connection, limits: Limits) -> bool:
         """Whether a row can be added to the log that is there; nothing stays of the one that is tried."""
         if not self.dialect.elapsed_ms_sql:
             return False
-        trial = self.ledger.log_statement(LogEntry(Event.STARTED, self.ledger.log_table.name))
-        return self.dialect.try_at_once(bind, _Row(trial, bind.dialect).text({}), limits)
+        (trial,) = self._made(bind.dialect, "trial", lambda: [self._trial()])
+        return self.dialect.try_at_once(bind, trial.text({}), limits)
 
     def message(self, script: Script) -> Message | None:
         """The script as one message; None where it is none, or something is to be done before its rows."""
@@ -112,8 +115,7 @@ class AtOnce:
 
     def _both_rows(self, driver: Driver, script: Script) -> list[str]:
         kept = self.ledger.kept(script.source)
-        rows = self._rows.get(kept is None) or self._compiled(driver, script)
-        self._rows[kept is None] = rows
+        rows = self._made(driver, kept is not None, lambda: self._statements(script))
         values = {
             "migration_name": literal(script.name),
             "checksum": literal(script.checksum),
@@ -123,7 +125,19 @@ class AtOnce:
         }
         return [row.text(values) for row in rows]
 
-    def _compiled(self, driver: Driver, script: Script) -> list[_Row]:
+    def _made(self, driver: Driver, which: object, make: Callable[[], list[Insert]]) -> list[_Row]:
+        """The rows of these statements: compiled once, also for other databases whose tables are the same."""
+        ledger = self.ledger
+        known: dict[object, list[_Row]] = ledger.table.info.setdefault(_ROWS, {})
+        key = (type(driver), ledger.keeps_log, ledger.log_is_old, which)
+        if key not in known:
+            known[key] = [_Row(statement, driver) for statement in make()]
+        return known[key]
+
+    def _trial(self) -> Insert:
+        return self.ledger.log_statement(LogEntry(Event.STARTED, self.ledger.log_table.name))
+
+    def _statements(self, script: Script) -> list[Insert]:
         ledger = self.ledger
         rows = [ledger.record_statement(script.name, script.checksum, 0)]
         if ledger.keeps_log:
@@ -131,7 +145,7 @@ class AtOnce:
             rows.append(
                 ledger.log_statement(entry, checksum=script.checksum, duration_ms=0, source=script.source)
             )
-        return [_Row(row, driver) for row in rows]
+        return rows
 
 
 class _Row:

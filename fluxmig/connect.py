@@ -22,7 +22,7 @@ from fluxmig.discretion import known, word
 from fluxmig.errors import ConfigError, DatabaseConnectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import URL, Engine
 
@@ -121,7 +121,7 @@ def backend_of(raw: str) -> str:
 
 
 @contextmanager
-def reach(
+def reach(  # noqa: PLR0913  # keywords, and each a decision of the caller
     raw: str,
     *,
     read_only: bool = False,
@@ -132,6 +132,7 @@ def reach(
     postgres_bin: Path | None = None,
     directory: Path | None = None,
     at_most_s: float | None = None,
+    prepare: Callable[[Engine], None] = lambda _: None,
 ) -> Iterator[Engine]:
     """An Engine whose database has answered; it is disposed of afterwards.
 
@@ -146,6 +147,7 @@ def reach(
         postgres_bin: The binaries of the embedded server.
         directory: Where relative folders start; the working directory by default.
         at_most_s: How long one try to connect may take, where that is less than usual.
+        prepare: Called with the Engine before it connects.
 
     Raises:
         ConfigError: The URL, the driver, or the embedded server's binaries.
@@ -160,7 +162,7 @@ def reach(
         )
         with embedded.start_embedded(place, binaries=postgres_bin) as server:
             url = make_url(server.url)
-            with _reach(url, raw, _arguments(url, {}, production=False), 0) as engine:
+            with _reach(url, raw, _arguments(url, {}, production=False), 0, prepare) as engine:
                 yield engine
         return
     url = parse_url(raw)
@@ -169,7 +171,7 @@ def reach(
     arguments = _arguments(url, environ or {}, production=production)
     if at_most_s is not None and "connect_timeout" in arguments:
         arguments["connect_timeout"] = min(_CONNECT_TIMEOUT_S, math.ceil(at_most_s))
-    with _reach(url, raw, arguments, wait_s) as engine:
+    with _reach(url, raw, arguments, wait_s, prepare) as engine:
         yield engine
 
 
@@ -208,10 +210,13 @@ def within(
 
 
 @contextmanager
-def _reach(url: URL, raw: str, arguments: dict[str, object], wait_s: float) -> Iterator[Engine]:
+def _reach(
+    url: URL, raw: str, arguments: dict[str, object], wait_s: float, prepare: Callable[[Engine], None]
+) -> Iterator[Engine]:
     secrets = {name: value for name, value in url.query.items() if name in _SECRETS}
     engine = _engine(url.difference_update_query(secrets), arguments | secrets)
     try:
+        prepare(engine)
         _knock(engine, raw, wait_s)
         yield engine
     finally:

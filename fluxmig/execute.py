@@ -76,6 +76,7 @@ class Executor:
         on_notice: Called with what the server says while a script runs.
         at_once: What runs a script with its rows in one message, where that may be done.
         is_ready: Whether the ledger and the log were found, with all of their columns.
+        is_new: Whether neither of them was found.
         observer: Who watches the statements run, or nobody; only then they are sent one by one.
         causes: The driver's errors behind the failures so far, by migration.
     """
@@ -90,6 +91,7 @@ class Executor:
     on_notice: Callable[[Notice], None] | None = None
     at_once: AtOnce | None = None
     is_ready: bool = False
+    is_new: bool = False
     observer: Observer | None = None
     causes: dict[str, BaseException | None] = field(default_factory=dict)
     _notices: list[Notice] = field(default_factory=list)
@@ -175,10 +177,8 @@ class Executor:
         Raises:
             ConfigError: The database admits no writing; nothing was tried.
         """
-        if self.is_ready and self.at_once and self._has_own_transactions:
-            limits = self.patience.limits
-            if self.at_once.can_record(self.bind, limits):  # else the longer way tells why not
-                return None
+        if self._is_prepared_at_once():  # else the longer way does it, or tells why not
+            return None
         if not self.ledger.is_brought:
             self._refuse_to_commit()
         self._create(self._create_ledger)
@@ -192,6 +192,18 @@ class Executor:
             self.ledger.writes_log = False
             return self.dialect.explain(error).message
         return None
+
+    def _is_prepared_at_once(self) -> bool:
+        """Whether rows can be added to both tables, by now; nothing is done otherwise."""
+        bind, ledger, limits = self.bind, self.ledger, self.patience.limits
+        if self.at_once is None or not self._has_own_transactions:
+            return False
+        if self.is_ready:
+            return self.at_once.can_record(bind, limits)
+        if not self.is_new or ledger.is_brought or not self.dialect.elapsed_ms_sql:
+            return False
+        tables, statements = (ledger.table, ledger.log_table), ledger.both(bind.dialect)
+        return self.dialect.create_at_once(bind, self.lock.key, tables, statements, limits)
 
     def _create_ledger(self, connection: Connection) -> None:
         """Creates the ledger, unless a script brings it; not where nothing can be written."""

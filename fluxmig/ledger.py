@@ -33,6 +33,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from fluxmig.dialects.base import TableStyle, send_as_is
 from fluxmig.errors import LedgerError
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, Insert, ScalarSelect, Select
+    from sqlalchemy import Dialect as Driver
+    from sqlalchemy.schema import ExecutableDDLElement
+
+    from fluxmig.dialects.base import Tables
 
 __all__ = ["KEPT_BYTES", "Ledger", "Snapshot"]
 
@@ -170,7 +175,7 @@ class Ledger:
         *,
         may_read: Callable[[Connection, Table], bool],
         in_question: Callable[[Sequence[Record]], Sequence[str]] = lambda _: (),
-        log_columns: frozenset[str] = frozenset(),
+        tables: Tables | None = None,
     ) -> Snapshot:
         """Everything, in a fixed number of queries; one more where a text is in question. Creates nothing.
 
@@ -178,16 +183,16 @@ class Ledger:
             connection: Where to read.
             may_read: Whether the login may read a table; a log that it may not read is as good as none.
             in_question: Of which records the kept text is asked for.
-            log_columns: Those of the log, where both tables are known to be there, to be read, and to be in a
-                database that can join them in full. Then one query does.
+            tables: What is known to be there, in a database that can join both tables in full. Then one query
+                does, and none where neither is there.
         """
-        if log_columns.issuperset(self.log_table.c.keys()):
+        if tables and tables.log_columns.issuperset(self.log_table.c.keys()):
             records, last_events, has_started = self._joined(connection)
             progress = self.progress(connection) if has_started else {}
             texts = self._texts(connection, in_question(records))
             return Snapshot(True, True, records, last_events, progress, texts)
-        exists = self.exists(connection)
-        log_exists = self.log_exists(connection)
+        exists = tables.exists if tables else self.exists(connection)
+        log_exists = tables.log_exists if tables else self.log_exists(connection)
         records = self._records(connection) if exists else ()
         if not log_exists or not may_read(connection, self.log_table) or self._is_known_to_fail(connection):
             return Snapshot(exists, log_exists, records)
@@ -329,13 +334,8 @@ class Ledger:
 
     def _joined(self, connection: Connection) -> tuple[tuple[Record, ...], dict[str, LogEntry], bool]:
         """The ledger, the newest rows of the log, and whether a script was ever started by itself."""
-        ledger, log = self.table.c, self.log_table.c
-        newest = self._select_newest(exists=True).subquery("newest")
-        both = self.table.outerjoin(newest, newest.c.migration_name == ledger.migration_name, full=True)
-        started = select(log.id).where(log.event == Event.STARTED.value).exists()
-        query = select(started, *ledger, *newest.c).select_from(both).order_by(ledger.id)
-        rows = [tuple(row) for row in connection.execute(query).all()]
-        behind = 1 + len(ledger)
+        rows = [tuple(row) for row in connection.execute(_joining(self.table, self.log_table)).all()]
+        behind = 1 + len(self.table.c)
         records = tuple(_record(*row[1:behind]) for row in rows if row[1] is not None)
         entries = _entries(row[behind:] for row in rows if row[behind] is not None)
         return records, {entry.name: entry for entry in entries}, any(row[0] for row in rows[:1])
@@ -351,24 +351,12 @@ class Ledger:
         return {entry.name: entry for entry in _entries(rows.all())}
 
     def _select_newest(self, *, exists: bool) -> Select[Any]:
-        """The newest row of each migration.
-
-        Not `accepted`, which leaves a marked one marked; nor the failure or the interruption of one that the
-        ledger has, which is that of an attempt to redo it and left it as it was.
-        """
-        log = self.log_table.c
-        tells = log.event != Event.ACCEPTED.value
-        if exists:
-            applied = select(self.table.c.migration_name)
-            in_vain = (Event.FAILED.value, Event.INTERRUPTED.value)
-            tells &= log.event.not_in(in_vain) | log.migration_name.not_in(applied)
-        newest = select(func.max(log.id)).where(tells)
-        return self._select_entries().where(log.id.in_(newest.group_by(log.migration_name)))
+        """The newest row of each migration, as `_newest` has it."""
+        return _newest(self.table if exists else None, self.log_table, is_old=self.log_is_old)
 
     def _select_entries(self) -> Select[Any]:
         """The columns of the log that there are, but for the text; in the order of a `LogEntry`'s."""
-        there = [name for name in _ENTRY if not self.log_is_old or name not in _LATER]
-        return select(*(self.log_table.c[name] for name in there))
+        return _entry_columns(self.log_table, is_old=self.log_is_old)
 
     def _from_log(self, connection: Connection, read: Callable[[], _Read]) -> _Read:
         """What `read` gives; again, where the log turns out to be that of an earlier version."""
@@ -415,6 +403,11 @@ class Ledger:
                 connection.execute(self.record_statement(_TRIAL, "", None))
                 connection.execute(delete(self.table).where(self.table.c.migration_name == _TRIAL))
                 trial.rollback()
+
+    def both(self, driver: Driver) -> str:
+        """The SQL that makes both tables, as text for one message."""
+        kind: Callable[[], Driver] = type(driver)
+        return _both(self.table, self.log_table, kind)
 
     def create_log(self, connection: Connection) -> None:
         """Creates the log; where there is one, tries it, and leaves nothing in it."""
@@ -494,7 +487,10 @@ class Ledger:
         else:
             statement = self.record_statement(entry.name, checksum, duration_ms)
             written = connection.execute(statement, execution_options={"preserve_rowcount": True})
-            _expect_one(written.rowcount, self.table, entry.name)
+            count = written.rowcount
+            if count == -1:  # SQLAlchemy before 2.0.28 keeps none of an INSERT
+                count = int(self.has(connection, entry.name))
+            _expect_one(count, self.table, entry.name)
         self.log(connection, entry, checksum=checksum, duration_ms=duration_ms, source=source)
 
     def record_statement(self, name: str, checksum: str, duration_ms: int | None) -> Insert:
@@ -617,6 +613,52 @@ def _tables(
         **options,
     )
     return table, log_table
+
+
+@lru_cache(maxsize=16)
+def _joining(table: Table, log_table: Table) -> Select[Any]:
+    """The ledger beside the newest rows of the log, and whether a script was ever started by itself."""
+    ledger, log = table.c, log_table.c
+    newest = _newest(table, log_table, is_old=False).subquery("newest")
+    joined = table.outerjoin(newest, newest.c.migration_name == ledger.migration_name, full=True)
+    started = select(log.id).where(log.event == Event.STARTED.value).exists()
+    return select(started, *ledger, *newest.c).select_from(joined).order_by(ledger.id)
+
+
+def _newest(table: Table | None, log_table: Table, *, is_old: bool) -> Select[Any]:
+    """The newest row of each migration.
+
+    Not `accepted`, which leaves a marked one marked; nor the failure or the interruption of one that the
+    ledger has, which is that of an attempt to redo it and left it as it was.
+
+    Args:
+        table: The ledger, where there is one.
+        log_table: The log.
+        is_old: Whether the log has no columns that came later.
+    """
+    log = log_table.c
+    tells = log.event != Event.ACCEPTED.value
+    if table is not None:
+        applied = select(table.c.migration_name)
+        in_vain = (Event.FAILED.value, Event.INTERRUPTED.value)
+        tells &= log.event.not_in(in_vain) | log.migration_name.not_in(applied)
+    newest = select(func.max(log.id)).where(tells)
+    return _entry_columns(log_table, is_old=is_old).where(log.id.in_(newest.group_by(log.migration_name)))
+
+
+def _entry_columns(log_table: Table, *, is_old: bool) -> Select[Any]:
+    """The columns of a log, but for the text; in the order of a `LogEntry`'s."""
+    there = [name for name in _ENTRY if not is_old or name not in _LATER]
+    return select(*(log_table.c[name] for name in there))
+
+
+@lru_cache(maxsize=16)
+def _both(table: Table, log_table: Table, driver: Callable[[], Driver]) -> str:
+    """What makes both tables: compiled once for many databases."""
+    commands: list[ExecutableDDLElement] = [CreateTable(table), CreateTable(log_table)]
+    commands += map(CreateIndex, log_table.indexes)
+    texts = [str(command.compile(dialect=driver())) for command in commands]
+    return ";\n".join(text % () for text in texts)  # percent signs are doubled for the driver
 
 
 def _next_number(table: Table) -> ScalarSelect[int]:

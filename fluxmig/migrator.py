@@ -769,9 +769,8 @@ class Migrator:
         self, ledger: Ledger, connection: Connection, folder: Folder | None, tables: Tables | None = None
     ) -> Snapshot:
         in_question = partial(planner.in_question, folder.migrations if folder else ())
-        columns = tables.log_columns if tables else frozenset()
         may_read = self._dialect.may_read
-        return ledger.read(connection, may_read=may_read, in_question=in_question, log_columns=columns)
+        return ledger.read(connection, may_read=may_read, in_question=in_question, tables=tables)
 
     def _ledger(self, connection: Connection, tables: Tables | None = None) -> Ledger:
         """The ledger with its schema spelled out, so that no search path that a file sets can hide it.
@@ -833,6 +832,7 @@ class Migrator:
             on_notice=on_notice,
             at_once=AtOnce(self._dialect, ledger, key),
             is_ready=snapshot.exists and snapshot.log_exists and not ledger.log_is_old,
+            is_new=not snapshot.exists and not snapshot.log_exists,
         )
 
     def _without_log(self, executor: Executor) -> list[Finding]:

@@ -130,10 +130,14 @@ class Tables:
 
     Attributes:
         schema: That of both.
+        exists: Whether the ledger is there.
+        log_exists: Whether the log is there.
         log_columns: The log's, where both are there and the login may read it; else none.
     """
 
     schema: str | None
+    exists: bool
+    log_exists: bool
     log_columns: frozenset[str]
 
 
@@ -395,6 +399,9 @@ class Dialect:
         if getattr(connection.connection.dbapi_connection, "autocommit", False) is True:
             raise ConfigError(IN_AUTOCOMMIT, remedy=NO_AUTOCOMMIT)
 
+    def meet_briefly(self, engine: Engine) -> None:
+        """Has an engine that has not connected yet ask less of a server whose like this process has met."""
+
     def begin_all(self, engine: Engine) -> None:
         """Has each transaction of an engine begin on the server, too, where its driver puts that off."""
 
@@ -423,6 +430,23 @@ class Dialect:
 
     def try_at_once(self, bind: Engine | Connection, statement: str, limits: Limits) -> bool:
         """In one round trip: whether a statement can be run; nothing of it stays."""
+        return False
+
+    def create_at_once(
+        self, bind: Engine | Connection, key: str, tables: Sequence[Table], statements: str, limits: Limits
+    ) -> bool:
+        """In two round trips: makes tables under the runner's lock, and commits.
+
+        False, and nothing done, where another runner has the lock, where one of the tables is there or cannot
+        be made; or where that cannot be done so.
+
+        Args:
+            bind: Not in a transaction.
+            key: The lock's.
+            tables: None of which may be there.
+            statements: What makes them.
+            limits: The time-outs.
+        """
         return False
 
     def send_at_once(self, connection: Connection, message: str) -> list[int | None]:

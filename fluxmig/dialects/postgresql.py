@@ -219,6 +219,11 @@ class PostgreSQL(Dialect):
             *_, row = psycopg_driver.begin(connection, f"{postgresql_watch.BEGIN_READ_ONLY}; {ask}")
             yield connection, postgresql_ledger.tables(row)
 
+    def meet_briefly(self, engine: Engine) -> None:
+        """In one round trip and not in six, where the driver is psycopg."""
+        if engine.dialect.driver == "psycopg" and not engine.dialect.is_async:
+            psycopg_driver.meet_briefly(engine.dialect)
+
     def begin_again(self, connection: Connection) -> None:
         """By one command; 11 and older have none, and their next command fails as it would without."""
         if not connection.in_nested_transaction():
@@ -267,9 +272,8 @@ class PostgreSQL(Dialect):
         if not psycopg_driver.can_begin(connection):
             return False
         row = f"SELECT FROM {identifier(ledger.schema, ledger.name)} WHERE migration_name = {literal(name)}"
-        lock = f"SELECT pg_catalog.pg_try_advisory_xact_lock({_number(key)}), pg_catalog.pg_backend_pid()"
         # Each with a snapshot of its own (54.2.2.1): the second one's is from when it has the lock.
-        message = f"BEGIN; {lock}; SELECT EXISTS ({row})"
+        message = f"BEGIN; {_claiming(key)}; SELECT EXISTS ({row})"
         known = connection.info.setdefault(_SETTINGS, {})
         if limits in known:
             (is_mine, process), (is_there,) = psycopg_driver.begin(connection, f"{message}; {known[limits]}")
@@ -286,11 +290,34 @@ class PostgreSQL(Dialect):
         """By a message that begins and ends with its transaction."""
         settings = postgresql_limits.calls(limits, session=False)
         with self.transaction(bind) as connection:
-            may_write = psycopg_driver.can_begin(connection) and _told(connection) == ("off", "off")
-            if not may_write:
+            if not _may_write_at_once(connection):
                 return False
             try:
                 psycopg_driver.begin(connection, f"BEGIN; SELECT {settings}; {statement}; ROLLBACK")
+            except DBAPIError as error:
+                if self.is_passing(error):
+                    raise
+                return False
+        return True
+
+    def create_at_once(
+        self, bind: Engine | Connection, key: str, tables: Sequence[Table], statements: str, limits: Limits
+    ) -> bool:
+        """By a message that begins the transaction and looks under the lock, and one that ends with it."""
+        names = (literal(identifier(table.schema, table.name)) for table in tables)
+        absent = " AND ".join(f"pg_catalog.to_regclass({name}) IS NULL" for name in names)
+        settings = postgresql_limits.calls(limits, session=False)
+        with self.transaction(bind) as connection:
+            if not _may_write_at_once(connection):
+                return False
+            try:
+                begun = psycopg_driver.begin(
+                    connection, f"BEGIN; {_claiming(key)}; SELECT {absent}, {settings}"
+                )
+                (is_mine, _), (are_absent, *_) = begun
+                if (is_mine, are_absent) != ("t", "t"):
+                    return False
+                psycopg_driver.begin(connection, f"{statements}; COMMIT")
             except DBAPIError as error:
                 if self.is_passing(error):
                     raise
@@ -620,6 +647,16 @@ class PostgreSQL(Dialect):
 def _number(key: str) -> int:
     """The key as a signed bigint."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big", signed=True)
+
+
+def _claiming(key: str) -> str:
+    """What asks for the lock of a transaction, and for the server's process."""
+    return f"SELECT pg_catalog.pg_try_advisory_xact_lock({_number(key)}), pg_catalog.pg_backend_pid()"
+
+
+def _may_write_at_once(connection: Connection) -> bool:
+    """Whether `begin` can be used, and the server has said that it takes what is written."""
+    return psycopg_driver.can_begin(connection) and _told(connection) == ("off", "off")
 
 
 def _unprepared(connection: Connection) -> AbstractContextManager[None]:

@@ -16,7 +16,8 @@ WITH place (schema) AS (SELECT coalesce({schema},
 here (oid, name) AS (SELECT pg_class.oid, relname FROM pg_catalog.pg_class, pg_catalog.pg_namespace, place
     WHERE pg_namespace.oid = relnamespace AND nspname = schema AND relname IN ({ledger}, {log})
     AND relkind IN ('r', 'p', 'f', 'v', 'm'))
-SELECT schema, (SELECT pg_catalog.string_agg(attname, ',') FROM pg_catalog.pg_attribute, here
+SELECT schema, EXISTS (SELECT FROM here WHERE name = {ledger}), EXISTS (SELECT FROM here WHERE name = {log}),
+    (SELECT pg_catalog.string_agg(attname, ',') FROM pg_catalog.pg_attribute, here
     WHERE attrelid = oid AND name = {log} AND attnum > 0 AND NOT attisdropped
     AND EXISTS (SELECT FROM here WHERE name = {ledger})
     AND pg_catalog.has_table_privilege(oid, 'SELECT'))
@@ -32,5 +33,6 @@ def tables_sql(table: str, schema: str | None) -> str:
 
 def tables(row: list[str]) -> Tables:
     """What the query's row tells."""
-    schema, columns = row
-    return Tables(schema or None, frozenset(filter(None, columns.split(","))))
+    schema, exists, log_exists, columns = row
+    there = frozenset(filter(None, columns.split(",")))
+    return Tables(schema or None, exists == "t", log_exists == "t", there)

@@ -21,11 +21,20 @@ if TYPE_CHECKING:
 
     import psycopg
     from sqlalchemy import Connection
+    from sqlalchemy import Dialect as Driver
 
     from fluxmig.dialects.base import Heard, Onlooker
 
 __all__ = ["Copying", "ask", "begin", "can_begin", "copy", "copying", "counting", "for_programs"]
-__all__ += ["is_in_transaction", "listening", "onlooker", "refuse_backslashes", "reported", "unprepared"]
+__all__ += [
+    "is_in_transaction",
+    "listening",
+    "meet_briefly",
+    "onlooker",
+    "refuse_backslashes",
+    "reported",
+    "unprepared",
+]
 
 _CHUNK = 2**18
 """Bytes that are given to psycopg at a time."""
@@ -41,6 +50,16 @@ _OF_EVERY_LIBPQ = frozenset(
     | {"sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "channel_binding"}
 )
 """Parameters that lead somewhere, and that libpq has had since version 13."""
+
+_DIFFERS = (
+    "SELECT pg_catalog.current_schema(), pg_catalog.version(),"
+    " pg_catalog.current_setting('transaction_isolation'),"
+    " pg_catalog.current_setting('standard_conforming_strings')"
+)
+"""What SQLAlchemy asks a server that it meets, in as many queries; the schema is the session's alone."""
+_MET: dict[tuple[object, ...], dict[str, object]] = {}
+_FACTS = (bool, int, str, tuple)
+"""Of these are SQLAlchemy's facts about a server; else nothing of one engine's goes to another."""
 
 # Of a session that may not be looked into, state and query are no more than a word of refusal.
 _BLOCKERS = """
@@ -187,6 +206,38 @@ def ask(driver: Any, query: str, patience_s: float) -> str:
     if value is None:
         raise OSError((result.error_message if result else server.error_message).decode(errors="replace"))
     return str(value.decode())
+
+
+def meet_briefly(dialect: Driver) -> None:
+    """Has SQLAlchemy's first connection ask in one round trip for all that makes servers and sessions differ.
+
+    What SQLAlchemy concludes from that, in six, is kept for the next one who hears the same.
+    """
+    usual = dialect.initialize
+
+    def initialize(connection: Connection) -> None:
+        try:
+            ((schema, *told),) = begin(connection, _DIFFERS)
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise
+            usual(connection)  # another server than PostgreSQL
+            return
+        key = (type(dialect), *told)
+        found = _MET.get(key)
+        if found is None:
+            before = dict(vars(dialect))
+            usual(connection)
+            _MET[key] = {
+                name: value
+                for name, value in vars(dialect).items()
+                if isinstance(value, _FACTS) and (name not in before or before[name] is not value)
+            }
+        else:
+            vars(dialect).update(found)
+            dialect.default_schema_name = schema or None
+
+    dialect.initialize = initialize  # type: ignore[method-assign]
 
 
 def can_begin(connection: Connection) -> bool:

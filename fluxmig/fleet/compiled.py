@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fluxmig.dialects import dialect_of
+
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
@@ -35,7 +37,8 @@ _COMPILED = _Compiled()
 
 
 def share(engine: Engine) -> None:
-    """Has an engine use what others have made."""
+    """Has an engine that has not connected yet use what others have made, and what they know of servers."""
+    dialect_of(engine).meet_briefly(engine)
     engine.update_execution_options(compiled_cache=_COMPILED)
 
 

@@ -81,8 +81,8 @@ def _in_place(
         production=manner.production,
         environ=environ,
         at_most_s=job.timeout_s,
+        prepare=compiled.share,
     ) as engine:
-        compiled.share(engine)
         leash.hold(engine)
         migrator = _migrator(job, engine, files, schema, leash)
         if not job.writes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import pytest
@@ -418,6 +419,8 @@ def test_the_number_of_queries_does_not_grow_with_the_files(
 
 @pytest.mark.parametrize("table", ["ledger", 'we"ird ; name', "Grün", "SELECT", "a:b", "100%", "x" * 59])
 def test_any_table_name(database: Database, folder: Path, write: Write, table: str) -> None:
+    if database.is_duckdb and "%" in table and metadata.version("sqlalchemy") == "2.0.0":
+        pytest.skip("SQLAlchemy 2.0.0 cannot number the parameters of a table with a percent sign")
     write(THREE)
     migrator = Migrator(database.engine(), folder, table=table)
     migrator.run()
