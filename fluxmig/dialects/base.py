@@ -17,7 +17,6 @@ from sqlalchemy import TIMESTAMP, Engine, Text, func, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig import sql
-from fluxmig.dialects.loading import Loading
 from fluxmig.errors import ConfigError
 from fluxmig.model import Capabilities, DatabaseInfo
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
 
     from fluxmig.catalog import Catalog
+    from fluxmig.dialects.loading import Loading
     from fluxmig.dialects.tracing import Tracer
     from fluxmig.model import Limits, Script, Session, Statement
     from fluxmig.objects import Created, Presence
@@ -459,6 +459,8 @@ class Dialect:
 
     def loading(self, connection: Connection) -> Loading:
         """How rows get into its tables."""
+        from fluxmig.dialects.loading import Loading  # noqa: PLC0415  # who migrates needs nothing of it
+
         return Loading()
 
     def listening(

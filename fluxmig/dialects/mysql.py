@@ -36,7 +36,6 @@ from fluxmig.dialects.base import (
     send_as_is,
     shut_down,
 )
-from fluxmig.dialects.mysql_loading import MySQLLoading
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo, Session
 
@@ -228,6 +227,8 @@ class MySQL(Dialect):
 
     def loading(self, connection: Connection) -> Loading:
         """By statements with many parameters, which drivers put into one."""
+        from fluxmig.dialects.mysql_loading import MySQLLoading  # noqa: PLC0415  # as that of the base
+
         return MySQLLoading()
 
     def may_be_atomic(self, statement: str) -> bool:

@@ -34,7 +34,6 @@ from fluxmig.dialects.base import (
     send_as_is,
     shut_down,
 )
-from fluxmig.dialects.postgresql_loading import CopyLoading, PostgreSQLLoading
 from fluxmig.model import DatabaseInfo, Session
 from fluxmig.script import session_statements
 
@@ -342,6 +341,11 @@ class PostgreSQL(Dialect):
 
     def loading(self, connection: Connection) -> Loading:
         """By COPY, where the driver has it."""
+        from fluxmig.dialects.postgresql_loading import (  # noqa: PLC0415  # as that of the base
+            CopyLoading,
+            PostgreSQLLoading,
+        )
+
         return CopyLoading() if _is_psycopg(connection) else PostgreSQLLoading()
 
     def listening(

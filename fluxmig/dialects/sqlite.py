@@ -15,7 +15,6 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from fluxmig import sql
 from fluxmig.dialects import existing, sqlite_catalog, sqlite_session
 from fluxmig.dialects.base import Dialect, ServerError, UnsoundError
-from fluxmig.dialects.sqlite_loading import SQLiteLoading
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo
 
@@ -178,6 +177,8 @@ class SQLite(Dialect):
 
     def loading(self, connection: Connection) -> Loading:
         """By statements with many parameters."""
+        from fluxmig.dialects.sqlite_loading import SQLiteLoading  # noqa: PLC0415  # as that of the base
+
         return SQLiteLoading()
 
     def check(self, connection: Connection, script: Script) -> tuple[Statement, UnsoundError] | None:

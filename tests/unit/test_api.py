@@ -192,6 +192,20 @@ def test_what_is_loaded_when_it_is_used(tmp_path: Path) -> None:
     assert not found & {"psycopg", "rich", "dotenv", "click"}
 
 
+def test_who_migrates_loads_nothing_of_a_load(tmp_path: Path) -> None:
+    program = "import fluxmig, sys; fluxmig.Migrator; print([m for m in sys.modules if 'loading' in m])"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout == "[]\n"
+
+
 def test_the_type_checker_sees_what_is_loaded_late() -> None:
     assert fluxmig.Migrator is migrator.Migrator
     assert fluxmig.run_migration is migrator.run_migration
