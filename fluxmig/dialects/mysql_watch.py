@@ -64,11 +64,13 @@ _SEVERITIES: Final = {"Note": "NOTICE"}
 
 def onlooker(connection: Connection) -> Onlooker | None:
     """What tells who holds up this session; None where the driver does not tell its number."""
-    ask = getattr(connection.connection.dbapi_connection, "thread_id", None)
-    if ask is None or connection.dialect.is_async:
+    number = getattr(connection.connection.dbapi_connection, "thread_id", None)
+    if number is None or connection.dialect.is_async:
         return None
+    if callable(number):  # of MariaDB's own driver it is no method
+        number = number()
     is_mariadb = bool(getattr(connection.dialect, "is_mariadb", False))
-    return _Onlooker(connection.engine.pool.recreate(), ask(), _MARIADB if is_mariadb else _MYSQL)
+    return _Onlooker(connection.engine.pool.recreate(), number, _MARIADB if is_mariadb else _MYSQL)
 
 
 def tell_warnings(connection: Connection, result: CursorResult[Any], hear: Callable[[Heard], None]) -> None:
