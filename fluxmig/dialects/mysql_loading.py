@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import types
 from sqlalchemy.dialects import mysql
+from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig.dialects.base import send_as_is
 from fluxmig.dialects.loading import Loading
@@ -55,8 +56,11 @@ class MySQLLoading(Loading):
         """In UTC, in which points in time are given; a TIMESTAMP is read by the session's zone (11.2.2)."""
         zone = connection.exec_driver_sql("SELECT @@SESSION.time_zone").scalar()
         send_as_is(connection, "SET time_zone = '+00:00'")
-        yield
-        connection.exec_driver_sql("SET time_zone = %s", (zone,))
+        try:
+            yield
+        finally:
+            with suppress(SQLAlchemyError):  # the connection may be lost
+                connection.exec_driver_sql("SET time_zone = %s", (zone,))
 
     def keys(
         self, connection: Connection, shape: TableShape, column: Column, count: int, behind: int

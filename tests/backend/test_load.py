@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from fluxmig import (
@@ -69,8 +70,6 @@ def tables(database: Database) -> Database:
 
 def engine_of(database: Database) -> Any:
     """An engine whose SQLite checks foreign keys, as the others do."""
-    from sqlalchemy import event
-
     engine = database.engine()
     if database.source == "sqlite":
         event.listen(engine, "connect", lambda driver, _: driver.execute("PRAGMA foreign_keys = ON"))
@@ -598,3 +597,14 @@ def test_another_runner_has_the_lock(one_postgresql: Database, tmp_path: Path) -
         assert Migrator(connection)._dialect.claim(connection, "fluxmig:public.schema_migrations")
         with pytest.raises(LockTimeoutError):
             migrator.load(DataFiles((path,)))
+
+
+def test_the_zone_of_the_session_is_put_back(mariadb: Database, tmp_path: Path) -> None:
+    mariadb.rows(USERS)
+    engine = mariadb.engine()
+    event.listen(engine, "connect", lambda driver, _: driver.cursor().execute("SET time_zone = '+05:00'"))
+    twice = DataFiles((put(tmp_path, "users.json", [ADA, ADA]),))
+    with pytest.raises(LoadError):
+        load(engine, twice)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT @@SESSION.time_zone").scalar() == "+05:00"
