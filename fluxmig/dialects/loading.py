@@ -93,11 +93,12 @@ class Loading:
             except NoSuchTableError:
                 found[name] = None
                 continue
-            primary = tuple(catalog.get_pk_constraint(word, schema=schema)["constrained_columns"])
+            primary_key = catalog.get_pk_constraint(word, schema=schema)
+            primary = tuple(primary_key["constrained_columns"])
             columns = self.columns(connection, word, schema, described, primary)
             uniques = _uniques(catalog, word, schema)
             if primary:
-                uniques[catalog.get_pk_constraint(word, schema=schema)["name"] or "primary key"] = primary
+                uniques[primary_key["name"] or "primary key"] = primary
             keys = [
                 ForeignKey(
                     key["name"],

@@ -38,6 +38,7 @@ _NULL = "\\N"
 _SPECIAL = re.compile(r"[\\\t\n\r]")
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _SEQUENCE = re.compile(r"^nextval\('(?P<name>.+)'::regclass\)$")
+_OF_IDENTITY = "SELECT pg_catalog.pg_get_serial_sequence(%(table)s, %(column)s)"
 _numbers = count(1)
 
 
@@ -284,6 +285,3 @@ def _array(values: list[Any], item: Callable[[Any], str]) -> str:
 def _table(name: str) -> str:
     schema, _, word = name.rpartition(".")
     return identifier(schema, word)
-
-
-_OF_IDENTITY = "SELECT pg_catalog.pg_get_serial_sequence(%(table)s, %(column)s)"
