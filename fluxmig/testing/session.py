@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Options", "Session", "Shared"]
 
+_PATIENCE_S = 10.0
+"""How long the end of a session waits for what earlier ones have left to be dropped."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -192,6 +195,3 @@ class Session:
         thread = Thread(target=work, name="fluxmig pruner of databases", daemon=True)
         thread.start()
         self._stack.callback(end)
-
-
-_PATIENCE_S = 10.0

@@ -263,15 +263,15 @@ def keep(server: Server, url: str) -> str:
     if not server.stays:
         server.keep(url)
         return url
-    old = server.databases.name(make_url(url))
+    databases = server.databases
+    kept = old = databases.name(make_url(url))
     new = old.replace(CLONES, KEPT)
     with suppress(SQLAlchemyError):  # somebody is still in it
-        server.databases.rename(old, new)
-        server.databases.note(new, f"kept {datetime.now(UTC):%Y-%m-%dT%H:%M:%S}")
-        server.keep(url)
-        return server.databases.url(new).render_as_string(hide_password=False)
+        databases.rename(old, new)
+        kept = new
+        databases.note(new, f"kept {datetime.now(UTC):%Y-%m-%dT%H:%M:%S}")
     server.keep(url)
-    return url
+    return databases.url(kept).render_as_string(hide_password=False)
 
 
 def prune(server: Server, *, now: datetime) -> list[str]:
