@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, event, make_url, text
 from sqlalchemy.pool import NullPool
 
 from fluxmig import embedded, scratch
+from fluxmig.dialects import postgresql_databases
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo
 from tests.support import IMAGES, POSTGRESQL_15, cannot_be_had
@@ -106,6 +107,22 @@ def test_a_login_that_may_create_databases_is_enough(servers: Servers) -> None:
             databases.drop("fluxmig_maker_2")
     finally:
         rows(admin, "DROP ROLE maker")
+
+
+@pytest.mark.parametrize(
+    ("source", "method"), [("postgresql-18", ["SET file_copy_method = clone"]), ("postgresql-15", [])]
+)
+def test_files_are_cloned_where_the_server_can(servers: Servers, source: str, method: list[str]) -> None:
+    """On a server that syncs nothing, as those of tests."""
+    engine = create_engine(servers.get(source).admin_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    sent: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *told: sent.append(told[2]))
+    with engine.connect() as connection:
+        sent.clear()
+        postgresql_databases.create(connection, "fluxmig_cloned", "template1")
+        asked = [each for each in sent if not each.startswith("SELECT")]
+        postgresql_databases.drop(connection, "fluxmig_cloned")
+    assert asked == [*method, 'CREATE DATABASE "fluxmig_cloned" TEMPLATE "template1" STRATEGY file_copy']
 
 
 def test_mariadb_makes_them_and_copies_none(servers: Servers) -> None:
