@@ -8,7 +8,6 @@ made it: another worker, or an earlier session on a server that stays. Where a d
 from __future__ import annotations
 
 import hashlib
-import inspect
 import secrets
 import warnings
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, make_url
@@ -113,13 +113,19 @@ class Recipe:
 
 
 def _fact(seed: Seed) -> str:
-    """All that the seed is; of a function, the file that it is in."""
-    if callable(seed):
-        name = getattr(seed, "__qualname__", repr(seed))
-        with suppress(TypeError, OSError):
-            return f"{name} {inspect.getsource(inspect.getmodule(seed) or seed)}"
-        return f"{name} {secrets.token_hex(8)}"  # nobody can tell what it does: never the same
-    return _text(seed)
+    """All that the seed is; of a function, its file, its place there, and what it has been given."""
+    if not callable(seed):
+        return _text(seed)
+    if isinstance(seed, FunctionType):
+        code = seed.__code__
+        with suppress(
+            OSError
+        ):  # a place such as "<string>" is no file, whatever Python may have kept under that name
+            source = Path(code.co_filename).read_bytes()
+            bound = [cell.cell_contents for cell in seed.__closure__ or ()]
+            given = (bound, seed.__defaults__, seed.__kwdefaults__)
+            return f"{seed.__qualname__} {code.co_firstlineno} {given!r} {hashlib.sha256(source).hexdigest()}"
+    return secrets.token_hex(8)  # nobody can tell what it does: never the same
 
 
 def _text(seed: str | Path) -> str:

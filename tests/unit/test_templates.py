@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import linecache
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +31,13 @@ def seed(connection: Connection) -> None:
 
 def other(connection: Connection) -> None:
     """Does nothing either."""
+
+
+class Seeds:
+    """What holds a seed whose doings depend on it."""
+
+    def one(self, connection: Connection) -> None:
+        """Does nothing."""
 
 
 @pytest.fixture
@@ -80,11 +89,53 @@ def test_a_name_is_another_for_everything_that_is_in_it(
     assert {len(digest) for digest in digests} == {16}
 
 
-def test_a_function_without_a_source_is_never_the_same(server: Server, recipe: Recipe) -> None:
+@pytest.mark.parametrize("kind", ["string", "known string", "partial", "method"])
+def test_a_function_of_which_nobody_can_tell_what_it_does_is_never_the_same(
+    server: Server, recipe: Recipe, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where Python 3.13 keeps the text of `python -c`, which starts a worker, as that of "<string>"."""
     scope: dict[str, Any] = {}
     exec("def made(connection): pass", scope)
-    made = Recipe(recipe.migrations, (scope["made"],))
+    text = "import sys\n"
+    if kind == "known string":
+        monkeypatch.setitem(linecache.cache, "<string>", (len(text), None, [text], "<string>"))
+    others: dict[str, Seed] = {"partial": partial(seed), "method": Seeds().one}
+    function = others.get(kind, scope["made"])
+    made = Recipe(recipe.migrations, (function,))
     assert made.digest(server) != made.digest(server)
+
+
+def test_functions_of_one_file_differ_by_their_place_and_by_what_they_were_given(
+    server: Server, recipe: Recipe
+) -> None:
+    def closing_over(count: int) -> Seed:
+        return lambda connection: seed(connection) if count else None
+
+    def defaulting_to(count: int) -> Seed:
+        def made(connection: Connection, count: int = count) -> None:
+            """Does nothing."""
+
+        return made
+
+    def naming(count: int) -> Seed:
+        def made(connection: Connection, *, count: int = count) -> None:
+            """Does nothing."""
+
+        return made
+
+    def digests() -> list[str]:
+        lambdas: list[Seed] = [
+            lambda connection: None,
+            lambda connection: None,
+        ]
+        seeds = [
+            *lambdas,
+            *(make(count) for make in (closing_over, defaulting_to, naming) for count in (1, 2)),
+        ]
+        return [Recipe(recipe.migrations, (each,)).digest(server) for each in seeds]
+
+    assert len(set(digests())) == len(digests())
+    assert digests() == digests()
 
 
 def test_what_earlier_sessions_have_left_is_dropped(server: Server) -> None:
