@@ -1,16 +1,21 @@
-"""A script and both of its rows in one message, where the dialect can: three round trips a file.
+"""A script in one message with its rows and the commit, where the dialect can: one round trip a file.
 
-The first begins the transaction, takes the lock and asks for the migration's row, the second is the message,
-the third commits. Nothing less is promised: whatever is odd is left to the longer way, step by step, which
-tells it in full.
+Behind the commit, the message goes on to begin the next file's transaction, takes the lock for it and looks
+for its row; the first file has a message of its own for that. Nothing less is promised than step by step,
+but that a lost connection leaves it open whether the commit, which was on its way, was made. What is odd is
+left to the longer way, which tells it in full.
 """
 
 from __future__ import annotations
 
+import math
+import time
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Engine, NullPool, QueuePool
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig.dialects.base import literal
 from fluxmig.model import Event, LogEntry, Mode
@@ -18,9 +23,9 @@ from fluxmig.script import messages
 from fluxmig.sending import MESSAGE_LIMIT, raise_if_lost, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from sqlalchemy import Connection, Engine, Insert
+    from sqlalchemy import Connection, Insert
     from sqlalchemy import Dialect as Driver
 
     from fluxmig.dialects import Dialect
@@ -28,11 +33,17 @@ if TYPE_CHECKING:
     from fluxmig.model import Limits, Script
     from fluxmig.script import Message
 
-__all__ = ["AtOnce", "NotAtOnceError"]
+__all__ = ["AtOnce", "NotAtOnceError", "may_keep"]
 
 
 _ROWS = "fluxmig: the rows that were compiled"
 """In `Table.info` of a ledger."""
+
+_CERTAIN = "WITH added AS ({} RETURNING 1) SELECT 1 / count(*) FROM added;\n"
+"""An INSERT that is an error where no row was added: a rule or a trigger may swallow it."""
+
+_FRESH_S = 0.1
+"""How long a transaction may wait for its script: by so much its `now()` is late, and others have to wait."""
 
 
 class NotAtOnceError(Exception):
@@ -52,6 +63,10 @@ class AtOnce:
     dialect: Dialect
     ledger: Ledger
     key: str
+    _held: ExitStack | None = None
+    _connection: Connection | None = None
+    _next: tuple[str, Limits] | None = None
+    _fresh_until: float = 0.0
 
     def can_record(self, bind: Engine | Connection, limits: Limits) -> bool:
         """Whether a row can be added to the log that is there; nothing stays of the one that is tried."""
@@ -60,8 +75,16 @@ class AtOnce:
         (trial,) = self._made(bind.dialect, "trial", lambda: [self._trial()])
         return self.dialect.try_at_once(bind, trial.text({}), limits)
 
+    def can_create(self, bind: Engine | Connection, limits: Limits) -> bool:
+        """Whether the ledger and its log are made, by now; nothing is done otherwise."""
+        ledger = self.ledger
+        if not self.dialect.elapsed_ms_sql or ledger.is_brought:
+            return False
+        tables, statements = (ledger.table, ledger.log_table), ledger.both(bind.dialect)
+        return self.dialect.create_at_once(bind, self.key, tables, statements, limits)
+
     def message(self, script: Script) -> Message | None:
-        """The script as one message; None where it is none, or something is to be done before its rows."""
+        """The script as one message; None where it is none, or something is to be done before the commit."""
         if not self.dialect.elapsed_ms_sql or self.ledger.is_brought:
             return None
         if script.mode is not Mode.TRANSACTION or script.done or script.characteristics:
@@ -70,48 +93,96 @@ class AtOnce:
         first = next(found, None)
         if first is None or first.rows or next(found, None) or self.dialect.may_change_session(script):
             return None
-        return first
+        return None if any(self.dialect.to_check(script)) else first
 
-    def begin(self, connection: Connection, script: Script, limits: Limits) -> None:
-        """Begins a transaction that has the lock and its time-outs until it ends.
+    @contextmanager
+    def holding(self, bind: Engine | Connection, script: Script, limits: Limits) -> Iterator[Connection]:
+        """A transaction that has the lock for a script: a new one, or that which the last message has begun.
+
+        It is rolled back where the body fails, and kept where the body's message has begun the next one.
 
         Raises:
             NotAtOnceError: Another runner has the lock, or was faster; or the driver cannot.
         """
+        if self._next != (script.name, limits) or time.monotonic() > self._fresh_until:
+            self.release()
+        held, connection = self._held, self._connection
+        self._held = self._connection = self._next = None
+        with held or ExitStack() as stack:
+            if connection is None:
+                connection = stack.enter_context(self.dialect.transaction(bind))
+                self._claim(connection, script, limits)
+            yield connection
+            self._keep(connection, stack)
+
+    def _keep(self, connection: Connection, stack: ExitStack) -> None:
+        if self._next:
+            self._connection, self._held = connection, stack.pop_all()
+
+    def release(self) -> None:
+        """Ends the transaction that was begun for a script, if there is one; nothing is in it."""
+        held, self._held, self._connection, self._next = self._held, None, None, None
+        if held:
+            with suppress(SQLAlchemyError):  # whatever it is, who comes next will meet it
+                held.close()
+
+    def _claim(self, connection: Connection, script: Script, limits: Limits) -> None:
         table = self.ledger.table
+        opening = self.dialect.opening_at_once(connection, self.key, table, script.name, limits, asks=True)
         try:
-            can_go_on = self.dialect.begin_at_once(connection, self.key, table, script.name, limits)
+            if opening is None or self.dialect.claim_at_once(connection, opening) is None:
+                raise NotAtOnceError
         except DBAPIError as error:
             if self.dialect.is_passing(error):
                 raise
             raise NotAtOnceError from error
-        if not can_go_on:
-            raise NotAtOnceError
 
-    def send(self, connection: Connection, script: Script, message: Message) -> None:
-        """Runs the script, which is this message, and records it as applied.
+    def run(
+        self,
+        connection: Connection,
+        script: Script,
+        message: Message,
+        following: tuple[Script, Limits] | None,
+    ) -> None:
+        """Runs a script, records it as applied, and commits.
+
+        Args:
+            connection: That of `holding`.
+            script: The script.
+            message: All of it.
+            following: What will be run next, and its time-outs, if that is known.
 
         Raises:
-            NotAtOnceError: A row was refused, or not written once.
+            NotAtOnceError: A row was refused, or the commit.
             RefusedError: The database refused a statement of the script.
             DatabaseConnectionError: The connection was lost.
         """
+        opening = None
+        if following and self.message(following[0]):
+            names = (self.key, self.ledger.table, following[0].name, following[1])
+            opening = self.dialect.opening_at_once(connection, *names, asks=False)
         text = script.source[message.start : message.end].decode()
-        rows = "".join(f"{row};\n" for row in self._both_rows(connection.dialect, script))
+        rows = [_CERTAIN.format(row) for row in self._both_rows(connection.dialect, script)]
+        before_commit = message.last - message.first + len(rows)
         try:
             # The line's end closes a comment, and the semicolon the script's last statement.
-            counts = self.dialect.send_at_once(connection, f"{text}\n;\n{rows}")
+            whole = f"{text}\n;\n{''.join(rows)}COMMIT"
+            age_s = self.dialect.send_at_once(connection, whole, opening)
         except UnicodeEncodeError as error:
             raise NotAtOnceError from error
         except DBAPIError as error:
-            raise_if_lost(self.dialect, error, script)
             server = self.dialect.explain(error, text)
-            behind = (server.completed or 0) >= message.last or (server.offset or 0) > len(text)
-            if behind:
+            # What the server tells of its own end comes behind all that it has done until then.
+            done = math.inf if server.code is None or server.completed is None else server.completed
+            if before_commit < done < math.inf:
+                return
+            raise_if_lost(self.dialect, error, script, at_commit=done >= before_commit)
+            if done >= message.last - message.first or (server.offset or 0) > len(text):
                 raise NotAtOnceError from error
             raise refused(self.dialect, script, message, text, server) from error
-        if counts[message.last : message.last + 1] != [1]:
-            raise NotAtOnceError
+        if following and age_s is not None:
+            self._next = following[0].name, following[1]
+            self._fresh_until = time.monotonic() + _FRESH_S - age_s
 
     def _both_rows(self, driver: Driver, script: Script) -> list[str]:
         kept = self.ledger.kept(script.source)
@@ -159,3 +230,10 @@ class _Row:
     def text(self, values: Mapping[str, str]) -> str:
         """The INSERT of these values, which are SQL, and for the rest of those that it was compiled with."""
         return self._sql % {**self._values, **values}
+
+
+def may_keep(bind: Engine | Connection) -> bool:
+    """Whether a connection can be kept between two scripts: whoever is told of the first one gets another."""
+    if not isinstance(bind, Engine):
+        return False
+    return isinstance(bind.pool, NullPool) or (isinstance(bind.pool, QueuePool) and bind.pool.size() != 1)

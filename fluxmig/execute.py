@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig import presence
-from fluxmig.at_once import AtOnce, NotAtOnceError
+from fluxmig.at_once import AtOnce, NotAtOnceError, may_keep
 from fluxmig.dialects.base import Dialect, ServerError
 from fluxmig.duplicates import Skipping, makes_again, refuted, there_already, with_remedy, would_be_lost
 from fluxmig.errors import ConfigError
@@ -79,6 +79,8 @@ class Executor:
         is_new: Whether neither of them was found.
         observer: Who watches the statements run, or nobody; only then they are sent one by one.
         causes: The driver's errors behind the failures so far, by migration.
+        interruptions: Where signals are kept that came behind the commit of a script, by who follows them
+            when he knows of it; with None, they are raised at once.
     """
 
     bind: Engine | Connection
@@ -94,13 +96,18 @@ class Executor:
     is_new: bool = False
     observer: Observer | None = None
     causes: dict[str, BaseException | None] = field(default_factory=dict)
+    interruptions: list[KeyboardInterrupt] | None = None
     _notices: list[Notice] = field(default_factory=list)
     _skipped: list[Statement] = field(default_factory=list)
 
     # --- what a migrator asks for -------------------------------------------------------------------------
 
-    def apply(self, script: Script) -> StepResult:
+    def apply(self, script: Script, after: Script | None = None) -> StepResult:
         """Runs a migration and records it, or says why not.
+
+        Args:
+            script: What to run.
+            after: What will be applied next, if that is known; `release` takes back what is begun for it.
 
         Raises:
             DatabaseConnectionError: The connection was lost; what was in a transaction is rolled back,
@@ -121,7 +128,7 @@ class Executor:
                 source=script.source,
             )
 
-        return self._step(script, record, started, present=False)
+        return self._step(script, record, started, present=False, after=after)
 
     def reverse(self, script: Script) -> StepResult:
         """Runs a down script and removes its migration's record; raises as `apply` does."""
@@ -132,6 +139,11 @@ class Executor:
             self.ledger.remove(connection, LogEntry(Event.ROLLED_BACK, script.name), duration_ms=duration_ms)
 
         return self._step(script, remove, started, present=True)
+
+    def release(self) -> None:
+        """Ends what was begun for a script that is not applied next."""
+        if self.at_once:
+            self.at_once.release()
 
     def recorded(self) -> frozenset[str]:
         """The names that the ledger has by now, without the lock: what is there does not need it."""
@@ -162,11 +174,24 @@ class Executor:
         with suppress(SQLAlchemyError), self.dialect.transaction(self.bind) as connection:
             self.ledger.log(connection, entry, checksum=script.checksum, duration_ms=_ms_since(started))
 
-    def log_interruption(self, script: Script, started: float, signal: str) -> None:
-        """Likewise that a signal has ended the attempt."""
-        entry = LogEntry(Event.INTERRUPTED, script.path.name, signal or None)
+    def follow(
+        self, interruption: KeyboardInterrupt, script: Script, started: float, *, present: bool
+    ) -> None:
+        """Raises a signal that has come while a script ran, and logs that it has ended the attempt.
+
+        Where it came behind the commit, it is kept for later: the script is done.
+        """
+        entry = LogEntry(Event.INTERRUPTED, script.path.name, str(interruption) or None)
+        duration_ms = _ms_since(started)
         with suppress(SQLAlchemyError), self.dialect.transaction(self.bind) as connection:
-            self.ledger.log(connection, entry, checksum=script.checksum, duration_ms=_ms_since(started))
+            is_own = isinstance(self.bind, Engine) or not self.bind.in_nested_transaction()
+            if is_own and self.ledger.has(connection, script.name) is not present:
+                if self.interruptions is not None:
+                    self.interruptions.append(interruption)
+                    return
+                raise interruption
+            self.ledger.log(connection, entry, checksum=script.checksum, duration_ms=duration_ms)
+        raise interruption
 
     def prepare(self) -> str | None:
         """Creates the ledger and the log where they are missing, unless a script brings them.
@@ -195,15 +220,11 @@ class Executor:
 
     def _is_prepared_at_once(self) -> bool:
         """Whether rows can be added to both tables, by now; nothing is done otherwise."""
-        bind, ledger, limits = self.bind, self.ledger, self.patience.limits
         if self.at_once is None or not self._has_own_transactions:
             return False
         if self.is_ready:
-            return self.at_once.can_record(bind, limits)
-        if not self.is_new or ledger.is_brought or not self.dialect.elapsed_ms_sql:
-            return False
-        tables, statements = (ledger.table, ledger.log_table), ledger.both(bind.dialect)
-        return self.dialect.create_at_once(bind, self.lock.key, tables, statements, limits)
+            return self.at_once.can_record(self.bind, self.patience.limits)
+        return self.is_new and self.at_once.can_create(self.bind, self.patience.limits)
 
     def _create_ledger(self, connection: Connection) -> None:
         """Creates the ledger, unless a script brings it; not where nothing can be written."""
@@ -242,7 +263,13 @@ class Executor:
     # --- one step -----------------------------------------------------------------------------------------
 
     def _step(
-        self, script: Script, finish: Callable[[Connection], None], started: float, *, present: bool
+        self,
+        script: Script,
+        finish: Callable[[Connection], None],
+        started: float,
+        *,
+        present: bool,
+        after: Script | None = None,
     ) -> StepResult:
         """Runs a script, then `finish` for its ledger row; in one transaction where its mode allows it.
 
@@ -251,6 +278,7 @@ class Executor:
             finish: Writes the ledger row.
             started: When the step began.
             present: Whether the ledger must have the migration now; if not so, nothing is run.
+            after: As that of `apply`.
         """
         self._notices.clear()
         self._skipped.clear()
@@ -259,8 +287,9 @@ class Executor:
         try:
             try:
                 if script.mode is Mode.TRANSACTION:
-                    self._try(script, finish, present=present)
+                    self._try(script, finish, present=present, after=after)
                 else:
+                    self.release()
                     completing = policy is OnDuplicate.COMPLETE
                     self._run_without(script, finish, present=present, completing=completing)
             except RefusedError as refused:
@@ -287,8 +316,7 @@ class Executor:
             self.causes[script.name] = refused.__cause__
             return replace(self._result(script, Outcome.FAILED, started), failure=why)
         except KeyboardInterrupt as error:
-            self.log_interruption(script, started, str(error))
-            raise
+            self.follow(error, script, started, present=present)
         return self._result(script, Outcome.APPLIED, started)
 
     def _try(
@@ -298,13 +326,14 @@ class Executor:
         *,
         present: bool,
         completing: bool = False,
+        after: Script | None = None,
     ) -> None:
         """Runs a script in a transaction, as often as patience lasts with those who hold it up."""
 
         def attempt() -> None:
             self._notices.clear()
             self._skipped.clear()
-            if present or completing or not self._run_at_once(script):
+            if present or completing or not self._run_at_once(script, after):
                 self._run_in_transaction(script, finish, present=present, completing=completing)
 
         self.patience.run(self.dialect, attempt, is_own=self._has_own_transactions)
@@ -318,25 +347,24 @@ class Executor:
     def _has_own_transactions(self) -> bool:
         return isinstance(self.bind, Engine) or not self.bind.in_transaction()
 
-    def _run_at_once(self, script: Script) -> bool:
+    def _run_at_once(self, script: Script, after: Script | None) -> bool:
         """Runs and records a script in one message; False, and nothing done, where it takes more steps."""
         at_once, phase = self.at_once, _Phase()
         if at_once is None or self.observer or not self._has_own_transactions:
             return False
-        message = at_once.message(script)
+        message, limits = at_once.message(script), limits_of(script, self.patience.limits)
         if message is None:
+            self.release()
             return False
+        following = (after, limits_of(after, self.patience.limits)) if after and may_keep(self.bind) else None
         try:
             with (
                 self._errors_of_transaction(script, phase, present=False),
-                self.dialect.transaction(self.bind) as connection,
+                at_once.holding(self.bind, script, limits) as connection,
+                self._listening(connection, script),
+                self.patience.watched(self.dialect, connection),
             ):
-                at_once.begin(connection, script, limits_of(script, self.patience.limits))
-                phase.name = "script"
-                with self._listening(connection, script), self.patience.watched(self.dialect, connection):
-                    at_once.send(connection, script, message)
-                self._check(connection, script)
-                phase.name, phase.has_run = "at the commit", True
+                at_once.run(connection, script, message, following)
         except NotAtOnceError:
             self._notices.clear()
             return False

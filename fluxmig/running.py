@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Engine, literal, select
@@ -63,20 +64,25 @@ class Run:
             FluxmigError: As `Executor.apply`; `report` tells what was done before.
         """
         recorded: frozenset[str] = frozenset()
-        with executor.patience.lookout:
-            for planned in plan.scripts:
+        interruptions: list[KeyboardInterrupt] = []
+        executor = replace(executor, interruptions=interruptions)
+        with executor.patience.lookout, ExitStack() as undo:
+            undo.callback(executor.release)
+            for planned, after in zip_longest(plan.scripts, plan.scripts[1:]):
                 if self.on_start:
                     self.on_start(planned)
                 if planned.name in recorded:
                     result = StepResult(planned.name, Outcome.SKIPPED, mode=planned.mode)
                 else:
-                    result = self._apply(executor, planned, restarts=planned.name in plan.restarts)
+                    result = self._apply(executor, planned, after, restarts=planned.name in plan.restarts)
                     if result.outcome is Outcome.SKIPPED:  # then others are ahead, and not of this one alone
                         with suppress(SQLAlchemyError):  # without this, each is looked up under the lock
                             recorded = executor.recorded()
                 self.results.append(result)
                 if self.on_step:
                     self.on_step(result)
+                if interruptions:
+                    raise interruptions[0]
                 if result.outcome is Outcome.FAILED and not self.keep_going:
                     break
 
@@ -87,7 +93,9 @@ class Run:
         elapsed_ms = round((time.perf_counter() - self._started) * 1000)
         return Report(tuple(self.results), left, tuple(self.findings), elapsed_ms)
 
-    def _apply(self, executor: Executor, script: Script, *, restarts: bool) -> StepResult:
+    def _apply(
+        self, executor: Executor, script: Script, after: Script | None, *, restarts: bool
+    ) -> StepResult:
         """Applies a script; again from where it stopped, where the connection was lost and comes back.
 
         What the ledger and the log say is read again under the lock, which the server's own end of the lost
@@ -99,7 +107,7 @@ class Run:
                 if restarts:
                     executor.restart(script)
                     restarts = False
-                result = executor.apply(script)
+                result = executor.apply(script, after)
             except DatabaseConnectionError as error:
                 losses += 1
                 if losses > _LOSSES or not self._comes_back(executor, error, script.name):

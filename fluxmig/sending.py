@@ -167,7 +167,7 @@ def raise_if_lost(dialect: Dialect, error: DBAPIError, script: Script, *, at_com
     code = f" [{server.code}]" if server.code else ""
     message = f"the connection was lost in {script.path}: {server.message}{code}"
     if at_commit:
-        remedy = "It was lost at the commit: `fluxmig status` tells whether the migration is applied."
+        remedy = "It is applied as a whole, or not at all: `fluxmig status` tells which; run again to go on."
     elif script.mode is Mode.TRANSACTION:
         remedy = "The server rolls the migration back; run again when it is there."
     else:

@@ -11,7 +11,7 @@ import re
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from socket import SHUT_RDWR, socket
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import TIMESTAMP, Engine, Text, func, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -122,6 +122,18 @@ class UnsoundError(Exception):
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
         self.message, self.remedy = message, remedy
+
+
+class Opening(NamedTuple):
+    """What begins a transaction that has the runner's lock.
+
+    Attributes:
+        text: SQL.
+        statements: How many.
+    """
+
+    text: str
+    statements: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,14 +431,32 @@ class Dialect:
         # Not cached: a file runs once, and the engine's cache would keep its text.
         connection.execute(text(escape(script)), execution_options={"compiled_cache": None}).close()
 
-    def begin_at_once(
-        self, connection: Connection, key: str, ledger: Table, name: str, limits: Limits
-    ) -> bool:
-        """In one round trip: begins a transaction, takes the runner's lock, and sets the time-outs.
+    def opening_at_once(
+        self, connection: Connection, key: str, ledger: Table, name: str, limits: Limits, *, asks: bool
+    ) -> Opening | None:
+        """What begins a transaction for a script, takes the lock, looks for its row and sets the time-outs.
 
-        False where another runner has the lock, or the ledger the migration; or where that cannot be done.
+        None where there can be no such message, or none without asking the database for something before.
         """
-        return False
+        return None
+
+    def claim_at_once(self, connection: Connection, opening: Opening) -> float | None:
+        """Sends an opening. None where another runner has the lock, or was faster; else 0 seconds or more.
+
+        These are how long ago the database takes the transaction to have begun.
+        """
+        raise NotImplementedError
+
+    def send_at_once(self, connection: Connection, message: str, opening: Opening | None) -> float | None:
+        """Runs a message as written, which ends with a commit; and behind it the next script's opening.
+
+        Returns:
+            What `claim_at_once` does.
+
+        Raises:
+            DBAPIError: A statement was refused. All that is of its transaction is rolled back.
+        """
+        raise NotImplementedError
 
     def try_at_once(self, bind: Engine | Connection, statement: str, limits: Limits) -> bool:
         """In one round trip: whether a statement can be run; nothing of it stays."""
@@ -448,10 +478,6 @@ class Dialect:
             limits: The time-outs.
         """
         return False
-
-    def send_at_once(self, connection: Connection, message: str) -> list[int | None]:
-        """Runs a message of many statements as written, and tells how many rows each has met."""
-        raise NotImplementedError
 
     def copy(self, connection: Connection, statement: str, rows: memoryview) -> None:
         """Runs a COPY ... FROM stdin and streams its rows, for a dialect whose rules know such rows."""
@@ -485,6 +511,10 @@ class Dialect:
             UnsoundError: What the statement made, or met, does not work.
         """
         yield
+
+    def to_check(self, script: Script) -> Iterable[Statement]:
+        """What `check` looks at."""
+        return ()
 
     def check(self, connection: Connection, script: Script) -> tuple[Statement, UnsoundError] | None:
         """Behind a script in its transaction: what it took for there and does not work, or None."""

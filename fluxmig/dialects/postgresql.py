@@ -27,6 +27,7 @@ from fluxmig.dialects import (
 from fluxmig.dialects.base import (
     GIVEN,
     Dialect,
+    Opening,
     UnsoundError,
     first_error,
     identifier,
@@ -107,21 +108,20 @@ _INFO = text(
     " (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid())"
 )
 _ROLES = text("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_' ORDER BY 1")
+_LOCK = "fluxmig: the lock"
+"""Where a claim leaves the lock's number, in `Connection.info`."""
 _BACKEND = "fluxmig: the server's process"
-"""Where a claim leaves the process's number, in `Connection.info`."""
+"""Likewise that of a session of its process."""
 _SETTINGS = "fluxmig: what sets the time-outs and the watch"
 """In `Connection.info`, by limits: to find out what is less strict takes three times as long as to set it."""
 _CANCEL_S = 2.0
 """How long a request to cancel may take."""
 _HELD_UP = frozenset({"55P03", "40P01", "40001"})
 """Appendix A: lock_not_available, deadlock_detected, serialization_failure."""
-# classid and objid hold the key's halves (52.12 pg_locks); objsubid 1 says that it is one bigint.
 _HOLDER = text(
-    "SELECT pid, usename, application_name, coalesce(host(client_addr), 'local'), backend_start::text"
+    "SELECT pid, usename, application_name, coalesce(host(client_addr), 'local'), backend_start::text"  # noqa: S608
     " FROM pg_catalog.pg_locks JOIN pg_catalog.pg_stat_activity USING (pid)"
-    " WHERE locktype = 'advisory' AND granted AND objsubid = 1"
-    " AND pg_locks.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
-    " AND (classid::bigint << 32) | objid::bigint = :key"
+    f" WHERE {postgresql_watch.HELD.format(key=':key')}"
 )
 
 
@@ -216,7 +216,7 @@ class PostgreSQL(Dialect):
         with first_error(bind.begin()) as connection, _unprepared(connection):
             psycopg_driver.refuse_backslashes(connection)
             ask = postgresql_ledger.tables_sql(table, schema)
-            *_, row = psycopg_driver.begin(connection, f"{postgresql_watch.BEGIN_READ_ONLY}; {ask}")
+            *_, row = psycopg_driver.run(connection, f"{postgresql_watch.BEGIN_READ_ONLY}; {ask}")
             yield connection, postgresql_ledger.tables(row)
 
     def meet_briefly(self, engine: Engine) -> None:
@@ -265,39 +265,49 @@ class PostgreSQL(Dialect):
         with psycopg_driver.counting(connection) if _is_psycopg(connection) else nullcontext():
             super().send(connection, script)
 
-    def begin_at_once(
-        self, connection: Connection, key: str, ledger: Table, name: str, limits: Limits
-    ) -> bool:
+    def opening_at_once(
+        self, connection: Connection, key: str, ledger: Table, name: str, limits: Limits, *, asks: bool
+    ) -> Opening | None:
         """By psycopg alone, whose errors tell how far a message has come; not where backslashes escape."""
-        if not psycopg_driver.can_begin(connection):
-            return False
+        if not psycopg_driver.can_begin(connection) or psycopg_driver.is_watched(connection):
+            return None
+        known = connection.info.setdefault(_SETTINGS, {})
+        if limits not in known:
+            if not asks:
+                return None
+            (settings,) = psycopg_driver.run(connection, f"BEGIN; {_asking(limits)}; ROLLBACK")
+            known[limits] = _setting(*settings)
+        connection.info[_LOCK] = _number(key)
         row = f"SELECT FROM {identifier(ledger.schema, ledger.name)} WHERE migration_name = {literal(name)}"
         # Each with a snapshot of its own (54.2.2.1): the second one's is from when it has the lock.
-        message = f"BEGIN; {_claiming(key)}; SELECT EXISTS ({row})"
-        known = connection.info.setdefault(_SETTINGS, {})
-        if limits in known:
-            (is_mine, process), (is_there,) = psycopg_driver.begin(connection, f"{message}; {known[limits]}")
-        else:
-            asking = postgresql_limits.calls(limits, session=False)
-            message = f"{message}, ({postgresql_watch.GIVEN_SQL}), {asking}"
-            (is_mine, process), (is_there, given, *times) = psycopg_driver.begin(connection, message)
-            timeouts = zip(postgresql_limits.NAMES, times, strict=False)
-            known[limits] = "; ".join([*(f"SET LOCAL {what} = '{time}'" for what, time in timeouts), given])
-        connection.info[_BACKEND] = int(process)
-        return is_mine == "t" and is_there == "f"
+        looks = f"SELECT EXISTS ({row}), {self.elapsed_ms_sql}"
+        statements = ("BEGIN", _claiming(key), looks, *known[limits])
+        return Opening("; ".join(statements), len(statements))
+
+    def claim_at_once(self, connection: Connection, opening: Opening) -> float | None:
+        """By psycopg."""
+        return _claimed(psycopg_driver.run(connection, opening.text))
+
+    def send_at_once(self, connection: Connection, message: str, opening: Opening | None) -> float | None:
+        """By psycopg."""
+        if opening is None:
+            psycopg_driver.run(connection, message, 0)
+            return None
+        return _claimed(psycopg_driver.run(connection, f"{message}; {opening.text}", opening.statements))
 
     def try_at_once(self, bind: Engine | Connection, statement: str, limits: Limits) -> bool:
         """By a message that begins and ends with its transaction."""
-        settings = postgresql_limits.calls(limits, session=False)
         with self.transaction(bind) as connection:
             if not _may_write_at_once(connection):
                 return False
+            message = f"BEGIN; {_asking(limits)}; {statement}; ROLLBACK"
             try:
-                psycopg_driver.begin(connection, f"BEGIN; SELECT {settings}; {statement}; ROLLBACK")
+                (settings,) = psycopg_driver.run(connection, message)
             except DBAPIError as error:
                 if self.is_passing(error):
                     raise
                 return False
+            connection.info.setdefault(_SETTINGS, {})[limits] = _setting(*settings)
         return True
 
     def create_at_once(
@@ -306,29 +316,21 @@ class PostgreSQL(Dialect):
         """By a message that begins the transaction and looks under the lock, and one that ends with it."""
         names = (literal(identifier(table.schema, table.name)) for table in tables)
         absent = " AND ".join(f"pg_catalog.to_regclass({name}) IS NULL" for name in names)
-        settings = postgresql_limits.calls(limits, session=False)
         with self.transaction(bind) as connection:
             if not _may_write_at_once(connection):
                 return False
+            message = f"BEGIN; {_claiming(key)}; SELECT {absent}; {_asking(limits)}"
             try:
-                begun = psycopg_driver.begin(
-                    connection, f"BEGIN; {_claiming(key)}; SELECT {absent}, {settings}"
-                )
-                (is_mine, _), (are_absent, *_) = begun
+                (is_mine,), (are_absent,), settings = psycopg_driver.run(connection, message)
                 if (is_mine, are_absent) != ("t", "t"):
                     return False
-                psycopg_driver.begin(connection, f"{statements}; COMMIT")
+                psycopg_driver.run(connection, f"{statements}; COMMIT")
             except DBAPIError as error:
                 if self.is_passing(error):
                     raise
                 return False
+            connection.info.setdefault(_SETTINGS, {})[limits] = _setting(*settings)
         return True
-
-    def send_at_once(self, connection: Connection, message: str) -> list[int | None]:
-        """As `send` does."""
-        with psycopg_driver.counting(connection) as counts:
-            send_as_is(connection, message)
-        return counts
 
     def copy(self, connection: Connection, statement: str, rows: memoryview) -> None:
         """By psycopg's copy (54.2.6)."""
@@ -393,14 +395,15 @@ class PostgreSQL(Dialect):
 
     def claim(self, connection: Connection, key: str) -> bool:
         """A transaction-level advisory lock (9.28.10): safe behind poolers, gone with the transaction."""
-        is_mine, connection.info[_BACKEND] = postgresql_watch.claim(connection, _number(key))
-        return is_mine
+        connection.info[_LOCK] = _number(key)
+        return postgresql_watch.claim(connection, _number(key))
 
     def claim_session(self, connection: Connection, key: str) -> bool:
         """A session-level advisory lock, never waited for.
 
         A waiter would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for those in turn: a deadlock.
         """
+        connection.info[_LOCK] = _number(key)
         claim = {"key": _number(key)}
         is_mine, connection.info[_BACKEND] = connection.execute(postgresql_pooler.CLAIM_SESSION, claim).one()
         if is_mine:
@@ -474,10 +477,10 @@ class PostgreSQL(Dialect):
 
     def onlooker(self, connection: Connection) -> Onlooker | None:
         """By pg_blocking_pids (9.27.2), in a second session of psycopg's."""
-        pid = connection.info.get(_BACKEND)
-        if pid is None or not _is_psycopg(connection):
+        lock = connection.info.get(_LOCK)
+        if lock is None or not _is_psycopg(connection):
             return None
-        return psycopg_driver.onlooker(connection, pid)
+        return psycopg_driver.onlooker(connection, lock)
 
     # --- errors -------------------------------------------------------------------------------------------
 
@@ -520,11 +523,15 @@ class PostgreSQL(Dialect):
         ):
             yield
 
+    def to_check(self, script: Script) -> Iterator[Statement]:
+        """What makes an index IF NOT EXISTS."""
+        for statement in session_statements(script) if _EXISTS.search(script.source) else ():
+            if _IF_NOT_EXISTS.match(statement.sql):
+                yield statement
+
     def check(self, connection: Connection, script: Script) -> tuple[Statement, UnsoundError] | None:
         """An index that IF NOT EXISTS took for there, and that is invalid."""
-        for statement in session_statements(script) if _EXISTS.search(script.source) else ():
-            if not _IF_NOT_EXISTS.match(statement.sql):
-                continue
+        for statement in self.to_check(script):
             if reason := self.broken_duplicate(connection, statement.sql):
                 return statement, UnsoundError("IF NOT EXISTS met an index that is not valid", reason)
         return None
@@ -650,12 +657,30 @@ def _number(key: str) -> int:
 
 
 def _claiming(key: str) -> str:
-    """What asks for the lock of a transaction, and for the server's process."""
-    return f"SELECT pg_catalog.pg_try_advisory_xact_lock({_number(key)}), pg_catalog.pg_backend_pid()"
+    """What asks for the lock of a transaction."""
+    return f"SELECT pg_catalog.pg_try_advisory_xact_lock({_number(key)})"
+
+
+def _claimed(rows: list[list[str]]) -> float | None:
+    """By the answers of an opening."""
+    (is_mine,), (is_there, elapsed_ms) = rows
+    return int(elapsed_ms) / 1000 if (is_mine, is_there) == ("t", "f") else None
+
+
+def _asking(limits: Limits) -> str:
+    """What sets the time-outs and the watch of a transaction, as far as what is there is less strict."""
+    return f"SELECT ({postgresql_watch.GIVEN_SQL}), {postgresql_limits.calls(limits, session=False)}"
+
+
+def _setting(given: str, *times: str) -> list[str]:
+    """What does the same without asking, by the answer."""
+    found = zip(postgresql_limits.NAMES, times, strict=False)
+    timeouts = [f"SET LOCAL {what} = '{time}'" for what, time in found]
+    return timeouts + (given.split("; ") if given else [])
 
 
 def _may_write_at_once(connection: Connection) -> bool:
-    """Whether `begin` can be used, and the server has said that it takes what is written."""
+    """Whether `run` can be used, and the server has said that it takes what is written."""
     return psycopg_driver.can_begin(connection) and _told(connection) == ("off", "off")
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from fluxmig.dialects import psycopg_driver
+from fluxmig.dialects.postgresql_watch import HELD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,12 +35,7 @@ _PATIENCE_S = 5.0
 _SHARED = "a pooler is in between, and each transaction may get another session"
 _UNKNOWN = "a pooler is in between, and it cannot be told whether the session stays the same"
 
-# classid and objid hold the key's halves (52.12 pg_locks); objsubid 1 says that it is one bigint.
-_HELD = (
-    "EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
-    " AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
-    " AND (classid::pg_catalog.int8 << 32) | objid::pg_catalog.int8 = :key{})"
-)
+_HELD = f"EXISTS (SELECT FROM pg_catalog.pg_locks WHERE {HELD.format(key=':key')}{{}})"
 _MINE = _HELD.format(" AND pid = pg_catalog.pg_backend_pid()")
 CLAIM_SESSION = text(
     f"SELECT CASE WHEN {_MINE} THEN false ELSE pg_catalog.pg_try_advisory_lock(:key) END,"

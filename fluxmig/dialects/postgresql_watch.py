@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, column, func, select, text
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["BEGIN_READ_ONLY", "GIVEN_SQL", "READ_ONLY", "claim", "unwatch", "watch"]
+__all__ = ["BEGIN_READ_ONLY", "GIVEN_SQL", "HELD", "READ_ONLY", "claim", "unwatch", "watch"]
 
 # Settings that every user may change (19.3.2). A client that vanishes is missed after 20 + 4 * 10 seconds of
 # silence, as `connect` has it for the server, and one that dies after 5. The first four say nothing of a Unix
@@ -31,8 +31,14 @@ FROM (VALUES ('tcp_keepalives_idle', '20'), ('tcp_keepalives_interval', '10'), (
 WHERE CASE WHEN now ~ '^[0-9]+$' THEN now::bigint = 0 OR now::bigint > value::bigint END
     AND (name <> 'client_connection_check_interval' OR pg_catalog.version() LIKE '%linux%')
 """).columns(column("name"), column("now"), column("given"))
-# pg_backend_pid is asked along: behind a pooler the driver has another number, of the pooler's making.
-_CLAIM = select(func.pg_catalog.pg_try_advisory_xact_lock(bindparam("key")), func.pg_catalog.pg_backend_pid())
+# classid and objid hold the key's halves (52.12 pg_locks); objsubid 1 says that it is one bigint.
+HELD = (
+    "locktype = 'advisory' AND granted AND objsubid = 1"
+    " AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
+    " AND (classid::pg_catalog.int8 << 32) | objid::pg_catalog.int8 = {key}"
+)
+"""Of a row of pg_locks: whether it is the lock with a key, and somebody has it."""
+_CLAIM = select(func.pg_catalog.pg_try_advisory_xact_lock(bindparam("key")))
 _WATCHED_CLAIM = _CLAIM.add_columns(select(func.count(_WATCH.subquery("watch").c.given)).scalar_subquery())
 _PATIENT = (
     " SELECT pg_catalog.set_config('idle_in_transaction_session_timeout', '119999', true)"
@@ -51,17 +57,15 @@ _BACK = text("SELECT pg_catalog.set_config(:name, :value, false)")
 _KEPT = "fluxmig: how the server watched its client"
 
 
-def claim(connection: Connection, key: int) -> tuple[bool, int]:
-    """Whether the transaction has the lock now, until its end, and the process of the session.
+def claim(connection: Connection, key: int) -> bool:
+    """Whether the transaction has the lock now, until its end.
 
     The server watches the client for as long, but where it is the caller's transaction: what that has set is
     not to be changed.
     """
     if connection.in_nested_transaction():
-        is_mine, pid = connection.execute(_CLAIM, {"key": key}).one()
-    else:
-        is_mine, pid, _ = connection.execute(_WATCHED_CLAIM, {"key": key, "local": True}).one()
-    return bool(is_mine), pid
+        return bool(connection.scalar(_CLAIM, {"key": key}))
+    return bool(connection.execute(_WATCHED_CLAIM, {"key": key, "local": True}).one()[0])
 
 
 def watch(connection: Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import logging
 import selectors
 import time
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
+from fluxmig.dialects.postgresql_watch import HELD
 from fluxmig.errors import ConfigError
 from fluxmig.model import Session
 
@@ -25,14 +27,16 @@ if TYPE_CHECKING:
 
     from fluxmig.dialects.base import Heard, Onlooker
 
-__all__ = ["Copying", "ask", "begin", "can_begin", "copy", "copying", "counting", "for_programs"]
+__all__ = ["Copying", "ask", "can_begin", "copy", "copying", "counting", "for_programs"]
 __all__ += [
     "is_in_transaction",
+    "is_watched",
     "listening",
     "meet_briefly",
     "onlooker",
     "refuse_backslashes",
     "reported",
+    "run",
     "unprepared",
 ]
 
@@ -41,7 +45,15 @@ _CHUNK = 2**18
 
 _QUERY_CHARACTERS = 100
 
+_CANCEL_S = 0.7
+"""How long a request to cancel may take, and its effect: a process that is to end has 1.7 seconds."""
+
+_Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)
+"""Without a file of its own, where there is such a one: it is needed for one message."""
+
 _FATAL = ("FATAL", "PANIC")
+_SEVERITY = ord("V")
+"""The field of an ErrorResponse (54.8) that is not translated."""
 _LAST_WORDS: WeakKeyDictionary[Any, Exception] = WeakKeyDictionary()
 """Why servers have ended connections, where libpq took it for a notice: it came behind an answer."""
 
@@ -62,13 +74,15 @@ _FACTS = (bool, int, str, tuple)
 """Of these are SQLAlchemy's facts about a server; else nothing of one engine's goes to another."""
 
 # Of a session that may not be looked into, state and query are no more than a word of refusal.
-_BLOCKERS = """
+_BLOCKERS = f"""
 SELECT activity.pid, usename, nullif(application_name, ''), coalesce(pg_catalog.host(client_addr), 'local'),
     pg_catalog.date_trunc('second', coalesce(state_change, backend_start))::pg_catalog.text,
     coalesce(state, nullif(backend_type, 'client backend')), query
-FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids(%s)) AS blocking (pid)
+FROM pg_catalog.pg_locks AS runner,
+    pg_catalog.unnest(pg_catalog.pg_blocking_pids(runner.pid)) AS blocking (pid)
 JOIN pg_catalog.pg_stat_activity AS activity USING (pid)
-"""
+WHERE {HELD.format(key="%s")}
+"""  # noqa: S608
 
 
 def is_in_transaction(connection: Connection) -> bool:
@@ -217,7 +231,7 @@ def meet_briefly(dialect: Driver) -> None:
 
     def initialize(connection: Connection) -> None:
         try:
-            ((schema, *told),) = begin(connection, _DIFFERS)
+            ((schema, *told),) = run(connection, _DIFFERS)
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise
@@ -241,54 +255,105 @@ def meet_briefly(dialect: Driver) -> None:
 
 
 def can_begin(connection: Connection) -> bool:
-    """Whether `begin` can be used, and a message reads as it was written: backslashes escape nothing."""
+    """Whether `run` can be used, and a message reads as it was written: backslashes escape nothing."""
     is_sync = connection.dialect.driver == "psycopg" and not connection.dialect.is_async
     return is_sync and reported(connection, "standard_conforming_strings") == ("on",)
 
 
-def begin(connection: Connection, message: str) -> list[list[str]]:
-    """Begins a transaction by a message of one's own, where psycopg would send BEGIN and wait for its answer.
+def is_watched(connection: Connection) -> bool:
+    """Whether somebody logs or hears what is sent through SQLAlchemy: what goes past it would be missing."""
+    heard = connection.dispatch.before_cursor_execute or connection.dispatch.after_cursor_execute
+    return bool(heard) or connection.engine.logger.isEnabledFor(logging.INFO)
+
+
+def run(connection: Connection, message: str, last: int | None = None) -> list[list[str]]:
+    """Runs a message of one's own, which may begin a transaction: psycopg would send BEGIN, and wait.
 
     By its wrapper of libpq: psycopg sends no BEGIN where a transaction is open, and takes it for its own.
+    Where the message fails, the error's `completed` tells how many of its statements were done.
 
     Args:
         connection: In a transaction that has not begun yet, as the server knows it.
-        message: BEGIN and queries.
+        message: SQL.
+        last: How many of its statements are asked for their rows; None is all.
 
     Returns:
         The first row of each query, as the server writes it.
     """
+    results = _exchange(connection, message)
+    asked = results if last is None else results[len(results) - last :]
+    rows = [result for result in asked if result.ntuples]
+    return [[_text(result, column) for column in range(result.nfields)] for result in rows]
+
+
+def _exchange(connection: Connection, message: str) -> list[Any]:
+    """What the server answers to each statement of a message.
+
+    A signal is heard meanwhile. The message is cancelled then; where the server does not say in time what has
+    become of it, the connection is closed.
+    """
     driver = _driver(connection)
-    errors: Any = connection.dialect.dbapi
-    rows = []
+    server, errors = driver.pgconn, cast("Any", connection.dialect.dbapi).errors
     with _as_of_sqlalchemy(connection, message):
         try:
-            driver.pgconn.send_query(message.encode())
-            results = _results(driver.pgconn)
-        except BaseException as error:  # whatever it is, an answer may be left behind
+            server.send_query(message.encode(driver.info.encoding))
+            results = _results(server)
+        except UnicodeEncodeError:
+            raise  # nothing was sent
+        except Exception as error:
             connection.invalidate(error)
             raise
-        for result in results:
-            if result.error_message:
-                raise errors.errors.error_from_result(result)
-            if result.ntuples:
-                rows.append([_text(result, column) for column in range(result.nfields)])
-    return rows
+        except BaseException as error:
+            try:
+                driver.cancel_safe(timeout=_CANCEL_S)
+                _results(server, _CANCEL_S)
+            except Exception:  # noqa: BLE001  # whatever it is, an answer may be on its way
+                connection.invalidate(error)
+            raise
+        if results and results[-1].error_message:
+            failed = errors.error_from_result(results[-1])
+            failed.completed = len(results) - 1
+            raise failed
+    return results
 
 
-def _results(server: Any) -> list[Any]:
-    """The results of what was sent; a signal is heard meanwhile."""
+def _results(server: Any, patience_s: float | None = None) -> list[Any]:
+    """The results of what was sent; an error is the last one.
+
+    Raises:
+        TimeoutError: There was nothing to hear for so long.
+    """
     results: list[Any] = []
-    with selectors.DefaultSelector() as selector:
-        selector.register(server.socket, selectors.EVENT_READ)
-        while True:
-            while server.is_busy():
-                selector.select()
+    with _Selector() as selector:
+
+        def wait(events: int) -> None:
+            selector.modify(server.socket, events)
+            ready = selector.select(patience_s)
+            if not ready:
+                raise TimeoutError
+            if ready[0][1] & selectors.EVENT_READ:
                 server.consume_input()
-            result = server.get_result()
+
+        selector.register(server.socket, selectors.EVENT_READ)
+        while server.flush():  # what the server says meanwhile is heard, or neither would go on
+            wait(selectors.EVENT_READ | selectors.EVENT_WRITE)
+        while True:
+            try:
+                while server.is_busy():
+                    wait(selectors.EVENT_READ)
+                result = server.get_result()
+            except Exception:
+                if results and _is_fatal(results[-1]):  # the server has told why it ends the connection
+                    return results
+                raise
             if result is None:
                 return results
             results.append(result)
+
+
+def _is_fatal(result: Any) -> bool:
+    severity = result.error_message and result.error_field(_SEVERITY)
+    return bool(severity) and severity.decode() in _FATAL
 
 
 def _text(result: Any, column: int) -> str:
@@ -338,28 +403,18 @@ def unprepared(connection: Connection) -> Iterator[None]:
 
 
 @contextmanager
-def counting(connection: Connection) -> Iterator[list[int | None]]:
+def counting(connection: Connection) -> Iterator[None]:
     """Has psycopg say, in an error's `completed`, how many statements of the message were done before it.
-
-    And, in the list that this gives, how many rows each has met.
 
     libpq hands out one result a statement, the error last. psycopg checks them in `Cursor._check_results`
     and keeps only the error, so that method is where they are counted. It is no public name: were it gone,
-    errors without a position would no longer name their statement, files would be run step by step, and
-    nothing else would change.
+    errors without a position would no longer name their statement, and nothing else would change.
     """
     driver = _driver(connection)
     factory = driver.cursor_factory
-    counts: list[int | None] = []
-
-    def cursor(*args: Any, **options: Any) -> Any:
-        made = _counting(factory)(*args, **options)
-        made.counts = counts
-        return made
-
-    driver.cursor_factory = cursor
+    driver.cursor_factory = _counting(factory)
     try:
-        yield counts
+        yield
     except DBAPIError as error:
         if error.connection_invalidated:
             error.orig = _LAST_WORDS.get(driver, error.orig)
@@ -373,33 +428,30 @@ def _counting(factory: type[Any]) -> type[Any]:
     """A driver's cursor that counts: to make a class takes longer than much of what is sent with one."""
 
     class Counting(factory):  # type: ignore[misc]
-        counts: list[int | None]
-
         def _check_results(self, results: Sequence[Any]) -> None:
             try:
                 super()._check_results(results)
             except Exception as error:
                 error.completed = len(results) - 1  # type: ignore[attr-defined]
                 raise
-            self.counts[:] = [result.command_tuples for result in results]
 
     return Counting
 
 
-def onlooker(connection: Connection, pid: int) -> Onlooker:
-    """What tells who holds up the session that has this process on the server.
+def onlooker(connection: Connection, lock: int) -> Onlooker:
+    """What tells who holds up the session that has this advisory lock: behind a pooler it has no other mark.
 
     By a connection with the same parameters as the driver has, and not by another one of the engine: a pool
     may be exhausted, or have but one connection to give.
     """
-    return _Onlooker(_driver(connection), pid)
+    return _Onlooker(_driver(connection), lock)
 
 
 class _Onlooker:
     """A second connection of psycopg's, made when it is first needed."""
 
-    def __init__(self, driver: Any, pid: int) -> None:
-        self._driver, self._pid = driver, pid
+    def __init__(self, driver: Any, lock: int) -> None:
+        self._driver, self._lock = driver, lock
         self._second: psycopg.Connection | None = None
 
     def blockers(self) -> tuple[Session, ...]:
@@ -416,7 +468,7 @@ class _Onlooker:
                 autocommit=True,
                 prepare_threshold=None,
             )
-        rows = self._second.execute(_BLOCKERS, [self._pid]).fetchall()
+        rows = self._second.execute(_BLOCKERS, [self._lock]).fetchall()
         return tuple(
             Session(pid, user, application, host, since, state, _beginning(query))
             for pid, user, application, host, since, state, query in rows

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import NullPool, QueuePool, StaticPool, event, text
 
-from fluxmig import LedgerError, MigrationFailedError, Migrator, Outcome
+from fluxmig import DatabaseConnectionError, LedgerError, MigrationFailedError, Migrator, Outcome
+from fluxmig.dialects import psycopg_driver
+from fluxmig.dialects.postgresql import PostgreSQL
+from fluxmig.lock import Lock
+from fluxmig.model import StepResult
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sqlalchemy import Connection
 
     from fluxmig.model import Failure
     from tests.support import Database, Write
@@ -47,14 +59,245 @@ def test_whatever_a_script_ends_with(
     assert postgresql.log() == [("applied", "001_a.sql"), ("applied", "002_b.sql")]
 
 
-def test_a_file_and_its_rows_are_one_message(migrator: Migrator, postgresql: Database, write: Write) -> None:
+Hook = Callable[[str], None]
+
+
+@pytest.fixture
+def before(monkeypatch: pytest.MonkeyPatch) -> Callable[[Hook], None]:
+    """Has something done before each message of a file is sent."""
+    run, hooks = psycopg_driver.run, list[Hook]()
+
+    def running(connection: Connection, message: str, last: int | None = None) -> list[list[str]]:
+        if last is not None:
+            for hook in hooks:
+                hook(message)
+        return run(connection, message, last)
+
+    monkeypatch.setattr(psycopg_driver, "run", running)
+    return hooks.append
+
+
+@pytest.fixture
+def sent(before: Callable[[Hook], None]) -> list[str]:
+    """The messages of files."""
+    messages = list[str]()
+    before(messages.append)
+    return messages
+
+
+def test_a_file_with_all_that_belongs_to_it_is_one_message(
+    migrator: Migrator, write: Write, sent: list[str]
+) -> None:
+    """With what begins the next one, where there is one."""
+    write({"002_b.sql": "INSERT INTO a VALUES (1);", "003_c.sql": "INSERT INTO a VALUES (2);"})
+    migrator.run()
+    assert len(sent) == 2
+    for message, number in zip(sent, (1, 2), strict=True):
+        parts = [f"INTO a VALUES ({number})", "INTO public.schema_migrations "]
+        parts += ["INTO public.schema_migrations_log ", "COMMIT"]
+        parts += ["BEGIN;", "pg_try_advisory_xact_lock", "'003_c.sql'"] if number == 1 else []
+        assert sorted(parts, key=message.rindex) == parts
+    assert "BEGIN" not in sent[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({}, True),
+        ({"poolclass": NullPool}, True),
+        ({"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.1}, False),
+        ({"poolclass": StaticPool}, False),
+    ],
+)
+def test_who_is_told_of_a_file_can_use_the_pool(
+    migrator: Migrator,
+    postgresql: Database,
+    write: Write,
+    sent: list[str],
+    options: dict[str, Any],
+    *,
+    kept: bool,
+) -> None:
+    """A connection is kept for the next file only where the pool has another one."""
+    write({"002_b.sql": "INSERT INTO a VALUES (1);", "003_c.sql": "INSERT INTO a VALUES (2);"})
+    engine, counts = postgresql.engine(**options), list[int]()
+
+    def count(_: StepResult) -> None:
+        with engine.connect() as connection:
+            counts.append(connection.scalar(text("SELECT count(*) FROM a")) or 0)
+
+    Migrator(engine, migrator._folder).run(on_step=count)
+    assert counts == [1, 2]
+    assert ["BEGIN" in message for message in sent] == [kept, False]
+
+
+def test_nothing_is_kept_of_a_connection_in_use(
+    migrator: Migrator, postgresql: Database, write: Write, sent: list[str]
+) -> None:
+    write({"002_b.sql": "INSERT INTO a VALUES (1);", "003_c.sql": "INSERT INTO a VALUES (2);"})
+    with postgresql.engine().connect() as connection:
+        Migrator(connection, migrator._folder).run()
+        assert not connection.in_transaction()
+    assert ["BEGIN" in message for message in sent] == [False, False]
+
+
+def test_what_was_begun_is_not_kept_for_long(
+    migrator: Migrator, postgresql: Database, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a file whose `now()` would be late, or behind which somebody takes his time, one begins anew."""
+    monkeypatch.setattr("fluxmig.at_once._FRESH_S", 0.5)
+    postgresql.rows("CREATE TABLE times (number integer, began timestamptz, came timestamptz)")
+    insert = "INSERT INTO times VALUES ({}, now(), clock_timestamp());"
+    write({f"00{number}_b.sql": insert.format(number) for number in (2, 5)})
+    write({"003_b.sql": f"{insert.format(3)} SELECT pg_sleep(0.6);", "004_b.sql": insert.format(4)})
+
+    def pause(result: StepResult) -> None:
+        if result.name == "004_b.sql":
+            time.sleep(0.6)
+
+    migrator.run(on_step=pause)
+    late = "SELECT number, came - began < interval '0.5 s' FROM times ORDER BY number"
+    assert postgresql.rows(late) == [(2, True), (3, True), (4, True), (5, True)]
+
+
+@pytest.mark.parametrize("end", ["failure", "error", "lost connection", "without a transaction"])
+def test_what_was_begun_for_a_file_is_ended_where_that_does_not_come(
+    migrator: Migrator, postgresql: Database, write: Write, end: str
+) -> None:
+    write({"002_b.sql": "INSERT INTO a VALUES (1);", "003_c.sql": "INSERT INTO a VALUES (2);"})
+    engine = postgresql.engine()
+    idle = "FROM pg_stat_activity WHERE state LIKE 'idle in%' AND datname = current_database()"
+
+    def stop(result: StepResult) -> None:
+        if result.name == "002_b.sql" and end == "error":
+            raise OSError
+        if result.name == "002_b.sql" and end == "lost connection":
+            assert postgresql.rows(f"SELECT pg_terminate_backend(pid) {idle}") == [(True,)]
+
+    if end == "failure":
+        write({"003_c.sql": "INSERT INTO a VALUES (1);"})
+    if end == "without a transaction":
+        write({"003_c.sql": "-- fluxmig: no-transaction\nINSERT INTO a VALUES (2);"})
+    with suppress(OSError, MigrationFailedError, DatabaseConnectionError):
+        Migrator(engine, migrator._folder).run(on_step=stop)
+    assert postgresql.rows(f"SELECT count(*) {idle}") == [(0,)]
+    assert isinstance(engine.pool, QueuePool)
+    assert engine.pool.checkedout() == 0
+    with Lock(engine, PostgreSQL(), "fluxmig:public.schema_migrations", wait_s=0).transaction():
+        """It is free."""
+
+
+@pytest.mark.parametrize("how", ["event", "log", "echo"])
+def test_who_listens_to_sqlalchemy_hears_everything(
+    migrator: Migrator,
+    postgresql: Database,
+    write: Write,
+    sent: list[str],
+    caplog: pytest.LogCaptureFixture,
+    how: str,
+) -> None:
     write({"002_b.sql": "INSERT INTO a VALUES (1);"})
-    engine, sent = postgresql.engine(), list[str]()
-    event.listen(engine, "before_cursor_execute", lambda *args: sent.append(args[2]))
+    engine, heard = postgresql.engine(), list[str]()
+    if how == "event":
+        event.listen(engine, "before_cursor_execute", lambda *args: heard.append(args[2]))
+    elif how == "log":
+        caplog.set_level(logging.INFO, "sqlalchemy.engine")
+    else:
+        engine.echo = True
     Migrator(engine, migrator._folder).run()
-    (message,) = [each for each in sent if "INTO a" in each]
-    assert "INTO public.schema_migrations " in message
-    assert "INTO public.schema_migrations_log " in message
+    assert sent == []
+    heard += caplog.messages
+    assert any("INTO a VALUES (1);" in each for each in heard)
+    assert any("INTO public.schema_migrations_log " in each for each in heard)
+
+
+@pytest.mark.parametrize("taken", ["lock", "row"])
+def test_another_runner_between_two_files(
+    migrator: Migrator, postgresql: Database, write: Write, taken: str
+) -> None:
+    """The file waits for it, or is passed over; it is no error that the server would log."""
+    write({"002_b.sql": "INSERT INTO a VALUES (1);", "003_c.sql": "INSERT INTO a VALUES (2);"})
+    lock = Lock(postgresql.engine(), PostgreSQL(), "fluxmig:public.schema_migrations")
+    has_come = Event()
+
+    def come() -> None:
+        with lock.transaction() as connection:
+            if taken == "row":
+                ledger = "schema_migrations (migration_name, checksum)"
+                connection.execute(text(f"INSERT INTO {ledger} VALUES ('003_c.sql', '{'0' * 64}')"))
+            has_come.set()
+            time.sleep(0.2)
+
+    engine = postgresql.engine(pool_size=1)  # which keeps nothing between two files
+    with ThreadPoolExecutor(1) as pool:
+
+        def meet(result: StepResult) -> None:
+            if result.name == "002_b.sql":
+                pool.submit(come)
+                has_come.wait()
+
+        first, second = Migrator(engine, migrator._folder).run(on_step=meet).results
+    assert first.outcome is Outcome.APPLIED
+    assert second.outcome is (Outcome.SKIPPED if taken == "row" else Outcome.APPLIED)
+    assert postgresql.rows("SELECT id FROM a ORDER BY id") == ([(1,)] if taken == "row" else [(1,), (2,)])
+
+
+def test_a_refused_commit_is_told_as_ever(
+    migrator: Migrator, postgresql: Database, write: Write, sent: list[str]
+) -> None:
+    postgresql.rows("CREATE TABLE b (id integer REFERENCES a DEFERRABLE INITIALLY DEFERRED)")
+    write({"002_b.sql": "INSERT INTO b VALUES (7);"})
+    failure = failure_of(migrator)
+    assert failure.code == "23503"
+    remedy = "This came at the commit, after every statement had run. Everything is rolled back."
+    assert failure.remedy == remedy
+    assert len(sent) == 1
+    assert postgresql.rows("SELECT id FROM b") == []
+    assert postgresql.log() == [("applied", "001_a.sql"), ("failed", "002_b.sql")]
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_what_the_server_tells_of_its_end_leaves_no_doubt(
+    migrator: Migrator, postgresql: Database, write: Write, place: str
+) -> None:
+    """Its word comes behind all that it has done; and what is not done by then is rolled back."""
+    end = "SELECT pg_terminate_backend(pg_backend_pid());"
+    write({"002_b.sql": f"{end}\nSELECT 1;" if place == "first" else f"SELECT 1;\n{end}"})
+    with pytest.raises(DatabaseConnectionError) as caught:
+        migrator.run()
+    assert not caught.value.in_doubt
+    assert caught.value.remedy == "The server rolls the migration back; run again when it is there."
+    assert postgresql.log() == [("applied", "001_a.sql")]
+
+
+@pytest.mark.parametrize("when", ["on its way", "committed"])
+def test_a_signal_while_a_message_is_on_its_way(
+    migrator: Migrator,
+    postgresql: Database,
+    write: Write,
+    monkeypatch: pytest.MonkeyPatch,
+    before: Callable[[Hook], None],
+    when: str,
+) -> None:
+    """What is committed is told as applied, and the next file does not begin; the rest is rolled back."""
+    pause = "" if when == "committed" else " SELECT pg_sleep(60);"
+    write({"002_b.sql": f"INSERT INTO a VALUES (1);{pause}", "003_c.sql": "INSERT INTO a VALUES (2);"})
+    steps, results = list[StepResult](), psycopg_driver._results
+
+    def interrupted(server: Any, patience_s: float | None = None) -> list[Any]:
+        monkeypatch.setattr(psycopg_driver, "_results", results)
+        if when == "committed":
+            results(server, patience_s)
+        raise KeyboardInterrupt
+
+    before(lambda _: monkeypatch.setattr(psycopg_driver, "_results", interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        migrator.run(on_step=steps.append)
+    done = when == "committed"
+    assert [step.outcome for step in steps] == [Outcome.APPLIED] * done
+    assert postgresql.rows("SELECT id FROM a") == [(1,)] * done
+    last = "applied" if done else "interrupted"
+    assert postgresql.log() == [("applied", "001_a.sql"), (last, "002_b.sql")]
 
 
 @pytest.mark.parametrize(
