@@ -531,7 +531,7 @@ def test_lost_at_the_commit(retry_s: float, postgresql: Database, folder: Path, 
         migrator.run()
     assert caught.value.in_doubt
     assert caught.value.remedy == (
-        "It was lost at the commit: `fluxmig status` tells whether the migration is applied."
+        "It is applied as a whole, or not at all: `fluxmig status` tells which; run again to go on."
     )
     assert isinstance(caught.value.report, Report)
     assert caught.value.report.pending == ("001_a.sql",)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parents[2]
 LIMIT_S = 120
 """How long anything may take that a test waits for. Generous, since a machine may be busy."""
+ROLLED_BACK = "The server rolls the migration back; run again when it is there."
+IN_DOUBT = "It is applied as a whole, or not at all: `fluxmig status` tells which; run again to go on."
+"""The way out of a lost connection, where it is known what comes of the file, and where it is not."""
 
 _PLAIN = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
 
