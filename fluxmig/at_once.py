@@ -12,7 +12,7 @@ import math
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import Engine, NullPool, QueuePool
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -39,7 +39,7 @@ __all__ = ["AtOnce", "NotAtOnceError", "may_keep"]
 _ROWS = "fluxmig: the rows that were compiled"
 """In `Table.info` of a ledger."""
 
-_CERTAIN = "WITH added AS ({} RETURNING 1) SELECT 1 / count(*) FROM added;\n"
+_CERTAIN = "WITH added AS ({} RETURNING 1) SELECT 1 / count(*) FROM added"
 """An INSERT that is an error where no row was added: a rule or a trigger may swallow it."""
 
 _FRESH_S = 0.1
@@ -48,6 +48,22 @@ _FRESH_S = 0.1
 
 class NotAtOnceError(Exception):
     """It could not be done so, and nothing of it is done once the transaction is rolled back."""
+
+
+class Whole(NamedTuple):
+    """A script with what belongs to it.
+
+    Attributes:
+        message: All of the script.
+        text: The script.
+        sql: That, both rows, and the commit.
+        statements: How many before the commit.
+    """
+
+    message: Message
+    text: str
+    sql: str
+    statements: int
 
 
 @dataclass(slots=True)
@@ -67,6 +83,7 @@ class AtOnce:
     _connection: Connection | None = None
     _next: tuple[str, Limits] | None = None
     _fresh_until: float = 0.0
+    _ahead: tuple[str, Whole] | None = None
 
     def can_record(self, bind: Engine | Connection, limits: Limits) -> bool:
         """Whether a row can be added to the log that is there; nothing stays of the one that is tried."""
@@ -83,8 +100,14 @@ class AtOnce:
         tables, statements = (ledger.table, ledger.log_table), ledger.both(bind.dialect)
         return self.dialect.create_at_once(bind, self.key, tables, statements, limits)
 
-    def message(self, script: Script) -> Message | None:
+    def whole(self, script: Script, driver: Driver) -> Whole | None:
         """The script as one message; None where it is none, or something is to be done before the commit."""
+        if self._ahead and self._ahead[0] == script.name:
+            return self._ahead[1]
+        message = self._message(script)
+        return self._whole(script, message, driver) if message else None
+
+    def _message(self, script: Script) -> Message | None:
         if not self.dialect.elapsed_ms_sql or self.ledger.is_brought:
             return None
         if script.mode is not Mode.TRANSACTION or script.done or script.characteristics:
@@ -141,7 +164,7 @@ class AtOnce:
         self,
         connection: Connection,
         script: Script,
-        message: Message,
+        whole: Whole,
         following: tuple[Script, Limits] | None,
     ) -> None:
         """Runs a script, records it as applied, and commits.
@@ -149,7 +172,7 @@ class AtOnce:
         Args:
             connection: That of `holding`.
             script: The script.
-            message: All of it.
+            whole: What `whole` makes of it.
             following: What will be run next, and its time-outs, if that is known.
 
         Raises:
@@ -157,32 +180,41 @@ class AtOnce:
             RefusedError: The database refused a statement of the script.
             DatabaseConnectionError: The connection was lost.
         """
-        opening = None
-        if following and self.message(following[0]):
+        driver, message, opening = connection.dialect, whole.message, None
+
+        def prepare() -> None:
+            """Makes the next message while the server is busy with this one."""
+            if following and ahead:
+                self._ahead = following[0].name, self._whole(following[0], ahead, driver)
+
+        ahead = self._message(following[0]) if following else None
+        if following and ahead:
             names = (self.key, self.ledger.table, following[0].name, following[1])
             opening = self.dialect.opening_at_once(connection, *names, asks=False)
-        text = script.source[message.start : message.end].decode()
-        rows = [_CERTAIN.format(row) for row in self._both_rows(connection.dialect, script)]
-        before_commit = message.last - message.first + len(rows)
         try:
-            # The line's end closes a comment, and the semicolon the script's last statement.
-            whole = f"{text}\n;\n{''.join(rows)}COMMIT"
-            age_s = self.dialect.send_at_once(connection, whole, opening)
+            age_s = self.dialect.send_at_once(connection, whole.sql, opening, prepare)
         except UnicodeEncodeError as error:
             raise NotAtOnceError from error
         except DBAPIError as error:
-            server = self.dialect.explain(error, text)
+            server = self.dialect.explain(error, whole.text)
             # What the server tells of its own end comes behind all that it has done until then.
             done = math.inf if server.code is None or server.completed is None else server.completed
-            if before_commit < done < math.inf:
+            if whole.statements < done < math.inf:
                 return
-            raise_if_lost(self.dialect, error, script, at_commit=done >= before_commit)
-            if done >= message.last - message.first or (server.offset or 0) > len(text):
+            raise_if_lost(self.dialect, error, script, at_commit=done >= whole.statements)
+            if done >= message.last - message.first or (server.offset or 0) > len(whole.text):
                 raise NotAtOnceError from error
-            raise refused(self.dialect, script, message, text, server) from error
+            raise refused(self.dialect, script, message, whole.text, server) from error
         if following and age_s is not None:
             self._next = following[0].name, following[1]
             self._fresh_until = time.monotonic() + _FRESH_S - age_s
+
+    def _whole(self, script: Script, message: Message, driver: Driver) -> Whole:
+        text = script.source[message.start : message.end].decode()
+        record, *others = self._both_rows(driver, script)
+        # The line's end closes a comment, and the semicolon the script's last statement.
+        sql = ";\n".join((f"{text}\n", _CERTAIN.format(record), *others, "COMMIT"))
+        return Whole(message, text, sql, message.last - message.first + 1 + len(others))
 
     def _both_rows(self, driver: Driver, script: Script) -> list[str]:
         kept = self.ledger.kept(script.source)

@@ -352,8 +352,8 @@ class Executor:
         at_once, phase = self.at_once, _Phase()
         if at_once is None or self.observer or not self._has_own_transactions:
             return False
-        message, limits = at_once.message(script), limits_of(script, self.patience.limits)
-        if message is None:
+        whole, limits = at_once.whole(script, self.bind.dialect), limits_of(script, self.patience.limits)
+        if whole is None:
             self.release()
             return False
         following = (after, limits_of(after, self.patience.limits)) if after and may_keep(self.bind) else None
@@ -364,7 +364,7 @@ class Executor:
                 self._listening(connection, script),
                 self.patience.watched(self.dialect, connection),
             ):
-                at_once.run(connection, script, message, following)
+                at_once.run(connection, script, whole, following)
         except NotAtOnceError:
             self._notices.clear()
             return False

@@ -679,7 +679,11 @@ def _expect_one(count: int, table: Table, name: str) -> None:
 
 def _kept(source: bytes) -> str | None:
     """A text as the log keeps it: compressed, in characters that every database has; None if too large."""
-    return base64.b64encode(zlib.compress(source)).decode() if len(source) <= KEPT_BYTES else None
+    if len(source) > KEPT_BYTES:
+        return None
+    # With less memory than by default, which takes longer to be had than most texts to be packed.
+    pack = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, zlib.MAX_WBITS, 6)
+    return base64.b64encode(pack.compress(source) + pack.flush()).decode()
 
 
 def _unpacked(kept: str | None) -> bytes | None:

@@ -447,8 +447,20 @@ class Dialect:
         """
         raise NotImplementedError
 
-    def send_at_once(self, connection: Connection, message: str, opening: Opening | None) -> float | None:
+    def send_at_once(
+        self,
+        connection: Connection,
+        message: str,
+        opening: Opening | None,
+        meanwhile: Callable[[], None],
+    ) -> float | None:
         """Runs a message as written, which ends with a commit; and behind it the next script's opening.
+
+        Args:
+            connection: In the transaction that the message commits.
+            message: SQL.
+            opening: That of the next script, if there is one.
+            meanwhile: Called while the database works.
 
         Returns:
             What `claim_at_once` does.

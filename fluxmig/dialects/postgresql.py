@@ -6,6 +6,7 @@ import hashlib
 import re
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import Engine, bindparam, func, select, text
@@ -288,12 +289,19 @@ class PostgreSQL(Dialect):
         """By psycopg."""
         return _claimed(psycopg_driver.run(connection, opening.text))
 
-    def send_at_once(self, connection: Connection, message: str, opening: Opening | None) -> float | None:
+    def send_at_once(
+        self,
+        connection: Connection,
+        message: str,
+        opening: Opening | None,
+        meanwhile: Callable[[], None],
+    ) -> float | None:
         """By psycopg."""
         if opening is None:
-            psycopg_driver.run(connection, message, 0)
+            psycopg_driver.run(connection, message, 0, meanwhile)
             return None
-        return _claimed(psycopg_driver.run(connection, f"{message}; {opening.text}", opening.statements))
+        whole = f"{message}; {opening.text}"
+        return _claimed(psycopg_driver.run(connection, whole, opening.statements, meanwhile))
 
     def try_at_once(self, bind: Engine | Connection, statement: str, limits: Limits) -> bool:
         """By a message that begins and ends with its transaction."""
@@ -651,6 +659,7 @@ class PostgreSQL(Dialect):
         return all(connection.execute(checks).one())
 
 
+@cache
 def _number(key: str) -> int:
     """The key as a signed bigint."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big", signed=True)

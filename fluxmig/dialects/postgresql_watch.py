@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["BEGIN_READ_ONLY", "GIVEN_SQL", "HELD", "READ_ONLY", "claim", "unwatch", "watch"]
 
 # Settings that every user may change (19.3.2). A client that vanishes is missed after 20 + 4 * 10 seconds of
-# silence, as `connect` has it for the server, and one that dies after 5. The first four say nothing of a Unix
+# silence, as `connect` has it for the server, and one that dies after 5. The first four are nothing to a Unix
 # socket. The fifth is refused where the system cannot tell, so it is tried on Linux alone. The last two are
 # for who sits behind a proxy that goes on to answer for him: no runner's session is idle for long, and one
 # that is keeps the next concurrent build waiting, by its lock or its snapshot. Nothing is set that the
@@ -30,6 +30,7 @@ FROM (VALUES ('tcp_keepalives_idle', '20'), ('tcp_keepalives_interval', '10'), (
     pg_catalog.current_setting(name, true) AS now
 WHERE CASE WHEN now ~ '^[0-9]+$' THEN now::bigint = 0 OR now::bigint > value::bigint END
     AND (name <> 'client_connection_check_interval' OR pg_catalog.version() LIKE '%linux%')
+    AND (name NOT LIKE 'tcp%' OR pg_catalog.inet_client_addr() IS NOT NULL)
 """).columns(column("name"), column("now"), column("given"))
 # classid and objid hold the key's halves (52.12 pg_locks); objsubid 1 says that it is one bigint.
 HELD = (

@@ -266,7 +266,12 @@ def is_watched(connection: Connection) -> bool:
     return bool(heard) or connection.engine.logger.isEnabledFor(logging.INFO)
 
 
-def run(connection: Connection, message: str, last: int | None = None) -> list[list[str]]:
+def run(
+    connection: Connection,
+    message: str,
+    last: int | None = None,
+    meanwhile: Callable[[], None] | None = None,
+) -> list[list[str]]:
     """Runs a message of one's own, which may begin a transaction: psycopg would send BEGIN, and wait.
 
     By its wrapper of libpq: psycopg sends no BEGIN where a transaction is open, and takes it for its own.
@@ -276,17 +281,18 @@ def run(connection: Connection, message: str, last: int | None = None) -> list[l
         connection: In a transaction that has not begun yet, as the server knows it.
         message: SQL.
         last: How many of its statements are asked for their rows; None is all.
+        meanwhile: Called when it is sent.
 
     Returns:
         The first row of each query, as the server writes it.
     """
-    results = _exchange(connection, message)
+    results = _exchange(connection, message, meanwhile)
     asked = results if last is None else results[len(results) - last :]
     rows = [result for result in asked if result.ntuples]
     return [[_text(result, column) for column in range(result.nfields)] for result in rows]
 
 
-def _exchange(connection: Connection, message: str) -> list[Any]:
+def _exchange(connection: Connection, message: str, meanwhile: Callable[[], None] | None = None) -> list[Any]:
     """What the server answers to each statement of a message.
 
     A signal is heard meanwhile. The message is cancelled then; where the server does not say in time what has
@@ -297,6 +303,9 @@ def _exchange(connection: Connection, message: str) -> list[Any]:
     with _as_of_sqlalchemy(connection, message):
         try:
             server.send_query(message.encode(driver.info.encoding))
+            server.flush()
+            if meanwhile:
+                meanwhile()
             results = _results(server)
         except UnicodeEncodeError:
             raise  # nothing was sent
