@@ -274,7 +274,9 @@ def round_trips(bench: Bench) -> Section:
         found[tool.name] = each, counts[0] - few * each
     with Relay(bench.memory.socket) as relay, bench.applied(bench.memory, few) as database:
         bench.apply(FLUXMIG, bench.memory, database, more, relay.port)
-        found["fluxmig, with a ledger"] = found["fluxmig"][0], relay.traffic.round_trips - 3 * (more - few)
+        each = found[FLUXMIG.name][0]
+        fixed = relay.traffic.round_trips - each * (more - few)
+        found["fluxmig, with a ledger"] = each, fixed
     rows = [[name, str(each), str(fixed)] for name, (each, fixed) in found.items()]
     targets = [
         Target("round trips a file", "1", 3, found["fluxmig"][0], ""),

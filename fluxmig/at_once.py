@@ -12,7 +12,7 @@ import math
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sqlalchemy import Engine, NullPool, QueuePool
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect as Driver
 
     from fluxmig.dialects import Dialect
+    from fluxmig.dialects.base import Opening
     from fluxmig.ledger import Ledger
     from fluxmig.model import Limits, Script
     from fluxmig.script import Message
@@ -44,6 +45,10 @@ _CERTAIN = "WITH added AS ({} RETURNING 1) SELECT 1 / count(*) FROM added"
 
 _FRESH_S = 0.1
 """How long a transaction may wait for its script: by so much its `now()` is late, and others have to wait."""
+
+
+Next: TypeAlias = "tuple[Script, Limits]"
+"""What will be run next, and its time-outs."""
 
 
 class NotAtOnceError(Exception):
@@ -85,20 +90,45 @@ class AtOnce:
     _fresh_until: float = 0.0
     _ahead: tuple[str, Whole] | None = None
 
-    def can_record(self, bind: Engine | Connection, limits: Limits) -> bool:
-        """Whether a row can be added to the log that is there; nothing stays of the one that is tried."""
-        if not self.dialect.elapsed_ms_sql:
-            return False
-        (trial,) = self._made(bind.dialect, "trial", lambda: [self._trial()])
-        return self.dialect.try_at_once(bind, trial.text({}), limits)
+    def can_record(self, bind: Engine | Connection, limits: Limits, first: Next | None) -> bool:
+        """Whether a row can be added to the log that is there; nothing stays of the one that is tried.
 
-    def can_create(self, bind: Engine | Connection, limits: Limits) -> bool:
-        """Whether the ledger and its log are made, by now; nothing is done otherwise."""
-        ledger = self.ledger
-        if not self.dialect.elapsed_ms_sql or ledger.is_brought:
+        Args:
+            bind: Not in a transaction.
+            limits: The time-outs.
+            first: What will be run next, and its time-outs, if that is known.
+        """
+        (trial,) = self._made(bind.dialect, "trial", lambda: [self._trial()])
+        return self._prepared(bind, first, None, self.dialect.trial_at_once(trial.text({}), limits))
+
+    def can_create(self, bind: Engine | Connection, limits: Limits, first: Next | None) -> bool:
+        """Whether the ledger and its log are made, by now; nothing is done otherwise. As `can_record`."""
+        if self.ledger.is_brought:
             return False
-        tables, statements = (ledger.table, ledger.log_table), ledger.both(bind.dialect)
-        return self.dialect.create_at_once(bind, self.key, tables, statements, limits)
+        return self._prepared(bind, first, limits, f"{self.ledger.both(bind.dialect)}; COMMIT")
+
+    def _prepared(
+        self, bind: Engine | Connection, first: Next | None, creates: Limits | None, message: str
+    ) -> bool:
+        """Whether a message could be run, behind which the first script's transaction begins."""
+        tables = (self.ledger.table, self.ledger.log_table)
+        with ExitStack() as stack:
+            connection = stack.enter_context(self.dialect.transaction(bind))
+            if not self.dialect.can_send_at_once(connection):
+                return False
+            try:
+                if creates and not self.dialect.claim_at_once(connection, self.key, tables, creates):
+                    return False
+                opening = None
+                if first and may_keep(bind) and self._message(first[0]):
+                    opening = self._opening(connection, first)
+                self._begun(first, self.dialect.send_at_once(connection, message, opening))
+            except DBAPIError as error:
+                if self.dialect.is_passing(error):
+                    raise
+                return False
+            self._keep(connection, stack)
+        return True
 
     def whole(self, script: Script, driver: Driver) -> Whole | None:
         """The script as one message; None where it is none, or something is to be done before the commit."""
@@ -134,13 +164,23 @@ class AtOnce:
         with held or ExitStack() as stack:
             if connection is None:
                 connection = stack.enter_context(self.dialect.transaction(bind))
-                self._claim(connection, script, limits)
+                self._claim(connection, (script, limits))
             yield connection
             self._keep(connection, stack)
 
     def _keep(self, connection: Connection, stack: ExitStack) -> None:
         if self._next:
             self._connection, self._held = connection, stack.pop_all()
+
+    def _begun(self, script: Next | None, age_s: float | None) -> None:
+        """Remembers that a transaction has the lock for a script, as old as that."""
+        if script and age_s is not None:
+            self._next = script[0].name, script[1]
+            self._fresh_until = time.monotonic() + _FRESH_S - age_s
+
+    def _opening(self, connection: Connection, script: Next) -> Opening | None:
+        table = self.ledger.table
+        return self.dialect.opening_at_once(connection, self.key, table, script[0].name, script[1])
 
     def release(self) -> None:
         """Ends the transaction that was begun for a script, if there is one; nothing is in it."""
@@ -149,11 +189,10 @@ class AtOnce:
             with suppress(SQLAlchemyError):  # whatever it is, who comes next will meet it
                 held.close()
 
-    def _claim(self, connection: Connection, script: Script, limits: Limits) -> None:
-        table = self.ledger.table
-        opening = self.dialect.opening_at_once(connection, self.key, table, script.name, limits, asks=True)
+    def _claim(self, connection: Connection, script: Next) -> None:
+        opening = self._opening(connection, script)
         try:
-            if opening is None or self.dialect.claim_at_once(connection, opening) is None:
+            if opening is None or self.dialect.send_at_once(connection, "", opening) is None:
                 raise NotAtOnceError
         except DBAPIError as error:
             if self.dialect.is_passing(error):
@@ -165,7 +204,7 @@ class AtOnce:
         connection: Connection,
         script: Script,
         whole: Whole,
-        following: tuple[Script, Limits] | None,
+        following: Next | None,
     ) -> None:
         """Runs a script, records it as applied, and commits.
 
@@ -189,8 +228,7 @@ class AtOnce:
 
         ahead = self._message(following[0]) if following else None
         if following and ahead:
-            names = (self.key, self.ledger.table, following[0].name, following[1])
-            opening = self.dialect.opening_at_once(connection, *names, asks=False)
+            opening = self._opening(connection, following)
         try:
             age_s = self.dialect.send_at_once(connection, whole.sql, opening, prepare)
         except UnicodeEncodeError as error:
@@ -205,9 +243,7 @@ class AtOnce:
             if done >= message.last - message.first or (server.offset or 0) > len(whole.text):
                 raise NotAtOnceError from error
             raise refused(self.dialect, script, message, whole.text, server) from error
-        if following and age_s is not None:
-            self._next = following[0].name, following[1]
-            self._fresh_until = time.monotonic() + _FRESH_S - age_s
+        self._begun(following, age_s)
 
     def _whole(self, script: Script, message: Message, driver: Driver) -> Whole:
         text = script.source[message.start : message.end].decode()

@@ -193,8 +193,11 @@ class Executor:
             self.ledger.log(connection, entry, checksum=script.checksum, duration_ms=duration_ms)
         raise interruption
 
-    def prepare(self) -> str | None:
+    def prepare(self, first: Script | None = None) -> str | None:
         """Creates the ledger and the log where they are missing, unless a script brings them.
+
+        Args:
+            first: What will be applied next, if that is known; as `after` of `apply`.
 
         Returns:
             Why there is no log, where the ledger could be had and the log could not; or None.
@@ -202,7 +205,7 @@ class Executor:
         Raises:
             ConfigError: The database admits no writing; nothing was tried.
         """
-        if self._is_prepared_at_once():  # else the longer way does it, or tells why not
+        if self._is_prepared_at_once(first):  # else the longer way does it, or tells why not
             return None
         if not self.ledger.is_brought:
             self._refuse_to_commit()
@@ -218,13 +221,15 @@ class Executor:
             return self.dialect.explain(error).message
         return None
 
-    def _is_prepared_at_once(self) -> bool:
+    def _is_prepared_at_once(self, first: Script | None) -> bool:
         """Whether rows can be added to both tables, by now; nothing is done otherwise."""
-        if self.at_once is None or not self._has_own_transactions:
+        at_once, limits = self.at_once, self.patience.limits
+        if at_once is None or not self.dialect.elapsed_ms_sql or not self._has_own_transactions:
             return False
+        following = (first, limits_of(first, limits)) if first and not self.observer else None
         if self.is_ready:
-            return self.at_once.can_record(self.bind, self.patience.limits)
-        return self.is_new and self.at_once.can_create(self.bind, self.patience.limits)
+            return at_once.can_record(self.bind, limits, following)
+        return self.is_new and at_once.can_create(self.bind, limits, following)
 
     def _create_ledger(self, connection: Connection) -> None:
         """Creates the ledger, unless a script brings it; not where nothing can be written."""

@@ -465,7 +465,7 @@ class Migrator:
                     return run.report()
                 executor = replace(self._executor(ledger, snapshot, on_notice), observer=observer)
                 ledger.is_brought = self._is_brought(plan, ledger, snapshot)
-                run.findings += run.again(executor, lambda: self._without_log(executor))
+                run.findings += run.again(executor, lambda: self._without_log(executor, plan.scripts[0]))
                 run.go(executor, plan)
         except (FluxmigError, StoppedError) as error:
             error.report = run.report()
@@ -835,9 +835,9 @@ class Migrator:
             is_new=not snapshot.exists and not snapshot.log_exists,
         )
 
-    def _without_log(self, executor: Executor) -> list[Finding]:
+    def _without_log(self, executor: Executor, first: Script | None = None) -> list[Finding]:
         with self._errors():
-            return _without_log(executor)
+            return _without_log(executor, first)
 
     def _patience(self) -> Patience:
         from fluxmig.patience import Patience  # noqa: PLC0415
@@ -997,9 +997,9 @@ def _outside(planned: Script) -> str:
     return f"{planned.path.name} has to run outside a transaction ({planned.reason})"
 
 
-def _without_log(executor: Executor) -> list[Finding]:
+def _without_log(executor: Executor, first: Script | None = None) -> list[Finding]:
     """Makes the ledger and the log ready; gives why there is no log, where the ledger could be had alone."""
-    why = executor.prepare()
+    why = executor.prepare(first)
     name = executor.ledger.log_table.fullname
     return [Finding("log", f"{name} cannot be made, so no events are kept: {why}")] if why else []
 

@@ -130,10 +130,12 @@ class Opening(NamedTuple):
     Attributes:
         text: SQL.
         statements: How many.
+        limits: The time-outs that it sets.
     """
 
     text: str
     statements: int
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,65 +433,55 @@ class Dialect:
         # Not cached: a file runs once, and the engine's cache would keep its text.
         connection.execute(text(escape(script)), execution_options={"compiled_cache": None}).close()
 
+    def can_send_at_once(self, connection: Connection) -> bool:
+        """Whether messages of many statements can begin and end transactions, and may write."""
+        return False
+
     def opening_at_once(
-        self, connection: Connection, key: str, ledger: Table, name: str, limits: Limits, *, asks: bool
+        self, connection: Connection, key: str, ledger: Table, name: str, limits: Limits
     ) -> Opening | None:
         """What begins a transaction for a script, takes the lock, looks for its row and sets the time-outs.
 
-        None where there can be no such message, or none without asking the database for something before.
+        None where there can be no such message.
         """
         return None
-
-    def claim_at_once(self, connection: Connection, opening: Opening) -> float | None:
-        """Sends an opening. None where another runner has the lock, or was faster; else 0 seconds or more.
-
-        These are how long ago the database takes the transaction to have begun.
-        """
-        raise NotImplementedError
 
     def send_at_once(
         self,
         connection: Connection,
         message: str,
         opening: Opening | None,
-        meanwhile: Callable[[], None],
+        meanwhile: Callable[[], None] | None = None,
     ) -> float | None:
-        """Runs a message as written, which ends with a commit; and behind it the next script's opening.
+        """Runs a message as written, at whose end no transaction is open; and behind it a script's opening.
 
         Args:
-            connection: In the transaction that the message commits.
-            message: SQL.
-            opening: That of the next script, if there is one.
+            connection: Where to send it.
+            message: SQL, or nothing.
+            opening: That of the script that comes next, if there is one.
             meanwhile: Called while the database works.
 
         Returns:
-            What `claim_at_once` does.
+            None where another runner has the lock, or was faster, or there is no opening. Else how many
+            seconds ago the database takes the transaction to have begun.
 
         Raises:
-            DBAPIError: A statement was refused. All that is of its transaction is rolled back.
+            DBAPIError: A statement was refused, and nothing behind it was run.
         """
         raise NotImplementedError
 
-    def try_at_once(self, bind: Engine | Connection, statement: str, limits: Limits) -> bool:
-        """In one round trip: whether a statement can be run; nothing of it stays."""
-        return False
+    def trial_at_once(self, statement: str, limits: Limits) -> str:
+        """A message that tries a statement, of which nothing stays."""
+        raise NotImplementedError
 
-    def create_at_once(
-        self, bind: Engine | Connection, key: str, tables: Sequence[Table], statements: str, limits: Limits
+    def claim_at_once(
+        self, connection: Connection, key: str, tables: Sequence[Table], limits: Limits
     ) -> bool:
-        """In two round trips: makes tables under the runner's lock, and commits.
+        """In one round trip: begins a transaction, and takes the lock.
 
-        False, and nothing done, where another runner has the lock, where one of the tables is there or cannot
-        be made; or where that cannot be done so.
-
-        Args:
-            bind: Not in a transaction.
-            key: The lock's.
-            tables: None of which may be there.
-            statements: What makes them.
-            limits: The time-outs.
+        False where another runner has it, or where one of the tables is there.
         """
-        return False
+        raise NotImplementedError
 
     def copy(self, connection: Connection, statement: str, rows: memoryview) -> None:
         """Runs a COPY ... FROM stdin and streams its rows, for a dialect whose rules know such rows."""

@@ -10,7 +10,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import Engine, bindparam, func, select, text
-from sqlalchemy.exc import DBAPIError
 
 from fluxmig import sql
 from fluxmig.dialects import (
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import ColumnElement, Connection, Table
+    from sqlalchemy.exc import DBAPIError
 
     from fluxmig.catalog import Catalog
     from fluxmig.dialects.base import Heard, Onlooker, ServerError, Tables
@@ -267,78 +267,55 @@ class PostgreSQL(Dialect):
             super().send(connection, script)
 
     def opening_at_once(
-        self, connection: Connection, key: str, ledger: Table, name: str, limits: Limits, *, asks: bool
+        self, connection: Connection, key: str, ledger: Table, name: str, limits: Limits
     ) -> Opening | None:
         """By psycopg alone, whose errors tell how far a message has come; not where backslashes escape."""
         if not psycopg_driver.can_begin(connection) or psycopg_driver.is_watched(connection):
             return None
-        known = connection.info.setdefault(_SETTINGS, {})
-        if limits not in known:
-            if not asks:
-                return None
-            (settings,) = psycopg_driver.run(connection, f"BEGIN; {_asking(limits)}; ROLLBACK")
-            known[limits] = _setting(*settings)
         connection.info[_LOCK] = _number(key)
+        known = connection.info.setdefault(_SETTINGS, {})
         row = f"SELECT FROM {identifier(ledger.schema, ledger.name)} WHERE migration_name = {literal(name)}"
         # Each with a snapshot of its own (54.2.2.1): the second one's is from when it has the lock.
         looks = f"SELECT EXISTS ({row}), {self.elapsed_ms_sql}"
-        statements = ("BEGIN", _claiming(key), looks, *known[limits])
-        return Opening("; ".join(statements), len(statements))
-
-    def claim_at_once(self, connection: Connection, opening: Opening) -> float | None:
-        """By psycopg."""
-        return _claimed(psycopg_driver.run(connection, opening.text))
+        statements = ("BEGIN", _claiming(key), looks, *(known.get(limits) or [_asking(limits)]))
+        return Opening("; ".join(statements), len(statements), limits)
 
     def send_at_once(
         self,
         connection: Connection,
         message: str,
         opening: Opening | None,
-        meanwhile: Callable[[], None],
+        meanwhile: Callable[[], None] | None = None,
     ) -> float | None:
         """By psycopg."""
         if opening is None:
             psycopg_driver.run(connection, message, 0, meanwhile)
             return None
-        whole = f"{message}; {opening.text}"
-        return _claimed(psycopg_driver.run(connection, whole, opening.statements, meanwhile))
+        whole = f"{message}; {opening.text}" if message else opening.text
+        rows = psycopg_driver.run(connection, whole, opening.statements, meanwhile)
+        (is_mine,), (is_there, elapsed_ms), *settings = rows
+        for each in settings:
+            connection.info[_SETTINGS][opening.limits] = _setting(*each)
+        return int(elapsed_ms) / 1000 if (is_mine, is_there) == ("t", "f") else None
 
-    def try_at_once(self, bind: Engine | Connection, statement: str, limits: Limits) -> bool:
-        """By a message that begins and ends with its transaction."""
-        with self.transaction(bind) as connection:
-            if not _may_write_at_once(connection):
-                return False
-            message = f"BEGIN; {_asking(limits)}; {statement}; ROLLBACK"
-            try:
-                (settings,) = psycopg_driver.run(connection, message)
-            except DBAPIError as error:
-                if self.is_passing(error):
-                    raise
-                return False
-            connection.info.setdefault(_SETTINGS, {})[limits] = _setting(*settings)
-        return True
+    def can_send_at_once(self, connection: Connection) -> bool:
+        """By psycopg, where the server has said that it takes what is written."""
+        return psycopg_driver.can_begin(connection) and _told(connection) == ("off", "off")
 
-    def create_at_once(
-        self, bind: Engine | Connection, key: str, tables: Sequence[Table], statements: str, limits: Limits
+    def trial_at_once(self, statement: str, limits: Limits) -> str:
+        """In a transaction that is rolled back."""
+        return f"BEGIN; SELECT {postgresql_limits.calls(limits, session=False)}; {statement}; ROLLBACK"
+
+    def claim_at_once(
+        self, connection: Connection, key: str, tables: Sequence[Table], limits: Limits
     ) -> bool:
-        """By a message that begins the transaction and looks under the lock, and one that ends with it."""
+        """By psycopg, and by to_regclass (9.27.5)."""
         names = (literal(identifier(table.schema, table.name)) for table in tables)
         absent = " AND ".join(f"pg_catalog.to_regclass({name}) IS NULL" for name in names)
-        with self.transaction(bind) as connection:
-            if not _may_write_at_once(connection):
-                return False
-            message = f"BEGIN; {_claiming(key)}; SELECT {absent}; {_asking(limits)}"
-            try:
-                (is_mine,), (are_absent,), settings = psycopg_driver.run(connection, message)
-                if (is_mine, are_absent) != ("t", "t"):
-                    return False
-                psycopg_driver.run(connection, f"{statements}; COMMIT")
-            except DBAPIError as error:
-                if self.is_passing(error):
-                    raise
-                return False
-            connection.info.setdefault(_SETTINGS, {})[limits] = _setting(*settings)
-        return True
+        message = f"BEGIN; {_claiming(key)}; SELECT {absent}; {_asking(limits)}"
+        is_mine, are_absent, settings = psycopg_driver.run(connection, message)
+        connection.info.setdefault(_SETTINGS, {})[limits] = _setting(*settings)
+        return (is_mine, are_absent) == (["t"], ["t"])
 
     def copy(self, connection: Connection, statement: str, rows: memoryview) -> None:
         """By psycopg's copy (54.2.6)."""
@@ -670,12 +647,6 @@ def _claiming(key: str) -> str:
     return f"SELECT pg_catalog.pg_try_advisory_xact_lock({_number(key)})"
 
 
-def _claimed(rows: list[list[str]]) -> float | None:
-    """By the answers of an opening."""
-    (is_mine,), (is_there, elapsed_ms) = rows
-    return int(elapsed_ms) / 1000 if (is_mine, is_there) == ("t", "f") else None
-
-
 def _asking(limits: Limits) -> str:
     """What sets the time-outs and the watch of a transaction, as far as what is there is less strict."""
     return f"SELECT ({postgresql_watch.GIVEN_SQL}), {postgresql_limits.calls(limits, session=False)}"
@@ -686,11 +657,6 @@ def _setting(given: str, *times: str) -> list[str]:
     found = zip(postgresql_limits.NAMES, times, strict=False)
     timeouts = [f"SET LOCAL {what} = '{time}'" for what, time in found]
     return timeouts + (given.split("; ") if given else [])
-
-
-def _may_write_at_once(connection: Connection) -> bool:
-    """Whether `run` can be used, and the server has said that it takes what is written."""
-    return psycopg_driver.can_begin(connection) and _told(connection) == ("off", "off")
 
 
 def _unprepared(connection: Connection) -> AbstractContextManager[None]:

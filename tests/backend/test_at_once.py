@@ -67,11 +67,11 @@ def before(monkeypatch: pytest.MonkeyPatch) -> Callable[[Hook], None]:
     """Has something done before each message of a file is sent."""
     run, hooks = psycopg_driver.run, list[Hook]()
 
-    def running(connection: Connection, message: str, last: int | None = None, *more: Any) -> list[list[str]]:
-        if last is not None:
+    def running(connection: Connection, message: str, *more: Any) -> list[list[str]]:
+        if "INSERT INTO public.schema_migrations " in message:
             for hook in hooks:
                 hook(message)
-        return run(connection, message, last, *more)
+        return run(connection, message, *more)
 
     monkeypatch.setattr(psycopg_driver, "run", running)
     return hooks.append
