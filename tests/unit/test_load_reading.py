@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from fluxmig.errors import DataFileError
-from fluxmig.loading import reading
+from fluxmig.loading import buffer
 from fluxmig.loading.paths import EACH, STDIN
 from fluxmig.loading.reading import Reader, shape_of
 
@@ -200,10 +200,10 @@ def test_a_buffer_that_ends_anywhere(values: list[Any], around: dict[str, Any], 
     """Whatever is read at a time, the records are those of the whole."""
     whole = json.dumps({**around, "users": values}, ensure_ascii=False, indent=size % 3 or None)
     by_line = "\n".join(json.dumps(value) for value in values)
-    usual = reading._CHUNK
-    reading._CHUNK = size
+    usual = buffer._CHUNK
+    buffer._CHUNK = size
     try:
         assert records(whole, USERS) == values
         assert lines(by_line) == values
     finally:
-        reading._CHUNK = usual
+        buffer._CHUNK = usual
