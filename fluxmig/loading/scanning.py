@@ -11,7 +11,6 @@ call, and looks for lost names by counting. It never says what is wrong: there, 
 from __future__ import annotations
 
 import json
-import secrets
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -26,6 +25,7 @@ PROBLEMS = (ValueError, StopIteration, RecursionError)
 """What a scanner raises."""
 
 _SPACE = b" \t\r\n"
+_MARK = "\x7f"  # the only control character that may stand in a text of JSON
 
 
 class BadValueError(ValueError):
@@ -108,7 +108,6 @@ class Blocks:
             return found
 
         self._scan, self._sizes = _scanner(object_hook=counted), sizes
-        self._mark = secrets.token_hex(8)
 
     def elements(self, text: str) -> list[Any] | None:
         """The values of a text that has a comma between each two of them; None where that is not certain."""
@@ -118,16 +117,18 @@ class Blocks:
     def lines(self, text: str) -> list[Any] | None:
         """The values of a text that has a line for each; None where that is not certain.
 
-        A mark that nobody can know stands between the lines meanwhile. A value that goes over several lines
-        has it inside, and a line with several values has none between them.
+        A mark that the text does not have stands between the lines meanwhile. A value that goes over several
+        lines has it inside, and a line with several values has none between them.
         """
         body = text.removesuffix("\n")
-        marked = body.replace("\n", f',"{self._mark}",')
+        if _MARK in body:
+            return None
+        marked = body.replace("\n", f',"{_MARK}",')
         values = self._values(f"[{marked}]")
         if values is None:
             return None
         found, marks = values[::2], values[1::2]
-        is_whole = len(marks) == body.count("\n") == marks.count(self._mark) == len(found) - 1
+        is_whole = len(marks) == body.count("\n") == marks.count(_MARK) == len(found) - 1
         return found if is_whole and self._has_all_names(text) else None
 
     def _values(self, array: str) -> list[Any] | None:
