@@ -21,12 +21,13 @@ from fluxmig.dialects import psycopg_driver
 from fluxmig.dialects.base import identifier, send_as_is
 from fluxmig.dialects.loading import Loading, clause
 from fluxmig.loading.nouns import OnConflict
-from fluxmig.loading.tables import Kind, Written
+from fluxmig.loading.tables import Breach, Kind, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Select
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.types import TypeEngine
 
     from fluxmig.dialects.loading import Writer
@@ -40,6 +41,7 @@ _SPECIAL = re.compile(r"[\\\t\n\r]")
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _SEQUENCE = re.compile(r"^nextval\('(?P<name>.+)'::regclass\)$")
 _OF_IDENTITY = "SELECT pg_catalog.pg_get_serial_sequence(%(table)s, %(column)s)"
+_NO_SUCH_ROW, _TWICE = "23503", "23505"  # foreign_key_violation, unique_violation
 _numbers = count(1)
 
 
@@ -98,6 +100,32 @@ class PostgreSQLLoading(Loading):
         query = f"SELECT {default} FROM generate_series(1, {count})"  # noqa: S608  # as the catalog tells it
         made = connection.exec_driver_sql(query, execution_options={"no_parameters": True}).scalars()
         return [value if isinstance(value, int) else str(value) for value in made]
+
+    def breach(self, error: DBAPIError, shapes: Iterable[TableShape]) -> Breach | None:
+        """By the names that the error has, and `(columns)=(values)` in its DETAIL, of whatever language.
+
+        Foreign keys are checked behind a COPY, or at the end of the transaction, and what is in a temporary
+        table is moved by one statement: no line is told then.
+        """
+        said: Any = getattr(error.orig, "diag", None)
+        code = getattr(said, "sqlstate", None)
+        if code not in {_NO_SUCH_ROW, _TWICE}:
+            return None
+        for shape in shapes:
+            schema, _, word = shape.name.rpartition(".")
+            if word != said.table_name or schema not in {"", said.schema_name}:
+                continue
+            keys = {key.name: key.columns for key in shape.foreign_keys}
+            columns = (keys if code == _NO_SUCH_ROW else shape.uniques).get(said.constraint_name, ())
+            _, there, behind = (said.message_detail or "").partition(f"({', '.join(columns)})=(")
+            if columns and there:
+                key = behind.rpartition(")")[0]
+                return Breach(shape.name, tuple(columns), key, is_twice=code == _TWICE, code=code)
+        return None
+
+    def shown(self, value: Any) -> str:
+        """Of booleans, the first letter (8.6)."""
+        return str(value)[0].lower() if isinstance(value, bool) else str(value)
 
     def move(self, connection: Connection, shape: TableShape, names: Sequence[str]) -> list[str]:
         """By setval (9.17), never back."""

@@ -255,6 +255,17 @@ class Fitter:
 
     # --- words --------------------------------------------------------------------------------------------
 
+    def where(self, column: str | None, record: Any) -> str:
+        """The path to the value of a column, or to what the row is made of.
+
+        Args:
+            column: The column, or None.
+            record: The record of the file; the fields of what is below it may have other names.
+        """
+        whole = (*self.above, *self.rule.path)
+        own = record if whole == self.rule.root else None
+        return writable(path_text((*whole, *(self.matcher.path(column, own) if column else ()))))
+
     def _refusal(
         self, number: int, column: str | None, path: tuple[str, ...], reason: str, value: str | None = None
     ) -> Refusal:
