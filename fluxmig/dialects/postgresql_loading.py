@@ -168,7 +168,7 @@ class _CopyWriter:
         self._texts: list[Callable[[list[Any]], list[str]]] = []
         self._open: tuple[AbstractContextManager[Copying], Copying] | None = None
         self._table, self._is_staged = "", False
-        self._sent = array("Q")
+        self._sent: list[Sequence[int]] = []  # the numbers of the records behind the rows
         self._written = Written()
 
     def write(self, rows: Rows) -> None:
@@ -176,7 +176,7 @@ class _CopyWriter:
         stream = self._stream(rows.names)
         columns = [text(values) for text, values in zip(self._texts, rows.columns, strict=True)]
         lines = "\n".join(map("\t".join, zip(*columns, strict=True)))
-        self._sent.extend(rows.numbers)
+        self._sent.append(rows.numbers if isinstance(rows.numbers, range) else array("Q", rows.numbers))
         stream.write(lines.encode() + b"\n")
 
     def finish(self) -> Written:
@@ -194,7 +194,11 @@ class _CopyWriter:
 
     def number_of(self, row: int) -> int | None:
         """By the line that the server counts."""
-        return self._sent[row - 1] if 0 < row <= len(self._sent) else None
+        for numbers in self._sent:
+            if 0 < row <= len(numbers):
+                return numbers[row - 1]
+            row -= len(numbers)
+        return None
 
     def _stream(self, names: tuple[str, ...]) -> Copying:
         """The COPY into these columns, begun if it is not yet."""
@@ -206,7 +210,7 @@ class _CopyWriter:
         self._is_staged = target.on_conflict is not OnConflict.ERROR and set(target.key) <= set(names)
         self._names = names
         self._texts = [_texts(target.shape.columns[name]) for name in names]
-        self._sent = array("Q")
+        self._sent = []
         to, columns = self._table, ", ".join(map(identifier, names))
         if self._is_staged:
             to = identifier(f"fluxmig_load_{next(_numbers)}")
@@ -250,7 +254,7 @@ class _CopyWriter:
             execution_options={"no_parameters": True},
         ).scalar_one()
         send_as_is(self._connection, f"DROP TABLE {staged}")
-        return Written(new, len(self._sent) - new if updates else 0)
+        return Written(new, sum(map(len, self._sent)) - new if updates else 0)
 
 
 # --- the text format of COPY (COPY, "Text Format") --------------------------------------------------------

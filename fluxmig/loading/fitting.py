@@ -164,7 +164,7 @@ class Fitter:
 
     def _below_root(self, records: Sequence[Any], numbers: Sequence[int]) -> Group:
         inner = self.rule.path[len(self.rule.root) :]
-        group = Group(list(records), list(numbers), [], {})
+        group = Group(records, numbers, [], {})
         return self._descend(inner, group, {}) if inner else group
 
     def _fit(self, group: Group) -> Iterator[Rows]:
@@ -240,7 +240,9 @@ class Fitter:
 
     def _descend(self, path: Sequence[str], group: Group, values: Mapping[str, list[Any]]) -> Group:
         """What stands at a path in each record; nothing where a record has no such thing."""
-        found = Group([], [], [], values)
+        records: list[Any] = []
+        numbers: list[int] = []
+        above: list[int] = []
         for place, record in enumerate(group.records):
             try:
                 below = _elements(record, path)
@@ -248,10 +250,10 @@ class Fitter:
                 if len(group.records) > 1:
                     raise _MixedError from None
                 raise MisfitError(self._refusal(group.numbers[0], None, (), str(error))) from None
-            found.records.extend(below)
-            found.numbers.extend([group.numbers[place]] * len(below))
-            found.above.extend([place] * len(below))
-        return found
+            records.extend(below)
+            numbers.extend([group.numbers[place]] * len(below))
+            above.extend([place] * len(below))
+        return Group(records, numbers, above, values)
 
     # --- words --------------------------------------------------------------------------------------------
 
