@@ -20,6 +20,8 @@ while the next ones are parsed."""
 _SPACE = re.compile(r"[ \t\r\n]*")
 _UTF_8 = "JSON is UTF-8: save the file so, `iconv -f UTF-16 -t UTF-8` say"
 
+_GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1
+
 CUT = "was it written, or copied, to its end?"
 """The way out where a file ends too early."""
 
@@ -126,7 +128,12 @@ class Buffer:
         return chunk
 
     def _without_mark(self, chunk: bytes) -> bytes:
-        """The first bytes without the mark of UTF-8; UTF-16 and UTF-32 are refused by theirs, or by zeros."""
+        """The first bytes without the mark of UTF-8; others are refused by theirs, or by zeros."""
+        if chunk.startswith(_GZIP):
+            raise DataFileError(
+                f"{self.name}: it is compressed",
+                remedy="a compressed file ends in .gz, or is piped by gunzip -c",
+            )
         if chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in chunk[:4]:
             raise DataFileError(f"{self.name}:1: not UTF-8: it looks like UTF-16 or UTF-32", remedy=_UTF_8)
         return chunk.removeprefix(codecs.BOM_UTF8)

@@ -16,6 +16,8 @@ from fluxmig.loading.scanning import PROBLEMS, BadValueError, Blocks, explained,
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    Refuse = Callable[[int, int, str, str], None]
+
 __all__ = ["Batch", "Reader", "shape_of"]
 
 _BEHIND = re.compile(r"[ \t\r\n]*([,\]}])[ \t\r\n]*")
@@ -113,12 +115,12 @@ class Reader(Buffer):
         if self._place < len(self._text):
             self._fail(self._place, "there is more behind the end of the document", _LINES)
 
-    def lines(self, refuse: Callable[[int, int, str], None] | None = None) -> Iterator[Batch]:
+    def lines(self, refuse: Refuse | None = None) -> Iterator[Batch]:
         """The records of a file that has one a line; empty lines count for nothing.
 
         Args:
-            refuse: Hears the number and the line of a record that is no JSON, and why, to go on behind it;
-                None has it raised.
+            refuse: Hears the number and the line of a record that is no JSON, why, and its text, to go on
+                behind it; None has it raised.
 
         Raises:
             DataFileError: A line is no JSON.
@@ -135,7 +137,7 @@ class Reader(Buffer):
                 self._count += len(block)
             self._drop(end)
 
-    def _one_by_one(self, text: str, refuse: Callable[[int, int, str], None] | None) -> Iterator[Batch]:
+    def _one_by_one(self, text: str, refuse: Refuse | None) -> Iterator[Batch]:
         """The records of lines of which some may be empty, or no JSON."""
         records: list[Any] = []
         starts: list[int] = []
@@ -149,7 +151,7 @@ class Reader(Buffer):
                 except BadValueError as error:
                     if refuse is None:
                         self._fail(start, str(error))
-                    refuse(self._count, self._line + text.count("\n", 0, start), str(error))
+                    refuse(self._count, self._line + text.count("\n", 0, start), str(error), each)
                     if records:
                         yield Batch(first, records, text, partial(list, starts), self._line)
                     records, starts, first = [], [], self._count + 1

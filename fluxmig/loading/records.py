@@ -82,8 +82,8 @@ class Records:
             return reader.batches(each.root)
         table = each.fitters[0].table.name
 
-        def refuse(number: int, line: int, reason: str) -> None:
-            self.refuse(Refusal(each.file, number, table, reason, line), None)
+        def refuse(number: int, line: int, reason: str, text: str) -> None:
+            self.refuse(Refusal(each.file, number, table, reason, line), text)
 
         return reader.lines(refuse if self.goes_on else None)
 
