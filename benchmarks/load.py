@@ -2,9 +2,10 @@ r"""How many rows a second `fluxmig load` writes, beside psql's \copy and a loop
 
 The rows are the same: a UUID, two texts, a boolean, a number, an integer, a point in time and an object, into
 a table with a primary key; as CSV for psql, as one document and as lines for fluxmig. They take turns, and
-what is shown are medians. psql and fluxmig are processes of their own, and their start counts. The loop is
-psycopg's, one statement a row in one transaction, on a tenth of the rows. `--memory MEGABYTES` shows the most
-memory that loading a file of that size takes.
+what is shown are medians. psql and fluxmig are processes of their own, and their start counts; Python finds
+its bytecode, as that of an installed package. The loop is psycopg's, one statement a row in one transaction,
+on a tenth of the rows. `--memory MEGABYTES` shows the time and the most memory that it takes to load files of
+that size: of lines, of one document, and each of them compressed.
 
     python benchmarks/load.py [--rows N] [--rounds N] [--memory MEGABYTES]
 """
@@ -15,8 +16,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import gzip
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -32,7 +35,7 @@ import psycopg
 from fluxmig.embedded import find_binaries, start_embedded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 TABLE = """
 DROP TABLE IF EXISTS people;
@@ -91,20 +94,43 @@ def inserts(url: str, folder: Path, count: int) -> None:
             connection.execute(sql, row(json.loads(line)))
 
 
-def memory(folder: Path, load: list[str], megabytes: int) -> None:
-    """Prints how much the process had at most that loads a file of that size."""
-    with (folder / "large.json").open("w") as document:
-        for number, record in enumerate(records(sys.maxsize)):
-            document.write(f"{',' if number else '['}\n{json.dumps(record)}")
-            if document.tell() > megabytes * 1_000_000:
+def large(folder: Path, megabytes: int) -> Iterator[Path]:
+    """Files of that size, one at a time: each is gone when the next one is asked for."""
+    lines, document = folder / "large.ndjson", folder / "large.json"
+    with lines.open("w") as file:
+        for record in records(sys.maxsize):
+            file.write(f"{json.dumps(record)}\n")
+            if file.tell() > megabytes * 1_000_000:
                 break
-        document.write("]")
+    yield lines
+    yield compressed(lines)
+    with lines.open() as file, document.open("w") as other:
+        other.writelines(f"{',' if number else '['}\n{line}" for number, line in enumerate(file))
+        other.write("]\n")
+    lines.unlink()
+    yield document
+    yield compressed(document)
+
+
+def compressed(path: Path) -> Path:
+    """The same file by gzip, quickly."""
+    found = path.with_name(f"{path.name}.gz")
+    with path.open("rb") as file, gzip.open(found, "wb", compresslevel=1) as other:
+        shutil.copyfileobj(file, other, 2**20)
+    return found
+
+
+def memory(path: Path, load: list[str], environment: Mapping[str, str]) -> str:
+    """How much the process had at most that loads a file, and for how long it ran."""
+    began = time.perf_counter()
     process = subprocess.Popen(
-        [*load, "large.json", "--into", "people"], cwd=folder, stdout=subprocess.DEVNULL
+        [*load, path.name, "--into", "people"], cwd=path.parent, env=environment, stdout=subprocess.DEVNULL
     )
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    print(f"{megabytes} MB, exit code {process.returncode}: at most {used.ru_maxrss / 1024:.0f} MB of memory")
+    took, size = time.perf_counter() - began, path.stat().st_size / 1_000_000
+    peak = f"at most {used.ru_maxrss / 1024:.0f} MB of memory"
+    return f"{path.name:18} {size:6.0f} MB, exit code {process.returncode}: {took:.0f} s, {peak}"
 
 
 def main() -> None:
@@ -112,8 +138,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--memory", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fluxmig-") as name:
@@ -124,11 +150,15 @@ def main() -> None:
             url = server.url.replace("postgresql+psycopg", "postgresql")
             psql = [str(find_binaries() / "psql"), "-X", "-q", url, "-c", r"\copy people FROM people.csv CSV"]
             load = [sys.executable, "-m", "fluxmig", "--database-url", url, "load"]
+            bytecode = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+            environment = {**os.environ, **bytecode}
             tenth = options.rows // PART
 
             def process(*command: str) -> Callable[[], int]:
                 def run() -> int:
-                    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+                    subprocess.run(
+                        command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL
+                    )
                     return int(options.rows)
 
                 return run
@@ -145,6 +175,9 @@ def main() -> None:
             }
             seen: dict[str, list[float]] = {way: [] for way in ways}
             with psycopg.connect(url, autocommit=True) as admin:
+                admin.execute(TABLE)
+                (folder / "none.json").write_text("[]")
+                process(*load, "none.json", "--into", "people")()
                 for _ in range(options.rounds):
                     for way, run in ways.items():
                         admin.execute(TABLE)
@@ -156,9 +189,11 @@ def main() -> None:
                     rate = statistics.median(rates)
                     between = f"({min(rates):,.0f} to {max(rates):,.0f})"
                     print(f"{way:28} {rate:10,.0f} rows/s   {rate / base:5.2f}   {between}")
-                if options.memory:
+                for path in large(folder, options.memory) if options.memory else ():
                     admin.execute(TABLE)
-                    memory(folder, load, options.memory)
+                    print(memory(path, load, environment))
+                    if path.suffix == ".gz":
+                        path.unlink()
 
 
 if __name__ == "__main__":

@@ -74,10 +74,14 @@ def load_json(report: LoadReport) -> dict[str, Any]:
 
 
 def refusal_line(refusal: Refusal, data: Any) -> str:
-    """A line of the file that keeps what was refused: why, and the record, or the row, itself."""
+    """A line of the file that keeps what was refused: why, and the record, or the row, itself.
+
+    Half a surrogate pair, which no file of UTF-8 can hold, is written as JSON's escape of it.
+    """
     from fluxmig.loading.convert import json_text  # noqa: PLC0415  # most loads refuse nothing
 
-    return json_text({**refusal_json(refusal), "data": _plain(data)})
+    text = json_text({**refusal_json(refusal), "data": _plain(data)})
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def progress_text(progress: LoadProgress) -> str:

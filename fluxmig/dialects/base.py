@@ -110,6 +110,11 @@ class ServerError:
     hint: str | None = None
     context: str | None = None
 
+    @property
+    def reason(self) -> str:
+        """The message, with its detail in brackets."""
+        return f"{self.message} ({self.detail})" if self.detail else self.message
+
 
 class UnsoundError(Exception):
     """A statement left, or met, something that is there and does not work.

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Select, TableClause
     from sqlalchemy.engine import Inspector
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.types import TypeEngine
 
-    from fluxmig.loading.tables import Rows, Target
+    from fluxmig.loading.tables import Breach, Rows, Target
 
 __all__ = ["Loading", "Writer", "clause"]
 
@@ -216,6 +217,14 @@ class Loading:
         )
         first = max(connection.scalar(query) or 0, behind) + 1
         return list(range(first, first + count))
+
+    def breach(self, error: DBAPIError, shapes: Iterable[TableShape]) -> Breach | None:
+        """The key that was refused; None where it is something else, or a writer tells the row itself."""
+        return None
+
+    def shown(self, value: Any) -> str:
+        """How the database writes a value, in what it says of a key."""
+        return str(value)
 
     def move(self, connection: Connection, shape: TableShape, names: Sequence[str]) -> list[str]:
         """Moves what counts columns on past the greatest value in them; what it was, and where it is now."""

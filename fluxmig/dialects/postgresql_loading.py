@@ -10,6 +10,7 @@ from array import array
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from itertools import count
+from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import cast, func, select, types
@@ -20,12 +21,13 @@ from fluxmig.dialects import psycopg_driver
 from fluxmig.dialects.base import identifier, send_as_is
 from fluxmig.dialects.loading import Loading, clause
 from fluxmig.loading.nouns import OnConflict
-from fluxmig.loading.tables import Kind, Written
+from fluxmig.loading.tables import Breach, Kind, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Select
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.types import TypeEngine
 
     from fluxmig.dialects.loading import Writer
@@ -39,6 +41,7 @@ _SPECIAL = re.compile(r"[\\\t\n\r]")
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _SEQUENCE = re.compile(r"^nextval\('(?P<name>.+)'::regclass\)$")
 _OF_IDENTITY = "SELECT pg_catalog.pg_get_serial_sequence(%(table)s, %(column)s)"
+_NO_SUCH_ROW, _TWICE = "23503", "23505"  # foreign_key_violation, unique_violation
 _numbers = count(1)
 
 
@@ -98,6 +101,32 @@ class PostgreSQLLoading(Loading):
         made = connection.exec_driver_sql(query, execution_options={"no_parameters": True}).scalars()
         return [value if isinstance(value, int) else str(value) for value in made]
 
+    def breach(self, error: DBAPIError, shapes: Iterable[TableShape]) -> Breach | None:
+        """By the names that the error has, and `(columns)=(values)` in its DETAIL, of whatever language.
+
+        Foreign keys are checked behind a COPY, or at the end of the transaction, and what is in a temporary
+        table is moved by one statement: no line is told then.
+        """
+        said: Any = getattr(error.orig, "diag", None)
+        code = getattr(said, "sqlstate", None)
+        if code not in {_NO_SUCH_ROW, _TWICE}:
+            return None
+        for shape in shapes:
+            schema, _, word = shape.name.rpartition(".")
+            if word != said.table_name or schema not in {"", said.schema_name}:
+                continue
+            keys = {key.name: key.columns for key in shape.foreign_keys}
+            columns = (keys if code == _NO_SUCH_ROW else shape.uniques).get(said.constraint_name, ())
+            _, there, behind = (said.message_detail or "").partition(f"({', '.join(columns)})=(")
+            if columns and there:
+                key = behind.rpartition(")")[0]
+                return Breach(shape.name, tuple(columns), key, is_twice=code == _TWICE, code=code)
+        return None
+
+    def shown(self, value: Any) -> str:
+        """Of booleans, the first letter (8.6)."""
+        return str(value)[0].lower() if isinstance(value, bool) else str(value)
+
     def move(self, connection: Connection, shape: TableShape, names: Sequence[str]) -> list[str]:
         """By setval (9.17), never back."""
         moved = []
@@ -139,7 +168,7 @@ class _CopyWriter:
         self._texts: list[Callable[[list[Any]], list[str]]] = []
         self._open: tuple[AbstractContextManager[Copying], Copying] | None = None
         self._table, self._is_staged = "", False
-        self._sent = array("Q")
+        self._sent: list[Sequence[int]] = []  # the numbers of the records behind the rows
         self._written = Written()
 
     def write(self, rows: Rows) -> None:
@@ -147,7 +176,7 @@ class _CopyWriter:
         stream = self._stream(rows.names)
         columns = [text(values) for text, values in zip(self._texts, rows.columns, strict=True)]
         lines = "\n".join(map("\t".join, zip(*columns, strict=True)))
-        self._sent.extend(rows.numbers)
+        self._sent.append(rows.numbers if isinstance(rows.numbers, range) else array("Q", rows.numbers))
         stream.write(lines.encode() + b"\n")
 
     def finish(self) -> Written:
@@ -165,7 +194,11 @@ class _CopyWriter:
 
     def number_of(self, row: int) -> int | None:
         """By the line that the server counts."""
-        return self._sent[row - 1] if 0 < row <= len(self._sent) else None
+        for numbers in self._sent:
+            if 0 < row <= len(numbers):
+                return numbers[row - 1]
+            row -= len(numbers)
+        return None
 
     def _stream(self, names: tuple[str, ...]) -> Copying:
         """The COPY into these columns, begun if it is not yet."""
@@ -177,7 +210,7 @@ class _CopyWriter:
         self._is_staged = target.on_conflict is not OnConflict.ERROR and set(target.key) <= set(names)
         self._names = names
         self._texts = [_texts(target.shape.columns[name]) for name in names]
-        self._sent = array("Q")
+        self._sent = []
         to, columns = self._table, ", ".join(map(identifier, names))
         if self._is_staged:
             to = identifier(f"fluxmig_load_{next(_numbers)}")
@@ -221,7 +254,7 @@ class _CopyWriter:
             execution_options={"no_parameters": True},
         ).scalar_one()
         send_as_is(self._connection, f"DROP TABLE {staged}")
-        return Written(new, len(self._sent) - new if updates else 0)
+        return Written(new, sum(map(len, self._sent)) - new if updates else 0)
 
 
 # --- the text format of COPY (COPY, "Text Format") --------------------------------------------------------
@@ -232,7 +265,7 @@ def _texts(column: Column) -> Callable[[list[Any]], list[str]]:
     one = _text_of(column)
 
     def texts(values: list[Any]) -> list[str]:
-        if None not in values:
+        if NoneType not in set(map(type, values)):  # to ask numbers whether they are None takes long
             return list(map(one, values))
         return [_NULL if value is None else one(value) for value in values]
 

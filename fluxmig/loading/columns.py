@@ -9,6 +9,7 @@ import re
 from datetime import datetime
 from decimal import Decimal
 from itertools import repeat
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from fluxmig.loading.convert import UnfitError, json_texts
@@ -36,13 +37,15 @@ def converted(column: Column, convert: Callable[[Any], Any], values: list[Any], 
     Raises:
         UnfitError: One of them does not fit.
     """
-    if None in values:
+    types = set(map(type, values))
+    if NoneType in types:
         if not column.nullable:
             raise UnfitError("null, and the column takes none")
-        return [None if value is None else convert(value) for value in values]
+        present = [value for value in values if value is not None]
+        made = iter(converted(column, convert, present, nul=nul) if present else ())
+        return [None if value is None else next(made) for value in values]
     if column.kind in {Kind.JSON, Kind.JSONB}:
         return _documents(column, convert, values, nul=nul)
-    types = set(map(type, values))
     if len(types) == 1:
         found = _plain(column, types.pop(), values, nul=nul)
         if found is not None:

@@ -69,11 +69,14 @@ def json_text(value: Any) -> str:
 
 def json_texts(values: list[Any]) -> list[str]:
     """The same of many values."""
-    encode, join = _ENCODE, "".join
+    mark = ',"\x7f",'  # stands between them, unless one of them has it, too
+    marked: list[Any] = ["\x7f"] * (2 * len(values) - 1)
+    marked[::2] = values
     try:
-        return [join(encode(value, 0)) for value in values]
+        found = "".join(_ENCODE(marked, 0))[1:-1].split(mark)
     except _InexactError:
         return list(map(json_text, values))
+    return found if len(found) == len(values) else list(map(json_text, values))
 
 
 def _zone(name: str | None) -> tzinfo | None:

@@ -164,7 +164,7 @@ class Fitter:
 
     def _below_root(self, records: Sequence[Any], numbers: Sequence[int]) -> Group:
         inner = self.rule.path[len(self.rule.root) :]
-        group = Group(list(records), list(numbers), [], {})
+        group = Group(records, numbers, [], {})
         return self._descend(inner, group, {}) if inner else group
 
     def _fit(self, group: Group) -> Iterator[Rows]:
@@ -240,7 +240,9 @@ class Fitter:
 
     def _descend(self, path: Sequence[str], group: Group, values: Mapping[str, list[Any]]) -> Group:
         """What stands at a path in each record; nothing where a record has no such thing."""
-        found = Group([], [], [], values)
+        records: list[Any] = []
+        numbers: list[int] = []
+        above: list[int] = []
         for place, record in enumerate(group.records):
             try:
                 below = _elements(record, path)
@@ -248,12 +250,23 @@ class Fitter:
                 if len(group.records) > 1:
                     raise _MixedError from None
                 raise MisfitError(self._refusal(group.numbers[0], None, (), str(error))) from None
-            found.records.extend(below)
-            found.numbers.extend([group.numbers[place]] * len(below))
-            found.above.extend([place] * len(below))
-        return found
+            records.extend(below)
+            numbers.extend([group.numbers[place]] * len(below))
+            above.extend([place] * len(below))
+        return Group(records, numbers, above, values)
 
     # --- words --------------------------------------------------------------------------------------------
+
+    def where(self, column: str | None, record: Any) -> str:
+        """The path to the value of a column, or to what the row is made of.
+
+        Args:
+            column: The column, or None.
+            record: The record of the file; the fields of what is below it may have other names.
+        """
+        whole = (*self.above, *self.rule.path)
+        own = record if whole == self.rule.root else None
+        return writable(path_text((*whole, *(self.matcher.path(column, own) if column else ()))))
 
     def _refusal(
         self, number: int, column: str | None, path: tuple[str, ...], reason: str, value: str | None = None

@@ -18,22 +18,22 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig.errors import ConfigError, DataFileError, LoadError
 from fluxmig.loading import mapping
-from fluxmig.loading.fitting import Fitter, MisfitError
+from fluxmig.loading.culprits import culprit
 from fluxmig.loading.guessing import mapping_of
 from fluxmig.loading.nouns import (
     DataFiles,
     LoadMapping,
     LoadProgress,
     LoadReport,
-    OnConflict,
     Refusal,
     TableTotals,
 )
-from fluxmig.loading.paths import STDIN
 from fluxmig.loading.planning import names_of, plan, refuse_absent
-from fluxmig.loading.reading import Reader
+from fluxmig.loading.records import Records
+from fluxmig.loading.repeats import Repeats
 from fluxmig.loading.spool import Spool
-from fluxmig.loading.writing import TableWriter, Tally
+from fluxmig.loading.tallies import Tallies
+from fluxmig.loading.writing import TableWriter
 from fluxmig.model import Event, Finding, Limits, LogEntry
 
 if TYPE_CHECKING:
@@ -45,17 +45,10 @@ if TYPE_CHECKING:
     from fluxmig.dialects.loading import Loading
     from fluxmig.ledger import Ledger
     from fluxmig.loading.planning import LoadPlan, Pass
-    from fluxmig.loading.reading import Batch
     from fluxmig.loading.tables import Column, Rows, TableShape
     from fluxmig.lock import Lock
 
 __all__ = ["Load", "understood"]
-
-_GATHERED = 20
-"""Refusals after which a dry run ends."""
-
-_KEYS = 1_000_000
-"""Keys of a table among which a dry run looks for equal ones."""
 
 _NOTHING = "nothing is loaded; --max-rejects N lets so many records be refused, --rejects FILE keeps them"
 
@@ -111,8 +104,8 @@ class Load:
     on_progress: Callable[[LoadProgress], None] | None = None
     _started: float = field(default_factory=time.perf_counter)
     _is_dry: bool = False
-    _tallies: dict[str, Tally] = field(default_factory=dict)
-    _refusals: list[Refusal] = field(default_factory=list)
+    _tallies: Tallies = field(init=False)
+    _records: Records = field(init=False)
     _findings: list[Finding] = field(default_factory=list)
     _resumed: dict[str, int] = field(default_factory=dict)
     _live: TableWriter | None = None
@@ -133,28 +126,14 @@ class Load:
         loading, planned = self._planned()
         label = planned.passes[0].label
         try:
-            if self.batch is None:
-                self._at_once(loading, planned)
-            else:
-                self._in_batches(loading, planned)
-        except DBAPIError as error:  # at the commit, or none of the rows' doing
-            if self.dialect.is_passing(error):
-                raise
-            server = self.dialect.explain(error)
-            code = f" [{server.code}]" if server.code else ""
-            failure = LoadError(
-                f"the database refuses: {server.message}{code}",
-                remedy=self.dialect.way_out(server) or self.dialect.remedy(server),
-                refusals=self._refusals,
-            )
-            raise self._failed(failure, label, planned) from error
+            self._carry_out(loading, planned)
         except (DataFileError, LoadError) as error:
-            self._failed(error, label, planned)
+            self._failed(error, label)
             raise
         except KeyboardInterrupt as error:
             self._log(LogEntry(Event.INTERRUPTED, label, str(error) or None))
             raise
-        return self._report(planned)
+        return self._report()
 
     def check(self) -> LoadReport:
         """What does not fit, as far as that can be told without writing. Only reads.
@@ -164,18 +143,60 @@ class Load:
         """
         self._is_dry = True
         _, planned = self._planned()
-        seen = _Keys(planned)
+        seen = Repeats(planned.targets.values())
         for each in planned.passes:
-            for batch, rows in self._rows(each):
+            for batch, rows in self._records.rows(each):
                 for some in rows:
-                    self._tally(some.table).read += len(some)
-                    for refusal in seen.twice(some, each.file):
-                        self._refuse(replace(refusal, line=batch.line_of_number(refusal.record)), None)
-        if len(self._refusals) > self.max_rejects:
-            raise self._too_many()
-        return self._report(planned)
+                    self._tallies[some.table].read += len(some)
+                    for refusal in seen.among(some, each.file):
+                        line = batch.line_of_number(refusal.record)
+                        self._tallies.refuse(replace(refusal, line=line), None)
+        self._tallies.settle()
+        return self._report()
 
     # --- one transaction, or many -------------------------------------------------------------------------
+
+    def _carry_out(self, loading: Loading, planned: LoadPlan) -> None:
+        """Loads; what the database refuses is a `LoadError`, with the record that it is about."""
+        try:
+            if self.batch is None:
+                self._at_once(loading, planned)
+            else:
+                self._in_batches(loading, planned)
+        except LoadError as error:
+            if isinstance(error.__cause__, DBAPIError):
+                raise self._placed(error, error.__cause__, loading, planned) from error.__cause__
+            raise
+        except DBAPIError as error:  # at the commit, or none of the rows' doing
+            if self.dialect.is_passing(error):
+                raise
+            server = self.dialect.explain(error)
+            code = f" [{server.code}]" if server.code else ""
+            failure = LoadError(
+                f"the database refuses: {server.message}{code}",
+                remedy=self.dialect.way_out(server) or self.dialect.remedy(server),
+                refusals=self._tallies.refusals,
+            )
+            raise self._placed(failure, error, loading, planned) from error
+
+    def _placed(
+        self, failure: LoadError, error: DBAPIError, loading: Loading, planned: LoadPlan
+    ) -> LoadError:
+        """The failure, with the record that is to blame where the database has told only of its key."""
+        if any(refusal.record for refusal in failure.refusals[-1:]):
+            return failure
+        breach = loading.breach(error, (target.shape for target in planned.targets.values()))
+        if breach is None:
+            return failure
+        reason = self.dialect.explain(error).reason
+        again = replace(self._records, refuse=lambda _, __: None, goes_on=True)
+        try:
+            found = culprit(planned, again, breach, loading.shown, reason)
+        except DataFileError:  # it is another one by now
+            return failure
+        if found is None:
+            return failure
+        return LoadError(str(found), remedy=failure.remedy, refusals=[*failure.refusals[:-1], found])
 
     def _planned(self) -> tuple[Loading, LoadPlan]:
         """The plan, by the tables as they are; what cannot be is refused here."""
@@ -196,7 +217,12 @@ class Load:
         planned = plan(
             self.mapping, there, defers=loading.defers, keeps_nul=loading.keeps_nul, batch=self.batch
         )
-        self._tallies = {name: Tally() for name in planned.order}
+        self._tallies = Tallies(
+            planned.order, most=self.max_rejects, is_dry=self._is_dry, tell=self.on_refusal
+        )
+        self._records = Records(
+            self._tallies.refuse, self.max_rejects > 0, self.stdin, on_progress=self.on_progress
+        )
         for fitter in (each for of in planned.passes for root in of.fitters for each in root.family):
             fitter.matcher.generate = partial(self._generate, loading)
         return loading, planned
@@ -244,9 +270,9 @@ class Load:
     def _stream(self, each: Pass, writer: TableWriter, spools: dict[tuple[str, str], Spool]) -> None:
         """Reads a file; the rows of one table are written as they come, and others wait their turn."""
         self._live = writer
-        for _, rows in self._rows(each):
+        for _, rows in self._records.rows(each):
             for some in rows:
-                self._tally(some.table).read += len(some)
+                self._tallies[some.table].read += len(some)
                 if some.table == writer.target.shape.name:
                     writer.write(some, each.file)
                     continue
@@ -268,7 +294,7 @@ class Load:
                     self._write(connection, loading, planned, each, rows)
                     entry = LogEntry(Event.LOADING, each.label, statement_number=number)
                     self.ledger.log(connection, entry, checksum=digest)
-                self._committed = self._totals(planned)
+                self._committed = self._tallies.totals()
         with self._writing(loading, planned) as connection:
             self._finish(connection, loading, planned)
             for each in planned.passes:
@@ -278,7 +304,7 @@ class Load:
         """Rows of so many records at a time, and the number of the last of them."""
         gathered: list[Rows] = []
         count, last = 0, behind
-        for batch, rows in self._rows(each, behind, self.batch):
+        for batch, rows in self._records.rows(each, behind, self.batch):
             gathered += rows
             count += len(batch.records)
             last = batch.first + len(batch.records) - 1
@@ -312,175 +338,53 @@ class Load:
                     self._connection = self._live = None
 
     def _writer(self, connection: Connection, loading: Loading, planned: LoadPlan, table: str) -> TableWriter:
-        target, tally = planned.targets[table], self._tally(table)
-        refuse = self._refuse_row if self.max_rejects else None
+        target, tally = planned.targets[table], self._tallies[table]
+        refuse = self._tallies.refuse_row if self.max_rejects else None
         return TableWriter(connection, self.dialect, loading, target, tally, refuse)
 
     def _finish(self, connection: Connection, loading: Loading, planned: LoadPlan) -> None:
         """Moves what counts columns on."""
         for table in planned.order:
-            names = tuple(self._tally(table).names)
+            names = tuple(self._tallies[table].names)
             moved = loading.move(connection, planned.targets[table].shape, names)
             self._findings += [Finding("sequence", each) for each in moved]
-
-    # --- records ------------------------------------------------------------------------------------------
-
-    def _rows(
-        self, each: Pass, behind: int = 0, most: int | None = None
-    ) -> Iterator[tuple[Batch, list[Rows]]]:
-        """What a file has behind so many records, at most so many at a time."""
-        with self._opened(each.file) as (file, size):
-            reader = Reader(each.file, file, compressed=mapping.is_compressed(each.file))
-            left = most
-            for batch in self._read(each, reader):
-                rest: Batch | None = batch.behind(behind)
-                while rest is not None:
-                    now, rest = rest.parted(left)
-                    yield now, [rows for fitter in each.fitters for rows in self._fit(fitter, now)]
-                    if most is not None and left is not None:
-                        left = left - len(now.records) or most
-                if self.on_progress:
-                    self.on_progress(LoadProgress(each.label, reader.read, size))
-
-    def _read(self, each: Pass, reader: Reader) -> Iterator[Batch]:
-        if not each.lines:
-            return reader.batches(each.root)
-        table = each.fitters[0].table.name
-
-        def refuse(number: int, line: int, reason: str) -> None:
-            self._refuse(Refusal(each.file, number, table, reason, line), None)
-
-        return reader.lines(refuse if self.max_rejects else None)
-
-    @contextmanager
-    def _opened(self, name: str) -> Iterator[tuple[IO[bytes], int | None]]:
-        if name == STDIN:
-            if self.stdin is None:
-                raise DataFileError("there is no standard input", remedy="give `stdin`, a file of bytes")
-            yield self.stdin, None
-            return
-        path = Path(name)
-        try:
-            file = path.open("rb")
-        except OSError as error:
-            raise DataFileError(f"{name}: cannot be read: {error.strerror}") from error
-        with file:
-            yield file, path.stat().st_size
-
-    def _fit(self, fitter: Fitter, batch: Batch) -> list[Rows]:
-        """The rows of records, without those that do not fit."""
-        found: list[Rows] = []
-        records, numbers, start = batch.records, batch.numbers, 0
-        while start < len(records):
-            try:
-                return found + fitter.fit(records[start:], numbers[start:])
-            except MisfitError as error:
-                bad = start + error.place
-                if bad > start:
-                    found += fitter.fit(records[start:bad], numbers[start:bad])
-                self._refuse(replace(error.refusal, line=batch.line_of(bad)), records[bad])
-                start = bad + 1
-        return found
-
-    # --- refusals -----------------------------------------------------------------------------------------
-
-    def _refuse(self, refusal: Refusal, record: Any) -> None:
-        """Counts a record that does not fit; raises where that is one too many."""
-        self._refusals.append(refusal)
-        tally = self._tally(refusal.table)
-        tally.read += 1
-        tally.refused += 1
-        self._tell(refusal, record)
-
-    def _refuse_row(self, refusal: Refusal, rows: Rows) -> None:
-        """Likewise a row that the database refuses."""
-        self._refusals.append(refusal)
-        self._tell(refusal, rows.row(0))
-
-    def _tell(self, refusal: Refusal, data: Any) -> None:
-        if self.on_refusal:
-            self.on_refusal(refusal, data)
-        if len(self._refusals) > (max(self.max_rejects, _GATHERED) if self._is_dry else self.max_rejects):
-            raise self._too_many()
-
-    def _too_many(self) -> LoadError:
-        lines = [str(refusal) for refusal in (self._refusals if self._is_dry else self._refusals[-1:])]
-        if self.max_rejects:
-            lines.append(f"{len(self._refusals)} records are refused, and {self.max_rejects} may be")
-        return LoadError("\n".join(lines), refusals=self._refusals)
-
-    def _tally(self, table: str) -> Tally:
-        return self._tallies[table]
 
     # --- the log and the report ---------------------------------------------------------------------------
 
     def _loaded(
         self, connection: Connection, each: Pass, planned: LoadPlan, digest: str | None = None
     ) -> None:
-        counts = [self._tally(table).totals(table) for table in planned.order if table in each.tables]
+        counts = self._tallies.totals(table for table in planned.order if table in each.tables)
         message = "; ".join(f"{of.table}: {of.inserted} inserted, {of.updated} updated" for of in counts)
         elapsed_ms = round((time.perf_counter() - self._started) * 1000)
         entry = LogEntry(Event.LOADED, each.label, message)
         self.ledger.log(connection, entry, checksum=digest, duration_ms=elapsed_ms)
 
-    def _failed(
-        self, error: DataFileError | LoadError, label: str, planned: LoadPlan
-    ) -> DataFileError | LoadError:
-        """The error, with what stays and the way out; the log has it by then."""
+    def _failed(self, error: DataFileError | LoadError, label: str) -> None:
+        """Keeps it in the log, and adds what stays and the way out."""
         self._log(LogEntry(Event.FAILED, label, error.message))
         if self._committed:
-            error.loaded = replace(self._report(planned), tables=self._committed)
+            error.loaded = replace(self._report(), tables=self._committed)
         if self.batch is not None:
             stays = "the batches before are loaded; the same command goes on behind them, if no file changes"
             error.remedy = f"{error.remedy}\n{stays}" if error.remedy else stays
         elif isinstance(error, LoadError) and error.refusals and not self.max_rejects:
             error.remedy = f"{error.remedy}\n{_NOTHING}" if error.remedy else _NOTHING
-        return error
 
     def _log(self, entry: LogEntry) -> None:
         """Keeps what went wrong in the log; an error on the way never hides it."""
         with suppress(SQLAlchemyError), self.dialect.transaction(self.bind) as connection:
             self.ledger.log(connection, entry)
 
-    def _totals(self, planned: LoadPlan) -> tuple[TableTotals, ...]:
-        return tuple(self._tally(table).totals(table) for table in planned.order)
-
-    def _report(self, planned: LoadPlan) -> LoadReport:
+    def _report(self) -> LoadReport:
         return LoadReport(
-            self._totals(planned),
-            tuple(self._refusals),
+            self._tallies.totals(),
+            tuple(self._tallies.refusals),
             tuple(self._findings),
             self._resumed,
             self._is_dry,
             round((time.perf_counter() - self._started) * 1000),
         )
-
-
-class _Keys:
-    """The keys that a dry run has met, of tables in which a second one would be an error."""
-
-    def __init__(self, planned: LoadPlan) -> None:
-        self._seen: dict[str, dict[tuple[str, ...], set[int]]] = {
-            name: {key: set() for key in target.shape.uniques.values()}
-            for name, target in planned.targets.items()
-            if target.on_conflict is OnConflict.ERROR
-        }
-
-    def twice(self, rows: Rows, file: str) -> Iterator[Refusal]:
-        """The rows whose key an earlier row has, among the first million."""
-        for key, seen in self._seen.get(rows.table, {}).items():
-            if not set(key) <= set(rows.names) or len(seen) >= _KEYS:
-                continue
-            columns = [rows.columns[rows.names.index(name)] for name in key]
-            for place, values in enumerate(zip(*columns, strict=True)):
-                if None in values:
-                    continue
-                number = hash(values)
-                if number in seen:
-                    named = ", ".join(f"{name} = {value}" for name, value in zip(key, values, strict=True))
-                    reason = f"an earlier record has the same {', '.join(key)}"
-                    yield Refusal(file, rows.numbers[place], rows.table, reason, value=named)
-                seen.add(number)
 
 
 @contextmanager

@@ -42,9 +42,9 @@ class Group:
         parents: The values of the parents' rows, by column.
     """
 
-    records: list[Any]
-    numbers: list[int]
-    above: list[int]
+    records: Sequence[Any]
+    numbers: Sequence[int]
+    above: Sequence[int]
     parents: Mapping[str, list[Any]]
 
     def those(self, places: Sequence[int]) -> Group:
@@ -94,7 +94,7 @@ class Matcher:
     _plans: dict[Any, Plan] = field(default_factory=dict)
     _filled: dict[str, None] = field(default_factory=dict)
 
-    def signatures(self, records: list[Any]) -> list[Any]:
+    def signatures(self, records: Sequence[Any]) -> list[Any]:
         """What fields each record has; None where it is no object."""
         deep = self._deep
         if not deep and set(map(type, records)) == {dict}:
@@ -202,7 +202,7 @@ class Matcher:
         if source.value is not ABSENT:
             return _constant(source.value), True
         if not source.path:
-            return (lambda group: group.records), True
+            return (lambda group: list(group.records)), True
         if deep.get(source.path, len(source.path) == 1 and source.path[0] in keys):
             return (_field(source.path[0]) if len(source.path) == 1 else _deep(source.path)), True
         return (_constant(source.default), True) if source.default is not ABSENT else None

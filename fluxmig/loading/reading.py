@@ -1,47 +1,40 @@
-"""A file of JSON -> its records, in batches, each with its place. Reads as much as a batch needs at a time.
-
-The parser is the standard library's, whose C scanner takes one record at a time out of a buffer: it keeps
-every digit of a number, shows the names of an object before one of them is lost, and says where it stopped.
-(orjson rounds numbers and keeps the last of two equal names; ijson keeps the last, too, and knows no places.)
-"""
+"""A file of JSON -> its records, in batches, each with its place. Reads a batch at a time."""
 
 from __future__ import annotations
 
-import codecs
-import gzip
 import json
 import re
-import zlib
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from itertools import accumulate
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
-from fluxmig.errors import DataFileError
-from fluxmig.loading.paths import EACH, STDIN, path_text, writable
+from fluxmig.loading.buffer import CUT, Buffer
+from fluxmig.loading.paths import EACH, path_text
+from fluxmig.loading.scanning import PROBLEMS, BadValueError, Blocks, explained, line_value, scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    Refuse = Callable[[int, int, str, str], None]
+
 __all__ = ["Batch", "Reader", "shape_of"]
 
-_CHUNK = 2**19
-"""Bytes that are read at a time."""
-
-_SPACE = re.compile(r"[ \t\r\n]*")
 _BEHIND = re.compile(r"[ \t\r\n]*([,\]}])[ \t\r\n]*")
 _TOKEN = re.compile(r'[^"{}\[\]]+|"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
+_BETWEEN = re.compile(r'([]} \t\r\n]*\})[ \t\r\n]*,[ \t\r\n]*(\{[ \t\r\n]*"[^"\\]{0,60}")')
+"""The end of one object in an array, and the beginning of the next one with its first name."""
+
 _NAMES = {"{": "an object", "[": "an array", '"': "a string", "t": "true", "f": "false", "n": "null"}
-_PROBLEMS = (ValueError, StopIteration, RecursionError)
-"""What the scanner raises."""
 
 _CUT_OFF = 16
 """Characters before the end of the buffer: an error there may be the buffer's end and not the file's."""
 
-_UTF_8 = "JSON is UTF-8: save the file so, `iconv -f UTF-16 -t UTF-8` say"
+_MOST_PATIENCE = 6
+"""A power of two: so many buffers at most are scanned one by one before blocks are tried again."""
 
-
-class _BadValueError(ValueError):
-    """A value that JSON has no place for, or that would lose something."""
+_UNTERMINATED = "not JSON: unterminated"
+_LINES = "a file of one record a line ends in .ndjson or .jsonl, or is read with --lines"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +45,17 @@ class Batch:
         first: The number of the first one, from 1.
         records: What they are.
         text: Where they stand, and
-        starts: the offset of each in it.
+        starts: tells the offset of each in it, and of as many before them as
+        skipped: says.
         line: The line on which the text begins.
     """
 
     first: int
     records: list[Any]
     text: str
-    starts: list[int]
+    starts: Callable[[], Sequence[int]]
     line: int
+    skipped: int = 0
 
     @property
     def numbers(self) -> range:
@@ -69,7 +64,7 @@ class Batch:
 
     def line_of(self, place: int) -> int:
         """The line on which a record begins, from 1."""
-        return self.line + self.text.count("\n", 0, self.starts[place])
+        return self.line + self.text.count("\n", 0, self.starts()[self.skipped + place])
 
     def line_of_number(self, number: int | None) -> int | None:
         """The same by the record's number; None for one of others."""
@@ -89,52 +84,20 @@ class Batch:
         return self._from(0, most), self._from(most, len(self.records))
 
     def _from(self, start: int, end: int) -> Batch:
-        records, starts = self.records[start:end], self.starts[start:end]
-        return Batch(self.first + start, records, self.text, starts, self.line)
+        first, skipped = self.first + start, self.skipped + start
+        return replace(self, first=first, records=self.records[start:end], skipped=skipped)
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _BadValueError(f"the name {json.dumps(twice)} stands twice in one object")
-    return found
-
-
-def _constant(word: str) -> NoReturn:
-    raise _BadValueError(f"{word} is no number of JSON")
-
-
-_DECODER: Any = json.JSONDecoder(object_pairs_hook=_pairs, parse_float=Decimal, parse_constant=_constant)
-_SCAN: Callable[[str, int], tuple[Any, int]] = _DECODER.scan_once  # as `raw_decode`, which scans space, too
-
-
-class Reader:
-    """One pass through a file.
-
-    Attributes:
-        name: The file, for messages.
-        read: The bytes of the file that were read so far; of a compressed one, those that it has.
-    """
+class Reader(Buffer):
+    """One pass through a file, record by record."""
 
     def __init__(self, name: str, file: IO[bytes], *, compressed: bool = False) -> None:
-        """Reads nothing yet.
-
-        Args:
-            name: The file, for messages.
-            file: Its bytes.
-            compressed: Whether they are gzip's.
-        """
-        self.name = "standard input" if name == STDIN else name
-        self._raw = file
-        self._file: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=file) if compressed else file
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._text, self._place = "", 0
-        self._line, self._column = 1, 0  # of its first character; the column from 0
-        self._is_first, self._is_whole = True, False
+        """As `Buffer`."""
+        super().__init__(name, file, compressed=compressed)
         self._count = 0
-        self.read = 0
+        self._blocks = Blocks()
+        self._between: re.Match[str] | None = None  # what stood between the last two elements
+        self._failed, self._waits = 0, 0  # how often blocks were none, and how many buffers to wait
 
     # --- what is asked for --------------------------------------------------------------------------------
 
@@ -152,37 +115,49 @@ class Reader:
         if self._place < len(self._text):
             self._fail(self._place, "there is more behind the end of the document", _LINES)
 
-    def lines(self, refuse: Callable[[int, int, str], None] | None = None) -> Iterator[Batch]:
+    def lines(self, refuse: Refuse | None = None) -> Iterator[Batch]:
         """The records of a file that has one a line; empty lines count for nothing.
 
         Args:
-            refuse: Hears the number and the line of a record that is no JSON, and why, to go on behind it;
-                None has it raised.
+            refuse: Hears the number and the line of a record that is no JSON, why, and its text, to go on
+                behind it; None has it raised.
 
         Raises:
             DataFileError: A line is no JSON.
         """
         while self._more():
             end = len(self._text) if self._is_whole else self._text.rfind("\n") + 1
-            text, line = self._text[:end], self._line
-            records, starts, first, start = [], [], self._count + 1, 0
-            for each in text.split("\n"):
-                if each and not each.isspace():
-                    self._count += 1
-                    try:
-                        records.append(_line(each))
-                        starts.append(start)
-                    except _BadValueError as error:
-                        if refuse is None:
-                            self._fail(start, str(error))
-                        refuse(self._count, line + text.count("\n", 0, start), str(error))
-                        if records:
-                            yield Batch(first, records, text, starts, line)
-                        records, starts, first = [], [], self._count + 1
-                start += len(each) + 1
-            if records:
-                yield Batch(first, records, text, starts, line)
+            text = self._text[:end]
+            block = self._blocks.lines(text)
+            if block is None:
+                yield from self._one_by_one(text, refuse)
+            else:
+                starts = cache(partial(_line_starts, text))
+                yield Batch(self._count + 1, block, text, starts, self._line)
+                self._count += len(block)
             self._drop(end)
+
+    def _one_by_one(self, text: str, refuse: Refuse | None) -> Iterator[Batch]:
+        """The records of lines of which some may be empty, or no JSON."""
+        records: list[Any] = []
+        starts: list[int] = []
+        first, start = self._count + 1, 0
+        for each in text.split("\n"):
+            if each and not each.isspace():
+                self._count += 1
+                try:
+                    records.append(line_value(each))
+                    starts.append(start)
+                except BadValueError as error:
+                    if refuse is None:
+                        self._fail(start, str(error))
+                    refuse(self._count, self._line + text.count("\n", 0, start), str(error), each)
+                    if records:
+                        yield Batch(first, records, text, partial(list, starts), self._line)
+                    records, starts, first = [], [], self._count + 1
+            start += len(each) + 1
+        if records:
+            yield Batch(first, records, text, partial(list, starts), self._line)
 
     def members(self) -> Iterator[tuple[str, str]]:
         """The first character of the document, under the name ""; of an object, that of each member, too."""
@@ -201,7 +176,7 @@ class Reader:
         if not path:
             value = self._value()
             self._count += 1
-            yield Batch(self._count, [value], self._text, [self._place], self._line)
+            yield Batch(self._count, [value], self._text, partial(list, [self._place]), self._line)
             return
         step, *rest = path
         wanted = "[" if step == EACH else "{"
@@ -230,7 +205,12 @@ class Reader:
         if self._text[self._place] == "]":
             self._place += 1
             return
+        self._between = None
         while True:
+            block = self._block()
+            if block is not None:
+                yield block
+                continue
             batch, closing, problem = self._some()
             if batch.records:
                 yield batch
@@ -241,16 +221,44 @@ class Reader:
                 return
             self._go_on(problem, had=bool(batch.records))
 
+    def _block(self) -> Batch | None:
+        """The elements up to the last place that looks like the end of one; None where it is not certain.
+
+        What is whole with brackets around it, from where an element begins to a comma, is elements alone. But
+        the comma may be inside of one, where that has objects of the same look; then the next buffers wait.
+        """
+        if self._between is None:
+            return None
+        if self._waits:
+            self._waits -= 1
+            return None
+        text, place = self._text, self._place
+        cut = text.rfind(self._between[0], place)
+        if cut < 0:
+            return None
+        end = cut + self._between.end(1) - self._between.start()
+        records = self._blocks.elements(text[place:end])
+        if records is None:
+            self._failed = min(self._failed + 1, _MOST_PATIENCE)
+            self._waits = 2**self._failed - 1
+            return None
+        self._failed = 0
+        starts = cache(partial(_element_starts, text, place, end))
+        batch = Batch(self._count + 1, records, text, starts, self._line)
+        self._count += len(records)
+        self._place = cut + self._between.start(2) - self._between.start()
+        return batch
+
     def _some(self) -> tuple[Batch, int | None, Exception | None]:
         """The elements that the buffer has whole; the place of what ends the array; why there is no more."""
-        scan, behind, text, place = _SCAN, _BEHIND.match, self._text, self._place
+        behind, text, place = _BEHIND.match, self._text, self._place
         records: list[Any] = []
         starts: list[int] = []
         closing, problem = None, None
         while closing is None:
             try:
                 value, end = scan(text, place)
-            except _PROBLEMS as error:
+            except PROBLEMS as error:
                 problem = error.with_traceback(None)  # it holds this frame, which holds the buffer
                 break
             found = behind(text, end)
@@ -265,7 +273,10 @@ class Reader:
             place = found.end()
             if found[1] != ",":
                 closing = found.start(1)
-        batch = Batch(self._count + 1, records, text, starts, self._line)
+        if len(records) > 1:
+            tail = text[starts[-2] : starts[-1]]
+            self._between = _BETWEEN.match(text, starts[-2] + len(tail.rstrip("]}, \t\r\n")))
+        batch = Batch(self._count + 1, records, text, partial(list, starts), self._line)
         self._count += len(records)
         self._place = place
         return batch, closing, problem
@@ -275,21 +286,21 @@ class Reader:
         if problem is not None and not self._may_be_cut_off(problem):
             self._refuse(problem)
         if problem is None and self._is_whole:
-            self._fail(self._place, f"the file ends in the middle of record {self._count + 1}", _CUT)
+            self._fail(self._place, f"the file ends in the middle of record {self._count + 1}", CUT)
         self._grow(1 if had else len(self._text) - self._place)
 
     def _value(self) -> Any:
         """The value that begins here, whole."""
         while True:
             try:
-                value, end = _SCAN(self._text, self._place)
-            except _PROBLEMS as error:
+                value, end = scan(self._text, self._place)
+            except PROBLEMS as error:
                 self._go_on(error, had=False)
                 continue
             if end < len(self._text) or self._is_whole:
                 self._place = end
                 return value
-            self._grow(_CHUNK)
+            self._grow(1)
 
     def _members(self, walked: tuple[str, ...]) -> Iterator[str]:
         """The names of the object that begins here; each stops at its value, which has to be taken."""
@@ -338,92 +349,13 @@ class Reader:
                     if not depth:
                         return
             if not self._grow(1):
-                self._fail(len(self._text), "the file ends in the middle of a value", _CUT)
-
-    # --- the buffer ---------------------------------------------------------------------------------------
-
-    def _step(self) -> None:
-        """Passes one character and the space behind it; something has to follow."""
-        self._place += 1
-        self._space()
-        if self._place >= len(self._text):
-            self._fail(self._place, "the file ends in the middle of a value", _CUT)
-
-    def _space(self) -> None:
-        """Passes space, up to the next character or the end of the file."""
-        while True:
-            self._place = self._behind(self._place)
-            if self._place < len(self._text) or not self._grow(1):
-                return
-
-    def _behind(self, place: int) -> int:
-        """The place of what comes behind space."""
-        found = _SPACE.match(self._text, place)
-        return found.end() if found else place
-
-    def _more(self) -> bool:
-        """For lines: reads on until there is a whole one; False behind the last."""
-        while not self._is_whole and "\n" not in self._text:
-            self._grow(len(self._text) or 1)
-        return bool(self._text) or self._grow(1)
-
-    def _drop(self, end: int) -> None:
-        lines = self._text.count("\n", 0, end)
-        self._line += lines
-        self._column = end - self._text.rfind("\n", 0, end) - 1 if lines else self._column + end
-        self._text, self._place = self._text[end:], 0
-
-    def _grow(self, least: int) -> bool:
-        """Drops what is done and reads on, at least so many bytes; False at the end of the file."""
-        if self._is_whole:
-            return False
-        self._drop(self._place)
-        wanted, had = max(_CHUNK, least), len(self._text)
-        while not self._is_whole and len(self._text) == had:
-            chunk = self._take(wanted)
-            self._is_whole = not chunk
-            if self._is_first:
-                self._is_first = False
-                chunk = self._without_mark(chunk)
-            try:
-                self._text += self._decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError as error:
-                line = self._line + self._text.count("\n") + error.object[: error.start].count(b"\n")
-                byte = f"{error.object[error.start]:#04x}" if error.start < len(error.object) else "end"
-                raise DataFileError(
-                    f"{self.name}:{line}: not UTF-8: the byte {byte}", remedy=_UTF_8
-                ) from None
-        return len(self._text) > had
-
-    def _take(self, wanted: int) -> bytes:
-        try:
-            chunk = self._file.read(wanted)
-        except EOFError:
-            raise DataFileError(
-                f"{self.name}: ends in the middle of its compressed data", remedy=_CUT
-            ) from None
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise DataFileError(
-                f"{self.name}: not gzip: {error}", remedy="is it compressed at all?"
-            ) from None
-        except OSError as error:
-            raise DataFileError(f"{self.name}: cannot be read: {error.strerror}") from error
-        self.read += len(chunk) if self._file is self._raw else 0
-        if self._file is not self._raw and self._raw.seekable():
-            self.read = self._raw.tell()
-        return chunk
-
-    def _without_mark(self, chunk: bytes) -> bytes:
-        """The first bytes without the mark of UTF-8; UTF-16 and UTF-32 are refused by theirs, or by zeros."""
-        if chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in chunk[:4]:
-            raise DataFileError(f"{self.name}:1: not UTF-8: it looks like UTF-16 or UTF-32", remedy=_UTF_8)
-        return chunk.removeprefix(codecs.BOM_UTF8)
+                self._fail(len(self._text), "the file ends in the middle of a value", CUT)
 
     # --- errors -------------------------------------------------------------------------------------------
 
     def _may_be_cut_off(self, problem: Exception) -> bool:
         """Whether the end of the buffer may be what is wrong."""
-        if self._is_whole or isinstance(problem, RecursionError | _BadValueError):
+        if self._is_whole or isinstance(problem, RecursionError | BadValueError):
             return False
         if isinstance(problem, json.JSONDecodeError):
             return problem.msg.startswith("Unterminated") or problem.pos >= len(self._text) - _CUT_OFF
@@ -431,53 +363,27 @@ class Reader:
         return int(place) >= len(self._text) - _CUT_OFF
 
     def _refuse(self, problem: Exception) -> NoReturn:
-        place, message = _explained(problem, self._place)
+        place, message = explained(problem, self._place)
         is_end = place >= len(self._text.rstrip()) or message.startswith(_UNTERMINATED)
-        if is_end and self._is_whole and not isinstance(problem, _BadValueError | RecursionError):
-            self._fail(self._place, f"the file ends in the middle of record {self._count + 1}", _CUT)
+        if is_end and self._is_whole and not isinstance(problem, BadValueError | RecursionError):
+            self._fail(self._place, f"the file ends in the middle of record {self._count + 1}", CUT)
         self._fail(place, message)
 
-    def _fail(self, place: int, message: str, remedy: str | None = None) -> NoReturn:
-        lines = self._text.count("\n", 0, place)
-        column = place - self._text.rfind("\n", 0, place) if lines else self._column + place + 1
-        line = self._line + lines
-        raise DataFileError(f"{self.name}:{line}:{column}: {writable(message)}", remedy=remedy)
+
+def _line_starts(text: str) -> list[int]:
+    """Where each line begins."""
+    return [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
 
 
-_UNTERMINATED = "not JSON: unterminated"
-_CUT = "was it written, or copied, to its end?"
-_LINES = "a file of one record a line ends in .ndjson or .jsonl, or is read with --lines"
-
-
-def _line(text: str) -> Any:
-    """The one value of a line, or why there is none."""
-    start = len(text) - len(text.lstrip()) if text[0].isspace() else 0
-    try:
-        value, end = _SCAN(text, start)
-    except _BadValueError:
-        raise
-    except _PROBLEMS as error:
-        place, message = _explained(error, start)
-        raise _BadValueError(f"{message} (column {place + 1})") from None
-    if end < len(text) and text[end:].strip():
-        raise _BadValueError(f"there is more behind the record (column {end + 1})")
-    return value
-
-
-def _explained(problem: Exception, place: int) -> tuple[int, str]:
-    """Where, and what, in words."""
-    match problem:
-        case _BadValueError():
-            return place, str(problem)
-        case json.JSONDecodeError():
-            said = problem.msg.removesuffix(" at").removesuffix(" starting")
-            return problem.pos, f"not JSON: {said[:1].lower()}{said[1:]}"
-        case RecursionError():
-            return place, "arrays and objects are nested too deeply"
-        case StopIteration():
-            return int(problem.value), "not JSON: expecting value"
-        case _:  # int() of too many digits
-            return place, "a whole number with more digits than any column holds"
+def _element_starts(text: str, place: int, end: int) -> list[int]:
+    """Where each of the elements of an array begins that are whole between two places."""
+    starts = []
+    while place < end:
+        starts.append(place)
+        _, stop = scan(text, place)
+        found = _BEHIND.match(text, stop)
+        place = found.end() if found else end
+    return starts
 
 
 def shape_of(reader: Reader) -> tuple[str, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from fluxmig.loading.nouns import OnConflict
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Column", "ForeignKey", "Kind", "Rows", "TableShape", "Target", "Written"]
+__all__ = ["Breach", "Column", "ForeignKey", "Kind", "Rows", "TableShape", "Target", "Written"]
 
 
 class Kind(StrEnum):
@@ -175,3 +175,22 @@ class Written:
 
     def __add__(self, other: Written) -> Written:
         return Written(self.inserted + other.inserted, self.updated + other.updated)
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A key that the database does not take, where it does not say of which row it is.
+
+    Attributes:
+        table: The table whose row has it, as `TableShape.name`.
+        columns: Its columns.
+        key: Their values, as the database writes them, with commas between.
+        is_twice: Whether a row has it already, and the last record with it is the one; else the first is.
+        code: The database's code of the error.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    key: str
+    is_twice: bool = False
+    code: str | None = None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
 from fluxmig.errors import LoadError
-from fluxmig.loading.nouns import Refusal, TableTotals
+from fluxmig.loading.nouns import Refusal
 from fluxmig.loading.tables import Written
 
 if TYPE_CHECKING:
@@ -19,32 +19,9 @@ if TYPE_CHECKING:
     from fluxmig.dialects import Dialect
     from fluxmig.dialects.loading import Loading, Writer
     from fluxmig.loading.tables import Rows, Target
+    from fluxmig.loading.tallies import Tally
 
-__all__ = ["TableWriter", "Tally"]
-
-
-@dataclass(slots=True)
-class Tally:
-    """What has become of the rows of one table so far.
-
-    Attributes:
-        read: How many the files had.
-        refused: How many are refused.
-        written: What became of the others.
-        names: The columns that got values.
-    """
-
-    read: int = 0
-    refused: int = 0
-    written: Written = field(default_factory=Written)
-    names: dict[str, None] = field(default_factory=dict)
-
-    def totals(self, table: str) -> TableTotals:
-        """The same, as a noun; what is neither new, nor changed, nor refused was passed over."""
-        new, changed = self.written.inserted, self.written.updated
-        return TableTotals(
-            table, self.read, new, changed, self.read - new - changed - self.refused, self.refused
-        )
+__all__ = ["TableWriter"]
 
 
 @dataclass(slots=True)
@@ -147,8 +124,7 @@ class TableWriter:
 
     def _refusal(self, error: DBAPIError, number: int | None) -> Refusal:
         server = self.dialect.explain(error, error.statement or "")
-        reason = f"{server.message} ({server.detail})" if server.detail else server.message
-        return Refusal(self._file, number, self.target.shape.name, reason, code=server.code)
+        return Refusal(self._file, number, self.target.shape.name, server.reason, code=server.code)
 
     def _remedy(self, error: DBAPIError) -> str | None:
         server = self.dialect.explain(error)

@@ -189,6 +189,95 @@ def test_what_the_database_refuses_is_named(tables: Database, tmp_path: Path) ->
     assert tables.log("event, migration_name")[-1] == ("failed", "projects.json")
 
 
+@pytest.mark.parametrize("key", ["ownerId", "owner_id"])
+def test_a_row_that_is_not_there(tables: Database, tmp_path: Path, key: str) -> None:
+    """PostgreSQL checks keys behind the last row of a COPY, and tells the key alone."""
+    into(tables, put(tmp_path, "users.json", [ADA]))
+    records = [{"id": number, key: 99 if number in {7, 9} else 1, "name": "good"} for number in range(1, 12)]
+    path = put(tmp_path, "projects.ndjson", "\n".join(map(json.dumps, records)))
+    with pytest.raises(LoadError) as caught:
+        into(tables, path)
+    (refusal,) = caught.value.refusals
+    assert (refusal.file, refusal.record, refusal.table) == (path, 7, "projects")
+    if tables.is_postgresql:
+        assert caught.value.message == (
+            f"{path}:7: record 7, $[*].{key} -> projects.owner_id: insert or update on table"
+            ' "projects" violates foreign key constraint "projects_owner_id_fkey"'
+            ' (Key (owner_id)=(99) is not present in table "users".) [23503]'
+        )
+    message = tables.rows("SELECT message FROM schema_migrations_log WHERE event = 'failed'")[0][0]
+    assert "record 7" in str(message)
+    assert tables.scalar("SELECT count(*) FROM projects") == 0
+
+
+def test_a_row_that_is_not_there_below_a_record(tables: Database, tmp_path: Path) -> None:
+    into(tables, put(tmp_path, "users.json", [ADA]))
+    projects = [
+        {"id": number, "name": "good", "owner": {"id": 1}, "members": [{"user": 1}, {"user": number}]}
+        for number in (5, 6)
+    ]
+    put(tmp_path, "all.json", {"data": {"projects": projects, "users": [{**BOB, "id": 5}]}})
+    (tmp_path / "load.toml").write_text(MAPPING)
+    with pytest.raises(LoadError) as caught:
+        load(engine_of(tables), tmp_path / "load.toml")
+    (refusal,) = caught.value.refusals
+    assert (refusal.record, refusal.table) == (2, "project_members")
+    if tables.is_postgresql:
+        assert refusal.path == "$.data.projects[*].members[*].user"
+        assert (refusal.line, refusal.column, refusal.code) == (1, "user_id", "23503")
+
+
+def test_what_a_temporary_table_has_twice(postgresql: Database, tmp_path: Path) -> None:
+    """It is moved by one statement, which tells the key alone; the record behind is the one."""
+    postgresql.rows(USERS)
+    records = [{"id": number, "email": f"{number % 4}@example.com"} for number in range(1, 8)]
+    path = put(tmp_path, "users.ndjson", "\n".join(map(json.dumps, records[:6])))
+    with pytest.raises(LoadError) as caught:
+        into(postgresql, path, on_conflict=OnConflict.UPDATE)
+    (refusal,) = caught.value.refusals
+    assert (refusal.line, refusal.record, refusal.path, refusal.code) == (5, 5, "$[*].email", "23505")
+    assert "(email)=(1@example.com)" in refusal.reason
+
+
+def test_a_key_that_waits_for_the_end(postgresql: Database, tmp_path: Path) -> None:
+    postgresql.rows("CREATE TABLE a (id integer PRIMARY KEY, b_id integer NOT NULL)")
+    postgresql.rows("CREATE TABLE b (id integer PRIMARY KEY, a_id integer NOT NULL REFERENCES a)")
+    postgresql.rows("ALTER TABLE a ADD CONSTRAINT a_b_fkey FOREIGN KEY (b_id) REFERENCES b DEFERRABLE")
+    records = [{"id": 1, "b_id": 2}, {"id": 2, "b_id": 3}]
+    files = put(tmp_path, "a.json", records), put(tmp_path, "b.json", [{"id": 2, "a_id": 1}])
+    with pytest.raises(LoadError) as caught:
+        into(postgresql, *files)
+    (refusal,) = caught.value.refusals
+    assert (refusal.file, refusal.record, refusal.column) == (files[0], 2, "b_id")
+    assert postgresql.scalar("SELECT count(*) FROM b") == 0
+
+
+@pytest.mark.parametrize("key", ["a) b", "(x)=(y)", "it's \\ \t é"])
+def test_a_key_of_any_text(postgresql: Database, tmp_path: Path, key: str) -> None:
+    postgresql.rows("CREATE TABLE a (x text, y boolean, PRIMARY KEY (x, y))")
+    postgresql.rows("CREATE TABLE b (id integer, x text, y boolean, FOREIGN KEY (x, y) REFERENCES a)")
+    postgresql.rows("INSERT INTO a VALUES ('a', true), ('', true)")
+    records = [
+        *({"id": 1, "x": key, "y": None}, {"id": 2, "x": "a", "y": True}, {"id": 3, "x": "", "y": True}),
+        {"id": 4, "x": key, "y": False},
+    ]
+    path = put(tmp_path, "b.json", records)
+    with pytest.raises(LoadError) as caught:
+        into(postgresql, path)
+    (refusal,) = caught.value.refusals
+    assert (refusal.record, refusal.column, refusal.path) == (4, None, "$[*]")
+
+
+def test_a_key_in_standard_input(postgresql: Database) -> None:
+    """It cannot be read again."""
+    for sql in (USERS, PROJECTS):
+        postgresql.rows(sql)
+    data = io.BytesIO(b'[{"id": 1, "owner_id": 9, "name": "x"}]')
+    with pytest.raises(LoadError) as caught:
+        Migrator(engine_of(postgresql)).load(DataFiles(("-",), ("projects",)), stdin=data)
+    assert caught.value.message.startswith("standard input: one of its records -> projects: insert or update")
+
+
 @pytest.mark.parametrize("policy", ["error", "skip", "update"])
 def test_what_is_there_already(tables: Database, tmp_path: Path, policy: str) -> None:
     into(tables, put(tmp_path, "users.json", [ADA]))

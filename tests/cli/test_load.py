@@ -114,6 +114,17 @@ def test_rejects(cli: Cli, users: Database, tmp_path: Path) -> None:
     assert users.rows("SELECT id, email FROM users") == [(1, "ada@example.com")]
 
 
+def test_rejects_that_are_no_text(cli: Cli, users: Database, tmp_path: Path) -> None:
+    """Half a surrogate pair stays what it was; a line that is no JSON is kept as it is."""
+    lines = ['{"id": 1, "email": "x\\\\\\ud800"}', '{oops\t"', '{"id": 2, "email": "é"}']
+    (tmp_path / "users.ndjson").write_text("\n".join(lines), encoding="utf-8")
+    result = cli("load", "users.ndjson", "--max-rejects", "2", "--rejects", "refused.ndjson")
+    assert (result.code, result.err) == (0, "")
+    kept = [json.loads(line) for line in (tmp_path / "refused.ndjson").read_text("utf-8").splitlines()]
+    assert {each["record"]: each["data"] for each in kept} == {1: json.loads(lines[0]), 2: lines[1]}
+    assert users.rows("SELECT email FROM users") == [("é",)]
+
+
 def test_fields_that_no_column_takes(cli: Cli, users: Database, tmp_path: Path) -> None:
     put(tmp_path, "users.json", {**ADA, "phone": "5", "tags": [1.10]})
     result = cli("load", "users.json")

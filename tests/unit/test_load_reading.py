@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from fluxmig.errors import DataFileError
-from fluxmig.loading import reading
+from fluxmig.loading import buffer
 from fluxmig.loading.paths import EACH, STDIN
 from fluxmig.loading.reading import Reader, shape_of
 
@@ -133,7 +133,7 @@ def test_what_is_no_line(text: str, message: str) -> None:
 
 
 def test_lines_that_are_refused() -> None:
-    refused: list[tuple[int, int, str]] = []
+    refused: list[tuple[int, int, str, str]] = []
     reader = Reader("f", io.BytesIO(b"1\n\nx\n2\n[\n3"))
     found = [
         (number, record)
@@ -141,7 +141,7 @@ def test_lines_that_are_refused() -> None:
         for number, record in zip(batch.numbers, batch.records, strict=True)
     ]
     assert found == [(1, 1), (3, 2), (5, 3)]
-    assert [(number, line) for number, line, _ in refused] == [(2, 3), (4, 5)]
+    assert [(number, line, text) for number, line, _, text in refused] == [(2, 3, "x"), (4, 5, "[")]
 
 
 def test_where_records_begin() -> None:
@@ -167,6 +167,14 @@ def test_gzip() -> None:
         with pytest.raises(DataFileError) as caught:
             list(Reader("f", io.BytesIO(broken), compressed=True).batches([EACH]))
         assert caught.value.message == message
+
+
+def test_gzip_under_another_name() -> None:
+    with pytest.raises(DataFileError) as caught:
+        list(Reader(STDIN, io.BytesIO(gzip.compress(b"[1]"))).batches([EACH]))
+    assert str(caught.value) == (
+        "standard input: it is compressed\na compressed file ends in .gz, or is piped by gunzip -c"
+    )
 
 
 def test_standard_input_has_a_name() -> None:
@@ -200,10 +208,10 @@ def test_a_buffer_that_ends_anywhere(values: list[Any], around: dict[str, Any], 
     """Whatever is read at a time, the records are those of the whole."""
     whole = json.dumps({**around, "users": values}, ensure_ascii=False, indent=size % 3 or None)
     by_line = "\n".join(json.dumps(value) for value in values)
-    usual = reading._CHUNK
-    reading._CHUNK = size
+    usual = buffer._CHUNK
+    buffer._CHUNK = size
     try:
         assert records(whole, USERS) == values
         assert lines(by_line) == values
     finally:
-        reading._CHUNK = usual
+        buffer._CHUNK = usual

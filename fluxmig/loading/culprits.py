@@ -1,0 +1,72 @@
+"""The key that a database has refused -> the record that has it. Reads the files once more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fluxmig.loading.nouns import Refusal
+from fluxmig.loading.paths import STDIN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fluxmig.loading.planning import LoadPlan, Pass
+    from fluxmig.loading.reading import Batch
+    from fluxmig.loading.records import Records
+    from fluxmig.loading.tables import Breach, Rows
+
+__all__ = ["culprit"]
+
+
+def culprit(
+    planned: LoadPlan, records: Records, breach: Breach, shown: Callable[[Any], str], reason: str
+) -> Refusal | None:
+    """The refusal of the record whose row has the key; None where none is found, as in standard input.
+
+    Args:
+        planned: What was loaded. Keys that the database makes are not asked for again: they are nobody's
+            fault.
+        records: What reads the files.
+        breach: The key.
+        shown: How the database writes a value.
+        reason: Why it is refused.
+
+    Raises:
+        DataFileError: A file cannot be read any more.
+    """
+    for fitter in (each for of in planned.passes for root in of.fitters for each in root.family):
+        fitter.matcher.generate = lambda _, __, count: [None] * count
+    found = None
+    for each in planned.passes:
+        if breach.table not in each.tables or each.file == STDIN:
+            continue
+        for batch, parts in records.rows(each):
+            for number in (number for rows in parts for number in _numbers(rows, breach, shown)):
+                found = _refusal(each, batch, number, breach, reason)
+                if not breach.is_twice:
+                    return found
+    return found
+
+
+def _numbers(rows: Rows, breach: Breach, shown: Callable[[Any], str]) -> Iterator[int]:
+    """The numbers of the records behind the rows with that key."""
+    if rows.table != breach.table or not set(breach.columns) <= set(rows.names):
+        return
+    columns = [rows.columns[rows.names.index(name)] for name in breach.columns]
+    for number, values in zip(rows.numbers, zip(*columns, strict=True), strict=True):
+        if None not in values and ", ".join(map(shown, values)) == breach.key:
+            yield number
+
+
+def _refusal(each: Pass, batch: Batch, number: int, breach: Breach, reason: str) -> Refusal:
+    """With the path, too, where one column is the key."""
+    column = breach.columns[0] if len(breach.columns) == 1 else None
+    record = batch.records[number - batch.first]
+    path = next(
+        fitter.where(column, record)
+        for root in each.fitters
+        for fitter in root.family
+        if fitter.table.name == breach.table
+    )
+    line = batch.line_of_number(number)
+    return Refusal(each.file, number, breach.table, reason, line, column, path, code=breach.code)

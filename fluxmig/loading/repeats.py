@@ -1,0 +1,44 @@
+"""Keys that several records of a file have, as far as that can be told without a database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fluxmig.loading.nouns import OnConflict, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from fluxmig.loading.tables import Rows, Target
+
+__all__ = ["Repeats"]
+
+_MOST = 1_000_000
+"""Keys of a table among which equal ones are looked for."""
+
+
+class Repeats:
+    """The keys that a dry run has met, of tables in which a second one would be an error."""
+
+    def __init__(self, targets: Iterable[Target]) -> None:
+        self._seen: dict[str, dict[tuple[str, ...], set[int]]] = {
+            target.shape.name: {key: set() for key in target.shape.uniques.values()}
+            for target in targets
+            if target.on_conflict is OnConflict.ERROR
+        }
+
+    def among(self, rows: Rows, file: str) -> Iterator[Refusal]:
+        """The rows whose key an earlier row has, among the first million."""
+        for key, seen in self._seen.get(rows.table, {}).items():
+            if not set(key) <= set(rows.names) or len(seen) >= _MOST:
+                continue
+            columns = [rows.columns[rows.names.index(name)] for name in key]
+            for place, values in enumerate(zip(*columns, strict=True)):
+                if None in values:
+                    continue
+                number = hash(values)
+                if number in seen:
+                    named = ", ".join(f"{name} = {value}" for name, value in zip(key, values, strict=True))
+                    reason = f"an earlier record has the same {', '.join(key)}"
+                    yield Refusal(file, rows.numbers[place], rows.table, reason, value=named)
+                seen.add(number)
