@@ -69,13 +69,13 @@ class Block:
     """A kind of statement whose body holds semicolons.
 
     Attributes:
-        header: Matches its first six words, joined by spaces; the first is CREATE or EXPLAIN.
+        header: A pattern of its first six words, joined by spaces; the first is CREATE or EXPLAIN.
         second: The second of them is one of these.
         step: (depth, word before, word) -> depth, for each token outside parentheses, in upper case and ""
             for anything quoted. Semicolons end the statement at depth 0, where it starts.
     """
 
-    header: re.Pattern[str]
+    header: str
     second: frozenset[str]
     step: Callable[[int, str, str], int]
 
@@ -151,7 +151,7 @@ POSTGRESQL: Final = Rules(
     parentheses=True,  # psqlscan.l: paren_depth, for CREATE RULE ... DO (a; b)
     psql=True,
     block=Block(
-        re.compile(r"CREATE (OR REPLACE )?(FUNCTION|PROCEDURE)\b"),
+        r"CREATE (OR REPLACE )?(FUNCTION|PROCEDURE)\b",
         frozenset({"OR", "FUNCTION", "PROCEDURE"}),
         _atomic_body,
     ),
@@ -163,7 +163,7 @@ SQLITE: Final = Rules(
     more_quotes="`[",
     pragmas=True,
     block=Block(
-        re.compile(r"(EXPLAIN (QUERY PLAN )?)?CREATE (TEMP |TEMPORARY )?TRIGGER\b"),
+        r"(EXPLAIN (QUERY PLAN )?)?CREATE (TEMP |TEMPORARY )?TRIGGER\b",
         frozenset({"QUERY", "CREATE", "TEMP", "TEMPORARY", "TRIGGER"}),
         _trigger_body,
     ),
@@ -237,7 +237,7 @@ def split(source: bytes, rules: Rules) -> Statements:
                 position = rows[2]
                 gaps.append((start, position))
             elif opening.startswith((b"SET", b"RESET", b"DISCA")) and (
-                conforming := _CONFORMING.match(b" ".join(_texts(source[start:end], lexer, 6)))
+                conforming := re.match(_CONFORMING, b" ".join(_texts(source[start:end], lexer, 6)))
             ):
                 lexer = _lexer(replace(rules, backslash_escapes=bool(conforming["off"])), b";")
                 gaps.append((position, position))  # the server reads a message before it runs any of it
@@ -305,7 +305,7 @@ _DELIMITER_COMMAND: Final = re.compile(
     rb"""(?i)delimiter[ \t]+(?:(?P<quote>['"`])(?P<quoted>[^\n\\]+?)(?P=quote)|(?P<bare>[^\s\\]+))[^\n]*"""
 )
 # scan.l reads a plain string by the setting. Tokens with one space between; bool.c, parse_bool: what is off.
-_CONFORMING: Final = re.compile(
+_CONFORMING: Final = (
     rb"""(?i)(?:SET (?:SESSION |LOCAL )?(?P<name>"?)standard_conforming_strings(?P=name) (?:=|TO) """
     rb"""(?:E?(?P<quote>'?)(?P<off>off?|f(?:a(?:l(?:se?)?)?)?|no?|0)(?P=quote)$)?|"""
     rb"""RESET (?:ALL|"?standard_conforming_strings"?)$|DISCARD ALL$)"""
@@ -383,7 +383,7 @@ def _begins(block: Block, source: bytes, start: int, end: int, lexer: _Lexer) ->
     kind, second, behind = _token(source, end, lexer)
     if kind != "word" or source[second:behind].upper().decode() not in block.second:
         return False
-    return block.header.match(" ".join(_words(source, start, lexer, 6))) is not None
+    return re.match(block.header, " ".join(_words(source, start, lexer, 6))) is not None
 
 
 def _words(source: bytes, position: int, lexer: _Lexer, limit: int) -> tuple[str, ...]:
