@@ -172,9 +172,9 @@ FIGURES: dict[str, Any] = {
 
 OF_START_UP = (
     "The lighter part of a bar is what one file takes. dbmate, a compiled program, is done with it in 0.10 s;"
-    " fluxmig takes 0.50 s, most of it until Python has loaded SQLAlchemy. Without that, 1,000 files in memory"
-    " take fluxmig 1.00 s, and dbmate 1.50 s. As a whole, dbmate is ahead here: one file, which is start-up;"
-    " 100 files, on the disk."
+    " fluxmig takes 0.50 s, most of it until Python has loaded SQLAlchemy. Without that, 1,000 files in"
+    " memory take fluxmig 1.00 s, and dbmate 1.50 s. As a whole, dbmate is ahead here: one file, which is"
+    " start-up; 100 files, on the disk."
 )
 
 
