@@ -1,7 +1,7 @@
 """`python -m benchmarks`: measures everything, and writes a page with tables and charts.
 
-A full run takes some twelve minutes, `--quick` five; `--only CASE` measures that alone, and `--smoke` sees in
-seconds whether it all works. Peers are installed once, from npm and PyPI, into a folder of their own.
+A full run takes some fifteen minutes, `--quick` five; `--only CASE` measures that alone, and `--smoke` sees
+whether it all works. Peers are installed once, from npm and PyPI, into a folder of their own.
 """
 
 from __future__ import annotations

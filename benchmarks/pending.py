@@ -131,7 +131,7 @@ def modes(bench: Bench) -> Section:
             (folder / f"{file}.sql").write_text(head + text)
         before = mix.tables(count) if "duplicates" in name else ""
         contestants[name] = partial(_in_mode, server, folder, before)
-    found = in_turns(contestants, min(bench.rounds, 3))
+    found = in_turns(contestants, bench.few)
     text = (
         "A file without a transaction runs statement by statement and keeps its progress in the log, a row a"
         " statement. One that may change its session takes the longer way: what it changes is looked up"
@@ -189,7 +189,7 @@ def distance(bench: Bench) -> Section:
     """A hundred files for servers that are 5 and 20 ms away."""
     section, count = Section("Far away"), bench.count(100)
     tools = [FLUXMIG, LOOP, *(tool for tool in bench.peers if tool.name != "yoyo")]
-    for far_ms in (5, 20):
+    for far_ms in (20,) if bench.is_quick else (5, 20):
         with Relay(bench.memory.socket, round_trip_ms=far_ms) as relay:
             contestants = {
                 tool.name: partial(bench.fresh, tool, bench.memory, count, relay.port) for tool in tools
