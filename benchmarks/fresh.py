@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ from fluxmig.testing.session import Options, Session
 from fluxmig.testing.templates import Recipe, open_template
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from fluxmig.scratch import Server
 
@@ -212,22 +213,56 @@ def session_starts(files: Path, rounds: int) -> tuple[float, float]:
     return statistics.median(servers), statistics.median(sessions)
 
 
-def main() -> None:
-    """Prints a line a contestant."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--files", type=int, default=100, help="how many migrations")
-    parser.add_argument("--rounds", type=int, default=7, help="how often each has its turn")
-    parser.add_argument("--tests", type=int, default=10, help="how many databases one after the other")
-    options = parser.parse_args()
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was measured.
+
+    Attributes:
+        version: The server's.
+        taken: Seconds a test, by contestant, of each round.
+        server_s: Until the server answers that has its data.
+        first_s: Until a session on it has its first database.
+        left_out: Why someone does not take part.
+    """
+
+    version: str
+    taken: Mapping[str, Sequence[float]]
+    server_s: float
+    first_s: float
+    left_out: Sequence[str]
+
+    @property
+    def medians(self) -> dict[str, float]:
+        """Seconds a test, by contestant."""
+        return {name: statistics.median(seconds) for name, seconds in self.taken.items()}
+
+    @property
+    def kept(self) -> dict[str, float]:
+        """What each of `LIMITS` is for."""
+        medians = self.medians
+        return {
+            "times": medians["fluxmig"] / medians["by hand"],
+            "path_ms": medians["fluxmig, on the path"] * 1000,
+            "start_s": self.first_s - self.server_s,
+        }
+
+
+def measured(count: int, rounds: int, tests: int) -> Found:
+    """Measures everyone in turn.
+
+    Args:
+        count: How many migrations.
+        rounds: How often each has its turn.
+        tests: How many databases one after the other.
+    """
+    left_out: list[str] = []
     with tempfile.TemporaryDirectory(prefix="fluxmig-") as folder, ExitStack() as stack:
         files = Path(folder, "migrations")
         files.mkdir()
-        write_files(files, options.files)
+        write_files(files, count)
         server = stack.enter_context(scratch.open_server("embedded"))
         template = open_template(stack, server, Recipe(files), "bench").name or ""
-        contest = Contest(server, files, template, options.tests)
+        contest = Contest(server, files, template, tests)
         contestants: dict[str, Callable[[], float]] = {
             "by hand": contest.by_hand,
             "fluxmig": contest.fluxmig,
@@ -239,34 +274,48 @@ def main() -> None:
         }
         if find_spec("pytest_postgresql") is None:
             del contestants["pytest-postgresql"]
+            left_out.append("pytest-postgresql is not installed")
         if find_spec("alembic") is None:
             del contestants["Alembic"], contestants["testcontainers + Alembic"]
+            left_out.append("Alembic is not installed")
         else:
             write_revisions(files)
             try:
-                container = stack.enter_context(scratch.open_server("container", tell=print))
+                container = stack.enter_context(scratch.open_server("container"))
             except FluxmigError as error:
-                print(f"left out: {error}")
+                left_out.append(str(error))
                 del contestants["testcontainers + Alembic"]
-        print(f"PostgreSQL {server.version}, {options.files} migrations, {options.rounds} rounds in turn")
         taken: dict[str, list[float]] = {name: [] for name in contestants}
-        for _ in range(options.rounds):
+        for _ in range(rounds):
             for name, run in contestants.items():
                 taken[name].append(run())
-        started, first = session_starts(files, options.rounds)
-    medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
+        server_s, first_s = session_starts(files, rounds)
+        return Found(server.version, taken, server_s, first_s, left_out)
+
+
+def main() -> None:
+    """Prints a line a contestant."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--files", type=int, default=100, help="how many migrations")
+    parser.add_argument("--rounds", type=int, default=7, help="how often each has its turn")
+    parser.add_argument("--tests", type=int, default=10, help="how many databases one after the other")
+    options = parser.parse_args()
+    found = measured(options.files, options.rounds, options.tests)
+    print(f"PostgreSQL {found.version}, {options.files} migrations, {options.rounds} rounds in turn")
+    for why in found.left_out:
+        print(f"left out: {why}")
+    medians = found.medians
     for name, seconds in medians.items():
-        low, high = min(taken[name]), max(taken[name])
+        low, high = min(found.taken[name]), max(found.taken[name])
         times = f"{seconds / medians['by hand']:6.2f} x by hand"
         print(f"{name:26} {seconds * 1000:8.1f} ms ({low * 1000:.1f} to {high * 1000:.1f}) {times}")
-    print(f"the server's start {started:.2f} s; until the first database {first:.2f} s")
-    kept = {
-        "times": medians["fluxmig"] / medians["by hand"],
-        "path_ms": medians["fluxmig, on the path"] * 1000,
-        "start_s": first - started,
-    }
+    print(f"the server's start {found.server_s:.2f} s; until the first database {found.first_s:.2f} s")
     broken = [
-        f"{name}: {value:.2f}, limit {LIMITS[name]}" for name, value in kept.items() if value > LIMITS[name]
+        f"{name}: {value:.2f}, limit {LIMITS[name]}"
+        for name, value in found.kept.items()
+        if value > LIMITS[name]
     ]
     if broken:
         sys.exit("\n".join(broken))

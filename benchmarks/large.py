@@ -25,10 +25,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine, make_url, text
 
+from benchmarks.measure import Run
 from fluxmig import embedded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import URL
 
@@ -85,13 +86,13 @@ child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=[
     (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
 ])
 _, status, usage = os.wait4(child, 0)
-print(time.perf_counter() - started, usage.ru_maxrss)
+print(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
-def run(command: Sequence[str | Path], **environment: str) -> tuple[float, int]:
-    """How many seconds a command takes, and the most memory that it holds, in bytes."""
+def run(command: Sequence[str | Path], environment: Mapping[str, str]) -> Run:
+    """Runs a command to its end; the most memory is its own, and not that of a copy of this process."""
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", CHILD, *command],
         env={**os.environ, **environment},
@@ -99,13 +100,14 @@ def run(command: Sequence[str | Path], **environment: str) -> tuple[float, int]:
         text=True,
         check=True,
     )
-    seconds, peak = done.stdout.split()
-    return float(seconds), int(peak) * (1 if sys.platform == "darwin" else 1024)
+    wall_s, cpu_s, peak = done.stdout.split()
+    unit = 1000 if sys.platform == "darwin" else 1
+    return Run(float(wall_s), float(cpu_s), int(peak) // unit)
 
 
-def report(name: str, size: int, seconds: float, peak: int) -> None:
+def report(name: str, size: int, run: Run) -> None:
     """Prints one line."""
-    megabytes = size / MEGABYTE
+    megabytes, seconds, peak = size / MEGABYTE, run.wall_s, run.peak_kb * 1024
     print(
         f"{name:8} {megabytes:6.0f} MB {seconds:7.1f} s {megabytes / seconds:7.1f} MB/s"
         f" {peak / MEGABYTE:7.1f} MB at most, {peak / size:.2f} times the file",
@@ -153,10 +155,10 @@ def main() -> None:
         size = write(migrations / "001_large.sql", options.kind, options.mb * MEGABYTE)
         fluxmig: list[str | Path] = [sys.executable, "-m", "fluxmig", "run", "--migrations", migrations]
         clear(url)
-        report("fluxmig", size, *run(fluxmig, FLUXMIG_DATABASE_URL=options.url))
+        report("fluxmig", size, run(fluxmig, {"FLUXMIG_DATABASE_URL": options.url}))
         clear(url)
         if command := shell(url, migrations / "001_large.sql"):
-            report(Path(command[0]).name, size, *run(command))
+            report(Path(command[0]).name, size, run(command, {}))
             clear(url)
         else:
             print("the database's own shell is not there")

@@ -2,13 +2,13 @@
 
 `run` sends each file with its row in one message, in one transaction; `ask` is what a Python that imports
 SQLAlchemy takes for one query, and `connect` for none; `hash` reads and hashes the files and does no more;
-`service` tells how long `Migrator(engine).run()` takes the processor where everything is there already.
+`service` tells how long `Migrator(engine).run()` takes the processor where everything is there already;
+`profile` writes cProfile's statistics of a run, by time on the processor, without what is loaded for it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import statistics
 import sys
 import time
 from pathlib import Path
@@ -18,7 +18,8 @@ _LEDGER = (
     " NOT NULL, applied_at timestamptz DEFAULT now(), checksum varchar(64))"
 )
 _ROW = "INSERT INTO schema_migrations (migration_name, checksum) VALUES ('{}', '{}')"
-_TURNS = 9
+TURNS = 9
+"""How often `service` runs."""
 
 
 def run(url: str, folder: Path) -> None:
@@ -61,16 +62,36 @@ def hashes(folder: Path) -> None:
 
 def service(url: str, folder: Path) -> float:
     """How many milliseconds of the processor a run takes that has nothing to do, in a process that stays."""
+    import statistics  # noqa: PLC0415
+
     from sqlalchemy import create_engine  # noqa: PLC0415
 
     from fluxmig import Migrator  # noqa: PLC0415
 
-    migrator, took = Migrator(create_engine(url), folder), []
-    for _ in range(_TURNS):
+    migrator, took = Migrator(create_engine(url, use_native_hstore=False), folder), []
+    for _ in range(TURNS):
         began = time.process_time()
         migrator.run()
         took.append((time.process_time() - began) * 1000)
     return statistics.median(took)
+
+
+def profile(url: str, folder: Path, to: Path) -> None:
+    """Runs the files behind one that does nothing, which has everything loaded."""
+    import cProfile  # noqa: PLC0415
+    import tempfile  # noqa: PLC0415
+
+    from sqlalchemy import create_engine  # noqa: PLC0415
+
+    from fluxmig import Migrator  # noqa: PLC0415
+
+    engine = create_engine(url, use_native_hstore=False)
+    with tempfile.TemporaryDirectory() as first:
+        Path(first, "001_nothing.sql").write_text("SELECT 1;")
+        Migrator(engine, first, table="first_migrations").run()
+    profiler = cProfile.Profile(time.process_time)
+    profiler.runcall(Migrator(engine, folder).run)
+    profiler.dump_stats(to)
 
 
 if __name__ == "__main__":
@@ -85,3 +106,5 @@ if __name__ == "__main__":
             hashes(Path(folder))
         case ["service", url, folder]:
             print(service(url, Path(folder)))  # noqa: T201
+        case ["profile", url, folder, to]:
+            profile(url, Path(folder), Path(to))

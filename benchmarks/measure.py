@@ -58,11 +58,18 @@ class Series:
 
     @property
     def spread(self) -> float:
-        """Half of the distance between the quartiles, as a part of the median."""
-        if len(self.runs) < 4:  # noqa: PLR2004  # quartiles of fewer say nothing
-            return 0.0
-        low, _, high = statistics.quantiles((run.wall_s for run in self.runs), n=4)
+        """Half of the distance between the quartiles, as a part of the median; of fewer than four, of all."""
+        seconds = [run.wall_s for run in self.runs]
+        low, high = min(seconds), max(seconds)
+        if len(seconds) >= 4:  # noqa: PLR2004  # quartiles of fewer say nothing
+            low, _, high = statistics.quantiles(seconds, n=4)
         return (high - low) / 2 / self.seconds
+
+    @property
+    def time(self) -> str:
+        """The median time and how far it spreads, in words."""
+        spread = f" ± {self.spread * 100:.0f} %" if len(self.runs) > 1 else ""
+        return f"{self.seconds:.3f} s{spread}"
 
     def ratio(self, other: Series) -> float:
         """The median of the ratios of both in each turn: what slows the machine down slows both."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["files"]
+__all__ = ["files", "tables"]
 
 _TABLE = """-- Orders of one kind, as the shop sends them.
 CREATE TABLE orders_{number} (
@@ -68,3 +68,9 @@ def files(count: int) -> Iterator[tuple[str, str]]:
         what, text = _CYCLE[(number - 1) % len(_CYCLE)]
         table = number if text is _TABLE else table
         yield f"{number:05d}_{what}_{number}", text.format(number=number, table=table)
+
+
+def tables(count: int) -> str:
+    """The tables alone that so many files create, without their indexes."""
+    texts = [text for name, text in files(count) if "create_orders" in name]
+    return "".join(text.partition("CREATE INDEX")[0] for text in texts)

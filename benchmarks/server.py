@@ -68,14 +68,15 @@ class Server:
     def database(self) -> Iterator[str]:
         """The name of an empty database, which goes afterwards."""
         name = f"bench_{next(_numbers)}"
-        self._run(f"CREATE DATABASE {name}")
+        self.run(f"CREATE DATABASE {name}")
         try:
             yield name
         finally:
-            self._run(f"DROP DATABASE {name} WITH (FORCE)")
+            self.run(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def _run(self, sql: str) -> None:
-        with psycopg.connect(self.address("postgres").url(), autocommit=True) as connection:
+    def run(self, sql: str, database: str = "postgres") -> None:
+        """Runs SQL in a session of its own, without a transaction."""
+        with psycopg.connect(self.address(database).url(), autocommit=True) as connection:
             connection.execute(sql.encode())
 
 

@@ -97,7 +97,7 @@ def peers(folder: Path) -> list[Tool]:
             subprocess.run(words, check=True, capture_output=True)
         bin_ = folder / "node_modules" / ".bin"
         found += [
-            Tool("dbmate", _dbmate_files, lambda place, address: _dbmate(bin_, place, address)),
+            Tool("dbmate", _dbmate_files, lambda place, address: _dbmate(folder, place, address)),
             Tool("node-pg-migrate", _plain, lambda place, address: _node_pg_migrate(bin_, place, address)),
             Tool("graphile-migrate", _graphile_files, lambda place, address: _graphile(bin_, place, address)),
         ]
@@ -130,9 +130,11 @@ def _dbmate_files(folder: Path, files: Files) -> None:
         (folder / f"{name}.sql").write_text(f"-- migrate:up\n{text}\n-- migrate:down\n")
 
 
-def _dbmate(programs: Path, folder: Path, address: Address) -> Sequence[str | Path]:
+def _dbmate(installed: Path, folder: Path, address: Address) -> Sequence[str | Path]:
+    """The program itself: what npm puts beside it starts Node first."""
+    program = next((installed / "node_modules" / "@dbmate").glob("*/bin/dbmate"))
     url = address.url("postgres", sslmode="disable")
-    return [programs / "dbmate", "--url", url, "-d", folder, "--no-dump-schema", "up"]
+    return [program, "--url", url, "-d", folder, "--no-dump-schema", "up"]
 
 
 def _node_pg_migrate(programs: Path, folder: Path, address: Address) -> Sequence[str | Path]:
@@ -196,7 +198,12 @@ def _yoyo(programs: Path, folder: Path, address: Address) -> Sequence[str | Path
     return [programs / "yoyo", "apply", "--batch", "--no-config-file", "--database", url, folder]
 
 
-def environment() -> dict[str, str]:
-    """What all commands get: nothing that a machine's owner has set for one of them."""
+def environment(*, whole: bool = False) -> dict[str, str]:
+    """What all commands get: nothing that a machine's owner has set for one of them, or for Python.
+
+    Args:
+        whole: Whether all of it is wanted, and not what differs from that of this process.
+    """
     own = ("DATABASE_URL", "PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGOPTIONS", "PGSERVICE")
-    return {name: "" for name in own if name in os.environ}
+    cleared = {name: "" for name in os.environ if name in own or name.startswith("PYTHON")}
+    return {**os.environ, **cleared} if whole else cleared

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fluxmig import render
+from fluxmig import render_adopt
 from fluxmig.console import command
 from fluxmig.model import AdoptionKind, AdoptionReport
 
 if TYPE_CHECKING:
     from fluxmig.console import Session
+    from fluxmig.lines import Line
 
 __all__ = ["adopt"]
 
@@ -33,7 +34,7 @@ def adopt(session: Session, *, yes: bool, reason: str | None) -> None:
     asks = session.can_ask and not yes
     records = bool(chosen) and (yes or asks) and not settings.dry_run
     if not settings.json or (records and asks):
-        session.show(render.adoption_lines(found), err=settings.json)
+        session.show(render_adopt.adoption_lines(found), err=settings.json)
     report = AdoptionReport()
     if records:
         session.confirm(f"Record {chosen} {_migrations(chosen)} as applied?", yes=yes)
@@ -44,9 +45,9 @@ def adopt(session: Session, *, yes: bool, reason: str | None) -> None:
         session.show(
             [[(f"Nothing was recorded; --yes records {chosen} {_migrations(chosen)}.", "")]], err=True
         )
-    lines: list[render.Line] = [[(f"Recorded: {len(report.recorded)}", "bold")]] if records else []
+    lines: list[Line] = [[(f"Recorded: {len(report.recorded)}", "bold")]] if records else []
     if lines or settings.json:
-        session.out(lines, render.adoption_json(found, report, dry_run=settings.dry_run))
+        session.out(lines, render_adopt.adoption_json(found, report, dry_run=settings.dry_run))
 
 
 def _migrations(count: int) -> str:

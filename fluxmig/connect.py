@@ -17,7 +17,6 @@ from urllib.parse import quote, unquote
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SAWarning
 
-from fluxmig import unreachable
 from fluxmig.discretion import known, word
 from fluxmig.errors import ConfigError, DatabaseConnectionError
 
@@ -61,7 +60,7 @@ _SHAPE = (
     "the form is postgresql://USER:PASSWORD@HOST:5432/DATABASE,"
     " with @ : / ? # % in the password as %40 %3A %2F %3F %23 %25"
 )
-_OTHER_SERVER = re.compile(r"Could not determine version from string '(\w+)")
+_OTHER_SERVER = r"Could not determine version from string '(\w+)"
 _OTHER_DIALECT = "for CockroachDB: pip install sqlalchemy-cockroachdb, and write cockroachdb+psycopg://"
 _SECRETS = ("password", "passwd", "sslpassword")
 """Options of URLs that an Engine would show: SQLAlchemy hides but the password in its usual place."""
@@ -241,6 +240,8 @@ def _engine(url: URL, arguments: dict[str, object]) -> Engine:
             warnings.simplefilter("error", SAWarning)  # an option that is not taken would only be a warning
             return create_engine(url, connect_args=arguments, **_OPTIONS.get(url.get_driver_name(), {}))
     except ImportError as error:
+        from fluxmig import unreachable  # noqa: PLC0415  # only on the way out
+
         name = error.name or url.get_driver_name()
         # Without a name, the driver is there and lacks something: psycopg does without libpq.
         why = "is not installed" if error.name else f"cannot be loaded: {unreachable.reason(str(error))}"
@@ -328,6 +329,8 @@ def _sqlite(url: URL, directory: Path, *, read_only: bool, must_exist: bool) -> 
 
 def _sqlite_file(url: URL, path: Path, *, read_only: bool, must_exist: bool) -> URL:
     if not path.parent.is_dir():
+        from fluxmig import unreachable  # noqa: PLC0415  # likewise
+
         raise DatabaseConnectionError(
             f"cannot open the SQLite database: {unreachable.existing(path)} has no such folder",
             remedy="make the folder first",
@@ -368,7 +371,7 @@ def _knock(engine: Engine, raw: str, wait_s: float) -> None:
             with engine.connect():
                 return
         except AssertionError as error:  # SQLAlchemy's, of a server whose version is not PostgreSQL's
-            found = _OTHER_SERVER.search(str(error))
+            found = re.search(_OTHER_SERVER, str(error))
             if found is None:
                 raise
             raise ConfigError(
@@ -380,6 +383,8 @@ def _knock(engine: Engine, raw: str, wait_s: float) -> None:
                 "the database URL holds a character or a host name that cannot be sent", remedy=_SHAPE
             ) from None
         except (DBAPIError, OSError) as error:
+            from fluxmig import unreachable  # noqa: PLC0415  # likewise
+
             if not unreachable.may_pass(error) or time.monotonic() >= deadline:
                 cause = error if unreachable.shows(engine.url, raw, error) else None
                 raise unreachable.refusal(engine.url, raw, error) from cause

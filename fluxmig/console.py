@@ -44,6 +44,8 @@ COMMON = (
 EPILOG = "Common options (--database-url, --migrations, --json, ...): fluxmig --help"
 PATIENCE = ("wait_lock_s", "lock_timeout_s", "lock_retries", "statement_timeout_s", "no_query_text")
 """Settings of what runs scripts."""
+_SELDOM = 50_000
+"""Objects that are made before those are looked through that may be garbage; Python's own number is 700."""
 _METAVARS = {
     "database_url": "URL",
     "direct_url": "URL",
@@ -393,12 +395,16 @@ def quiet() -> None:
 
 @contextmanager
 def _loading() -> Iterator[None]:
-    """Around imports: nothing of what they load is garbage, and to look for it takes a tenth of the time."""
+    """Around imports: nothing of what they load is garbage, and to look for it takes a tenth of the time.
+
+    Behind them, it is looked for less often: rows and files by the thousand are no garbage either.
+    """
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
+        gc.set_threshold(_SELDOM)
         gc.enable()
 
 

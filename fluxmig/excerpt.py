@@ -43,7 +43,7 @@ def excerpt(source: bytes, offset: int, *, caret: bool = True) -> str:
 
 def visible(text: str) -> str:
     """The text with pictures in place of control characters, which would otherwise reach the terminal."""
-    return text.translate(_CONTROLS)
+    return text if text.isprintable() else text.translate(_CONTROLS)
 
 
 def _lines_around(source: bytes, line_start: int) -> list[tuple[int, str]]:

@@ -707,8 +707,7 @@ def _record(
 
 def _entries(rows: Iterable[Sequence[Any]]) -> Iterator[LogEntry]:
     """The rows of the log, whose columns are those of `_ENTRY`, or the first of them."""
-    for row in rows:
-        event, name, message, code, statement, line, number, logged_at, *others = row
+    for event, name, message, code, statement, line, number, logged_at, *others in rows:
         known, at = _EVENTS.get(event, event), _aware(logged_at)
         yield LogEntry(known, name, message, code, statement, line, number, at, *others)
 

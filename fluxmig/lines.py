@@ -1,6 +1,6 @@
 """Lines of styled text -> plain text, terminal text; prints nothing.
 
-A line is a list of spans `(text, style)`; styles are rich's, and plain text just drops them.
+A line is a list of spans `(text, style)`: a style is one of `_CODES`, or empty, and plain text drops it.
 """
 
 from __future__ import annotations
@@ -16,24 +16,18 @@ __all__ = ["Line", "cut", "plain", "terminal"]
 
 Line = list[tuple[str, str]]
 
+_CODES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}
+"""Of ISO 6429, 8.3.117 (SGR)."""
+
 
 def plain(lines: Iterable[Line]) -> str:
     """The lines without their styles, and without control characters: files and servers choose the words."""
-    return "\n".join("".join(_shown(text) for text, _ in line) for line in lines)
+    return _shown("\n".join(["".join([text for text, _ in line]) for line in lines]))
 
 
 def terminal(lines: Iterable[Line]) -> str:
     """The lines with ANSI colours, and no other control characters."""
-    from rich.console import Console  # noqa: PLC0415  # only where colour is wanted
-    from rich.text import Text  # noqa: PLC0415
-
-    console = Console(
-        force_terminal=True, color_system="standard", no_color=False, width=10_000, highlight=False
-    )
-    with console.capture() as captured:
-        for line in lines:
-            console.print(Text.assemble(*((_shown(text), style) for text, style in line)), soft_wrap=True)
-    return captured.get().removesuffix("\n")
+    return "\n".join(["".join([_colored(_shown(text), style) for text, style in line]) for line in lines])
 
 
 def cut(text: str, columns: int) -> str:
@@ -43,5 +37,14 @@ def cut(text: str, columns: int) -> str:
     return set_cell_size(_shown(text), columns).rstrip()
 
 
+def _colored(text: str, style: str) -> str:
+    """The text in its style; each line by itself, for a pager may show any."""
+    if not style:
+        return text
+    parts = text.split("\n")
+    return "\n".join([f"\x1b[{_CODES[style]}m{part}\x1b[0m" if part else "" for part in parts])
+
+
 def _shown(text: str) -> str:
-    return "\n".join(visible(line) for line in text.split("\n"))
+    """The text without control characters but for the ends of its lines."""
+    return "\n".join(map(visible, text.split("\n")))

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 
 import fluxmig
-from fluxmig import bookkeeping, layouts, mend, planner, sql
+from fluxmig import layouts, model, planner, sql
 from fluxmig.dialects import dialect_of
 from fluxmig.dialects.base import PAST_THE_POOLER
 from fluxmig.errors import (
@@ -37,24 +37,16 @@ from fluxmig.layouts.numbered import Folder
 from fluxmig.ledger import Ledger, Snapshot
 from fluxmig.lookout import Lookout
 from fluxmig.model import (
-    AdoptionKind,
-    AdoptionReport,
     Event,
     Finding,
     Limits,
     LogEntry,
-    Mending,
     Mode,
     OnDuplicate,
     Outcome,
     Plan,
-    RedoPlan,
-    RedoReport,
     Report,
-    RollbackReport,
-    RollbackResult,
     Script,
-    Settlement,
     Verification,
 )
 from fluxmig.preparation import Preparation
@@ -68,11 +60,18 @@ if TYPE_CHECKING:
     from fluxmig.loading.nouns import DataFiles, LoadMapping, LoadProgress, LoadReport, Refusal
     from fluxmig.model import (
         Adoption,
+        AdoptionReport,
         Change,
+        Mending,
         Migration,
         MigrationStatus,
         Notice,
         Record,
+        RedoPlan,
+        RedoReport,
+        RollbackReport,
+        RollbackResult,
+        Settlement,
         StepResult,
         Wait,
     )
@@ -511,7 +510,7 @@ class Migrator:
         """
         from fluxmig.reversal import take_back  # noqa: PLC0415
 
-        planned, results, findings = RollbackReport(), list[RollbackResult](), list[Finding]()
+        planned, results, findings = model.RollbackReport(), list[model.RollbackResult](), list[Finding]()
 
         def report() -> RollbackReport:
             return replace(planned, results=tuple(results), findings=tuple(findings))
@@ -581,7 +580,7 @@ class Migrator:
                 with executor.patience.lookout:
                     report = redo(executor, plan)
         except FluxmigError as error:
-            error.report = replace(error.report or RollbackReport(), findings=tuple(findings))
+            error.report = replace(error.report or model.RollbackReport(), findings=tuple(findings))
             raise
         return replace(report, findings=tuple(findings))
 
@@ -619,6 +618,8 @@ class Migrator:
             ConfigError: A name stands for nothing, or for several files.
             LedgerError: One of them is applied already or partial, or became so meanwhile.
         """
+        from fluxmig import mend  # noqa: PLC0415
+
         return self._mend(
             lambda statuses: mend.mark(statuses, names, through=through, all_pending=all_pending),
             reason,
@@ -627,6 +628,8 @@ class Migrator:
 
     def unmark(self, *names: str, reason: str | None = None, dry_run: bool = False) -> Mending:
         """Removes the records of migrations, and touches nothing else. Writes; raises as `mark` does."""
+        from fluxmig import mend  # noqa: PLC0415
+
         return self._mend(lambda statuses: mend.unmark(statuses, names), reason, dry_run=dry_run)
 
     def accept(self, *names: str, reason: str | None = None, dry_run: bool = False) -> Mending:
@@ -636,6 +639,8 @@ class Migrator:
             ConfigError: As `mark`.
             LedgerError: One of them is not applied, not in the folder, or unchanged.
         """
+        from fluxmig import mend  # noqa: PLC0415
+
         return self._mend(lambda statuses: mend.accept(statuses, names), reason, dry_run=dry_run)
 
     def resolve(
@@ -657,7 +662,9 @@ class Migrator:
             LedgerError: One of them has nothing to settle; or the log, which alone could keep it, cannot be
                 written.
         """
-        settled = Settlement(settlement)
+        from fluxmig import mend  # noqa: PLC0415
+
+        settled = model.Settlement(settlement)
         return self._mend(lambda statuses: mend.resolve(statuses, names, settled), reason, dry_run=dry_run)
 
     def rename(self, old: str, new: str, *, reason: str | None = None, dry_run: bool = False) -> Mending:
@@ -668,6 +675,8 @@ class Migrator:
             LedgerError: The old file is still there, or the old name not in the ledger; the new file is not
                 there, applied already, or another than what was applied.
         """
+        from fluxmig import mend  # noqa: PLC0415
+
         return self._mend(lambda statuses: mend.rename(statuses, old, new), reason, dry_run=dry_run)
 
     def mend(self, changes: Iterable[Change], *, reason: str | None = None) -> Mending:
@@ -679,10 +688,12 @@ class Migrator:
             LockTimeoutError, DatabaseConnectionError: Nothing is written, unless the message of the latter
                 says that a commit is in doubt.
         """
+        from fluxmig import bookkeeping, mend  # noqa: PLC0415
+
         changes = tuple(changes)
         mend.refuse_unfit(reason)
         if not changes:
-            return Mending()
+            return model.Mending()
         with self._errors():
             ledger, snapshot = self._read()
             executor = self._executor(ledger, snapshot)
@@ -698,7 +709,7 @@ class Migrator:
                 with self._dialect.reading(self._bind) as connection:
                     check(connection)
                 raise
-        return Mending(changes, tuple(findings))
+        return model.Mending(changes, tuple(findings))
 
     def adopt(self, reason: str | None = None) -> AdoptionReport:
         """Records the pending migrations of which all is there, as `adopt_plan` tells, in one transaction.
@@ -712,9 +723,9 @@ class Migrator:
             MigrationFileError: A pending file cannot be read as a migration. Nothing was recorded.
             LockTimeoutError: Another runner had the lock for too long. Nothing was recorded.
         """
-        shown = {each.name for each in self.adopt_plan() if each.kind is AdoptionKind.EXISTS}
+        shown = {each.name for each in self.adopt_plan() if each.kind is model.AdoptionKind.EXISTS}
         if not shown:
-            return AdoptionReport()
+            return model.AdoptionReport()
         folder = self._read_folder()
         with self._errors():
             ledger, snapshot = self._read()
@@ -723,7 +734,7 @@ class Migrator:
             with executor.lock.transaction() as connection:
                 found = self._adoptions(connection, ledger, folder)
                 chosen = tuple(
-                    each for each in found if each.kind is AdoptionKind.EXISTS and each.name in shown
+                    each for each in found if each.kind is model.AdoptionKind.EXISTS and each.name in shown
                 )
                 files = {migration.name: migration for migration in folder.migrations}
                 for each in chosen:
@@ -732,7 +743,7 @@ class Migrator:
                     ledger.record(
                         connection, entry, checksum=file.checksum, duration_ms=None, source=file.source
                     )
-        return AdoptionReport(chosen, findings)
+        return model.AdoptionReport(chosen, findings)
 
     # --- parts --------------------------------------------------------------------------------------------
 
@@ -743,15 +754,19 @@ class Migrator:
         *,
         dry_run: bool,
     ) -> Mending:
+        from fluxmig import mend  # noqa: PLC0415
+
         mend.refuse_unfit(reason)
         changes = decide(self.status())
-        return Mending(changes) if dry_run else self.mend(changes, reason=reason)
+        return model.Mending(changes) if dry_run else self.mend(changes, reason=reason)
 
     def _refuse_if_changed(self, changes: Sequence[Change], connection: Connection) -> None:
         """Reads both tables again, and raises where what the changes were decided on is no longer so.
 
         Without the texts that the log keeps: the files are those that were decided on.
         """
+        from fluxmig import mend  # noqa: PLC0415
+
         files = tuple(
             status.migration for change in changes for status in change.statuses if status.migration
         )
@@ -1025,6 +1040,8 @@ def _refuse_unexpected(names: Sequence[str], expected: Sequence[str] | None) -> 
 
 def _refuse_without_log(changes: Iterable[Change], finding: Finding) -> None:
     """Raises `LedgerError` where there is no log, and it alone could keep some of the changes."""
+    from fluxmig import bookkeeping  # noqa: PLC0415
+
     names = [change.name for change in changes if change.action in bookkeeping.IN_THE_LOG_ALONE]
     if names:
         raise LedgerError(

@@ -19,8 +19,8 @@ from fluxmig.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["DOWN", "MAX_NAME", "down_of", "is_down", "is_fit", "migration_of", "names_in", "number_of"]
-__all__ += ["problem_of", "sort_key"]
+__all__ = ["DOWN", "MAX_NAME", "down_of", "entries_in", "is_down", "is_fit", "migration_of", "names_in"]
+__all__ += ["number_of", "problem_of", "sort_key"]
 
 MAX_NAME = 255
 """Characters that `migration_name VARCHAR(255)` holds."""
@@ -29,13 +29,14 @@ DOWN = ".down.sql"
 """What the name of a down script ends with."""
 # CLDR root collation of ASCII: white space, punctuation and symbols in this order, then digits, then letters.
 _RANKED = "\t\n _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$0123456789"
-_ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_ODD = r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]"
 """What no file name should hold: control characters, and what stands for bytes that are no UTF-8."""
+_DIGITS = re.compile(r"[0-9]+")
 
 
 def number_of(name: str) -> int | None:
     """The leading number of a file name, or None."""
-    digits = re.match(r"[0-9]+", name)
+    digits = _DIGITS.match(name)
     return int(digits[0]) if digits else None
 
 
@@ -63,9 +64,11 @@ def down_of(name: str) -> str:
 def sort_key(name: str) -> tuple[object, ...]:
     """What file names are ordered by: a total order, since the name itself comes last."""
     number = number_of(name)
-    decomposed = base = unicodedata.normalize("NFD", name)
-    if not name.isascii():
-        base = "".join(character for character in decomposed if not unicodedata.combining(character))
+    if name.isascii():  # nothing to decompose, and a table of bytes is looked up faster
+        ranks = name.encode().translate(_ASCII_RANKS).decode("latin-1")
+        return number is None, number or 0, ranks, name.casefold(), name.swapcase(), name
+    decomposed = unicodedata.normalize("NFD", name)
+    base = "".join(character for character in decomposed if not unicodedata.combining(character))
     return (
         number is None,
         number or 0,
@@ -85,16 +88,18 @@ class _Ranks(dict[int, str]):
 
 
 _RANKS = _Ranks({ord(character): chr(rank) for rank, character in enumerate(_RANKED)})
+_ASCII_RANKS = bytes(ord(_RANKS[code]) for code in range(128)) + bytes(128)
 
 
-def names_in(folder: Path) -> list[str]:
-    """The names in a folder that end in `.sql`, or in what may be meant for it, in no order.
+def entries_in(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder under a name that ends in `.sql`, or in what may be meant for it, in no order.
 
     Raises:
         ConfigError: There is no such folder, or it cannot be read.
     """
     try:
-        names = os.listdir(folder)  # noqa: PTH208  # names are enough, and paths take time
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if _is_meant(entry.name)]
     except FileNotFoundError:
         raise ConfigError(
             f"there is no folder {folder}",
@@ -102,12 +107,21 @@ def names_in(folder: Path) -> list[str]:
         ) from None
     except OSError as error:
         raise ConfigError(f"cannot read the folder {folder}: {error.strerror}") from error
-    return [name for name in names if _seen(name).lower().endswith(".sql") and not name.startswith(".")]
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names of the same; raises likewise."""
+    return [entry.name for entry in entries_in(folder)]
+
+
+def _is_meant(name: str) -> bool:
+    """Whether it is, or may be meant for, the name of a migration or a down script."""
+    return not name.startswith(".") and (name.endswith(".sql") or _seen(name).lower().endswith(".sql"))
 
 
 def _seen(name: str) -> str:
     """The name without the spaces and dots at its end, which hardly show."""
-    return name if name.endswith(".sql") else re.sub(r"[\s.]+\Z", "", name)
+    return re.sub(r"[\s.]+\Z", "", name)
 
 
 def problem_of(name: str) -> tuple[str, str] | None:
@@ -117,7 +131,7 @@ def problem_of(name: str) -> tuple[str, str] | None:
             f"the name has {len(name)} characters, and the ledger holds {MAX_NAME}",
             "give it a shorter name",
         )
-    if odd := _ODD.search(name):
+    if not name.isprintable() and (odd := re.search(_ODD, name)):  # none of these is printable
         what = "is not UTF-8" if odd[0] >= "\ud800" else "holds a control character"
         return f"the name {what}", "rename the file"
     if not name.endswith(".sql"):

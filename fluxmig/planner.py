@@ -77,7 +77,7 @@ def same_content(stored: str | None, migration: Migration) -> bool:
 
     One whose line endings were mixed cannot be known by its checksum.
     """
-    if same_checksum(stored, migration.checksum):
+    if stored == migration.checksum or same_checksum(stored, migration.checksum):
         return True
     if not _says_something(stored):
         return False
@@ -124,47 +124,62 @@ def statuses(
     """
     on_disk = {migration.name: migration for migration in migrations}
     recorded = {record.name: record for record in records}
-    names = sorted(on_disk.keys() | recorded.keys(), key=sort_key)
+    # Those on disk come in order, or nearly so, and what is in order is sorted in one pass.
+    names = sorted((*on_disk, *(name for name in recorded if name not in on_disk)), key=sort_key)
     last_applied = max((place for place, name in enumerate(names) if name in recorded), default=0)
     found = []
     for place, name in enumerate(names):
         migration, record, event = on_disk.get(name), recorded.get(name), last_events.get(name)
-        halfway = None if record else progress.get(name)
-        kept = _kept(record, texts) if record else None
-        down = progress.get(down_of(name)) if record else None
-        conditions = []
         if record:
-            if event and event.event in MARKS:
-                conditions.append(Condition.MARKED)
-            if not migration:
-                conditions.append(Condition.MISSING)
-            elif not same_content(record.checksum, migration) and (
-                kept is None or content(kept) != content(migration.source)
-            ):
-                conditions.append(Condition.MODIFIED)
+            found.append(_of_applied(migration, record, event, progress, texts))
         else:
-            if event and event.event is Event.FAILED:
-                conditions.append(Condition.FAILED)
-            if _is_half_way(halfway):
-                conditions.append(Condition.PARTIAL)
-            if place < last_applied:
-                conditions.append(Condition.OUT_OF_ORDER)
-        state = State.APPLIED if record else State.PENDING
-        is_other = Condition.MODIFIED in conditions or Condition.MISSING in conditions
-        found.append(
-            MigrationStatus(
-                name,
-                state,
-                tuple(conditions),
-                migration,
-                record,
-                event,
-                halfway,
-                applied_source=kept if is_other else None,
-                down_progress=down if _is_half_way(down) else None,
-            )
-        )
+            halfway, is_late = progress.get(name), place < last_applied
+            conditions = _conditions_of_pending(event, halfway, is_late=is_late)
+            found.append(MigrationStatus(name, State.PENDING, conditions, migration, None, event, halfway))
     return _with_new_names(found)
+
+
+def _of_applied(
+    migration: Migration | None,
+    record: Record,
+    event: LogEntry | None,
+    progress: Mapping[str, Progress],
+    texts: Mapping[str, bytes],
+) -> MigrationStatus:
+    """The status of one that the ledger has; with the text that was applied, where its file is not that."""
+    kept = _kept(record, texts)
+    conditions = (Condition.MARKED,) if event and event.event in MARKS else ()
+    odd = None
+    if not migration:
+        odd = Condition.MISSING
+    elif not same_content(record.checksum, migration) and (
+        kept is None or content(kept) != content(migration.source)
+    ):
+        odd = Condition.MODIFIED
+    down = progress.get(down_of(record.name)) if progress else None
+    return MigrationStatus(
+        record.name,
+        State.APPLIED,
+        (*conditions, odd) if odd else conditions,
+        migration,
+        record,
+        event,
+        applied_source=kept if odd else None,
+        down_progress=down if _is_half_way(down) else None,
+    )
+
+
+def _conditions_of_pending(
+    event: LogEntry | None, halfway: Progress | None, *, is_late: bool
+) -> tuple[Condition, ...]:
+    conditions = []
+    if event and event.event is Event.FAILED:
+        conditions.append(Condition.FAILED)
+    if _is_half_way(halfway):
+        conditions.append(Condition.PARTIAL)
+    if is_late:
+        conditions.append(Condition.OUT_OF_ORDER)
+    return tuple(conditions)
 
 
 def _kept(record: Record, texts: Mapping[str, bytes]) -> bytes | None:

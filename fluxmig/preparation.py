@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from fluxmig import planner, script
+from fluxmig import model, planner, script
 from fluxmig.errors import LedgerError, MigrationFileError
 from fluxmig.files import prepared
 from fluxmig.model import (
@@ -18,9 +18,6 @@ from fluxmig.model import (
     Finding,
     OnDuplicate,
     Plan,
-    RedoPlan,
-    RollbackReport,
-    RollbackResult,
     Script,
     State,
 )
@@ -32,7 +29,14 @@ if TYPE_CHECKING:
     from fluxmig.foresight import Duplicate
     from fluxmig.layouts.numbered import Folder
     from fluxmig.ledger import Snapshot
-    from fluxmig.model import Adoption, DownScript, Migration, MigrationStatus
+    from fluxmig.model import (
+        Adoption,
+        DownScript,
+        Migration,
+        MigrationStatus,
+        RedoPlan,
+        RollbackReport,
+    )
     from fluxmig.objects import Existing
 
 __all__ = ["Preparation"]
@@ -116,8 +120,8 @@ class Preparation:
             )
             scripts = self._downs(chosen)
             findings = (*planner.of_reversal(self.statuses, chosen), *_of_files(scripts))
-        results = tuple(RollbackResult(status.name, reversed=not record_only) for status in chosen)
-        return RollbackReport(results, findings, behind), [*scripts] or [None] * len(chosen)
+        results = tuple(model.RollbackResult(status.name, reversed=not record_only) for status in chosen)
+        return model.RollbackReport(results, findings, behind), [*scripts] or [None] * len(chosen)
 
     def redo(self, name: str | None) -> RedoPlan:
         """Both scripts of the migration to redo, the last one applied by default."""
@@ -134,7 +138,7 @@ class Preparation:
         )
         later = planner.applied_after(self.statuses, chosen.name)
         odd = [finding for finding in planner.of_reversal((), (chosen,)) if finding.kind == "marked"]
-        return RedoPlan(down, up, apart, later, (*odd, *_of_files((down, up))))
+        return model.RedoPlan(down, up, apart, later, (*odd, *_of_files((down, up))))
 
     # --- what is there ------------------------------------------------------------------------------------
 

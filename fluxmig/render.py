@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fluxmig.errors import LoadError, RollbackError
 from fluxmig.excerpt import visible
 from fluxmig.lines import Line, cut, plain, terminal
-from fluxmig.model import AdoptionKind, Condition, Event, Mode, Outcome, State
+from fluxmig.model import Condition, Event, Mode, Outcome, State
 from fluxmig.model.reports import loss
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from fluxmig.errors import FluxmigError, StoppedError
     from fluxmig.loading.nouns import Refusal
     from fluxmig.model import (
-        Adoption,
-        AdoptionReport,
         Failure,
         Finding,
         LogEntry,
@@ -43,8 +41,6 @@ if TYPE_CHECKING:
 __all__ = [
     "NOTHING_WRITTEN",
     "Line",
-    "adoption_json",
-    "adoption_lines",
     "cut",
     "error_json",
     "finding_lines",
@@ -588,63 +584,6 @@ def redo_json(report: RedoReport) -> dict[str, Any]:
         reversed=_taken_back_json(report.reversed),
         results=[step_json(report.applied)],
         later=list(report.later),
-        findings=findings_json(report.findings),
-    )
-
-
-# --- adopt ------------------------------------------------------------------------------------------------
-
-_ADOPTION_STYLES = {
-    AdoptionKind.EXISTS: _GOOD,
-    AdoptionKind.ABSENT: _DIM,
-    AdoptionKind.CONFLICT: _BAD,
-    AdoptionKind.UNKNOWN: _ODD,
-}
-
-
-def adoption_lines(adoptions: Sequence[Adoption]) -> list[Line]:
-    """What the database has of each pending migration and why that is said, the counts, and what to do."""
-    if not adoptions:
-        return [[("Nothing to adopt: every migration is applied.", "")]]
-    width = max(len(adoption.name) for adoption in adoptions)
-    lines: list[Line] = [
-        [
-            (f"{adoption.kind.upper():<8}  ", _ADOPTION_STYLES[adoption.kind]),
-            (f"{adoption.name:<{width}}  ", ""),
-            (adoption.reason, _DIM),
-        ]
-        for adoption in adoptions
-    ]
-    kinds = [adoption.kind for adoption in adoptions]
-    summary = " | ".join(f"{kind.capitalize()}: {kinds.count(kind)}" for kind in AdoptionKind)
-    lines += [[], [(summary, _HEAD)], [("Names were compared, not definitions.", "")]]
-    if AdoptionKind.ABSENT in kinds and AdoptionKind.EXISTS in kinds[kinds.index(AdoptionKind.ABSENT) :]:
-        text = "An absent one before one that exists is no fault: `fluxmig run` applies what is absent."
-        lines.append([(text, "")])
-    if {AdoptionKind.CONFLICT, AdoptionKind.UNKNOWN} & set(kinds):
-        text = (
-            "Conflict and unknown are for you to judge: `fluxmig mark` records one, `fluxmig run` applies it."
-        )
-        lines.append([(text, "")])
-    return lines
-
-
-def adoption_json(adoptions: Sequence[Adoption], report: AdoptionReport, *, dry_run: bool) -> dict[str, Any]:
-    """What the database has of each pending migration, and which of them were recorded."""
-    return _document(
-        "adopt",
-        dry_run=dry_run,
-        adoptions=[
-            {
-                "name": adoption.name,
-                "kind": adoption.kind.value,
-                "reason": adoption.reason,
-                "there": list(adoption.there),
-                "absent": list(adoption.absent),
-            }
-            for adoption in adoptions
-        ],
-        recorded=[adoption.name for adoption in report.recorded],
         findings=findings_json(report.findings),
     )
 

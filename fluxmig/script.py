@@ -5,7 +5,6 @@ Everything that can be known to go wrong is said here, before the first statemen
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from dataclasses import dataclass, replace
@@ -47,14 +46,14 @@ _DIRECTIVES = (
     *(f"{timeout}=30s" for timeout in _TIMEOUTS),
     "allow=NAME",
 )
-_NAMES = re.compile(r"[a-z0-9-]+(?:\s*,\s*[a-z0-9-]+)*")
+_NAMES = r"[a-z0-9-]+(?:\s*,\s*[a-z0-9-]+)*"
 _UNITS_S = {"ms": 0.001, "s": 1, "min": 60, "h": 3600}
-_DURATION = re.compile(rf"(?P<number>\d+(?:\.\d+)?)(?P<unit>{'|'.join(_UNITS_S)})|0")
+_DURATION = rf"(?P<number>\d+(?:\.\d+)?)(?P<unit>{'|'.join(_UNITS_S)})|0"
 _NOISE = frozenset({"WORK", "TRANSACTION"})
 _KINDS = frozenset({"DEFERRED", "IMMEDIATE", "EXCLUSIVE"})
 """SQLite: lang_transaction.html. Ours is an immediate one in any case."""
 # PostgreSQL: BEGIN, transaction_mode; READ ONLY is not among them, since the ledger's row is written.
-_CHARACTERISTICS = re.compile(
+_CHARACTERISTICS = (
     r"(?:(?:^| , |(?<=[A-Z]) )(?:ISOLATION LEVEL (?:SERIALIZABLE|REPEATABLE READ|READ (?:UN)?COMMITTED)"
     r"|READ WRITE|(?:NOT )?DEFERRABLE))*"
 )
@@ -235,7 +234,7 @@ def _wrapped(statements: Statements, openings: Sequence[_Opening], rules: sql.Ru
 
 
 def _is_characteristics(modes: str, rules: sql.Rules) -> bool:
-    return _CHARACTERISTICS.fullmatch(modes) is not None if rules.psql else not modes
+    return re.fullmatch(_CHARACTERISTICS, modes) is not None if rules.psql else not modes
 
 
 def _set_transaction(openings: Sequence[_Opening], first: int, rules: sql.Rules) -> str | None:
@@ -344,15 +343,17 @@ def _directives(path: Path, source: bytes, head_end: int, rules: sql.Rules) -> _
         word = re.sub(r"\s*=\s*", "=", match["text"].decode().strip())
         key, _, value = word.rpartition("=")
         if key in _TIMEOUTS:
-            if not _DURATION.fullmatch(value):
+            if not re.fullmatch(_DURATION, value):
                 message = f"{value!r} is no time for {key}"
                 remedy = f"write a number and ms, s, min or h: `-- fluxmig: {key}=30s`; 0 is for ever"
                 return _problem(path, source, match.start("text"), message, remedy)
-        elif key == "allow" and _NAMES.fullmatch(value):
+        elif key == "allow" and re.fullmatch(_NAMES, value):
             line, _ = sql.line_column(source, match.start())
             allowed += [Allowance(name.strip(), line) for name in value.split(",")]
             continue
         elif word not in _DIRECTIVES or key == "allow":
+            import difflib  # noqa: PLC0415  # only on the way out
+
             near = difflib.get_close_matches(word.lower(), _DIRECTIVES, n=1)
             remedy = (
                 f"did you mean `-- fluxmig: {near[0]}`?" if near else f"known are {', '.join(_DIRECTIVES)}"
@@ -368,7 +369,7 @@ def _directives(path: Path, source: bytes, head_end: int, rules: sql.Rules) -> _
 
 
 def _seconds(duration: str) -> float:
-    match = _DURATION.fullmatch(duration)
+    match = re.fullmatch(_DURATION, duration)
     return float(match["number"]) * _UNITS_S[match["unit"]] if match and match["number"] else 0.0
 
 

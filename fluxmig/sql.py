@@ -69,12 +69,14 @@ class Block:
     """A kind of statement whose body holds semicolons.
 
     Attributes:
-        header: Matches its first six words, joined by spaces; the first is CREATE or EXPLAIN.
+        header: A pattern of its first six words, joined by spaces; the first is CREATE or EXPLAIN.
+        second: The second of them is one of these.
         step: (depth, word before, word) -> depth, for each token outside parentheses, in upper case and ""
             for anything quoted. Semicolons end the statement at depth 0, where it starts.
     """
 
-    header: re.Pattern[str]
+    header: str
+    second: frozenset[str]
     step: Callable[[int, str, str], int]
 
 
@@ -116,6 +118,9 @@ class Rules:
     pragmas: bool = False
     block: Block | None = None
 
+    def __hash__(self) -> int:
+        return hash((self.line_comment, self.more_quotes, self.backslash_escapes))  # all would take longer
+
 
 def _atomic_body(depth: int, before: str, word: str) -> int:
     """psqlscan.l, {identifier}: BEGIN and CASE open, END closes.
@@ -145,7 +150,11 @@ POSTGRESQL: Final = Rules(
     dollar_quotes=True,
     parentheses=True,  # psqlscan.l: paren_depth, for CREATE RULE ... DO (a; b)
     psql=True,
-    block=Block(re.compile(r"CREATE (OR REPLACE )?(FUNCTION|PROCEDURE)\b"), _atomic_body),
+    block=Block(
+        r"CREATE (OR REPLACE )?(FUNCTION|PROCEDURE)\b",
+        frozenset({"OR", "FUNCTION", "PROCEDURE"}),
+        _atomic_body,
+    ),
 )
 
 SQLITE: Final = Rules(
@@ -153,7 +162,11 @@ SQLITE: Final = Rules(
     open_comments=True,  # tokenize.c: CC_SLASH
     more_quotes="`[",
     pragmas=True,
-    block=Block(re.compile(r"(EXPLAIN (QUERY PLAN )?)?CREATE (TEMP |TEMPORARY )?TRIGGER\b"), _trigger_body),
+    block=Block(
+        r"(EXPLAIN (QUERY PLAN )?)?CREATE (TEMP |TEMPORARY )?TRIGGER\b",
+        frozenset({"QUERY", "CREATE", "TEMP", "TEMPORARY", "TRIGGER"}),
+        _trigger_body,
+    ),
 )
 
 MYSQL: Final = Rules(
@@ -224,7 +237,7 @@ def split(source: bytes, rules: Rules) -> Statements:
                 position = rows[2]
                 gaps.append((start, position))
             elif opening.startswith((b"SET", b"RESET", b"DISCA")) and (
-                conforming := _CONFORMING.match(b" ".join(_texts(source[start:end], lexer, 6)))
+                conforming := re.match(_CONFORMING, b" ".join(_texts(source[start:end], lexer, 6)))
             ):
                 lexer = _lexer(replace(rules, backslash_escapes=bool(conforming["off"])), b";")
                 gaps.append((position, position))  # the server reads a message before it runs any of it
@@ -282,6 +295,8 @@ _SPACE: Final = r"[ \t\n\r\f\v]"  # scan.l: {space}
 _NO_WORD: Final = "".join(c for c in map(chr, range(128)) if not (c.isalnum() or c in "_$"))
 _COMMENT_EDGE: Final = re.compile(rb"/\*|\*/")
 _UNCLOSED: Final = {"string": "string", "identifier": "quoted identifier", "comment": "block comment"}
+_GOES_ON: Final = frozenset({"nested", "dollar", *_UNCLOSED})
+"""Kinds of what is but the beginning of a token, or of what stands before one."""
 _WORD: Final = re.compile(rb"[A-Za-z]*+")
 _NAME: Final = re.compile(r"(?![0-9$])(?:[\w$]|[^\x00-\x7f])+", re.ASCII)  # scan.l: {identifier}
 _QUOTED_NAMES: Final = {'"': '"', "`": "`", "[": "]"}
@@ -290,7 +305,7 @@ _DELIMITER_COMMAND: Final = re.compile(
     rb"""(?i)delimiter[ \t]+(?:(?P<quote>['"`])(?P<quoted>[^\n\\]+?)(?P=quote)|(?P<bare>[^\s\\]+))[^\n]*"""
 )
 # scan.l reads a plain string by the setting. Tokens with one space between; bool.c, parse_bool: what is off.
-_CONFORMING: Final = re.compile(
+_CONFORMING: Final = (
     rb"""(?i)(?:SET (?:SESSION |LOCAL )?(?P<name>"?)standard_conforming_strings(?P=name) (?:=|TO) """
     rb"""(?:E?(?P<quote>'?)(?P<off>off?|f(?:a(?:l(?:se?)?)?)?|no?|0)(?P=quote)$)?|"""
     rb"""RESET (?:ALL|"?standard_conforming_strings"?)$|DISCARD ALL$)"""
@@ -311,6 +326,8 @@ def _token(source: bytes, position: int, lexer: _Lexer) -> tuple[str, int, int]:
         match = lexer.token(source, position)
         kind = match.lastgroup or ""
         start, end = match.span(kind)
+        if kind not in _GOES_ON:
+            return kind, start, end
         if kind == "nested":
             position = _end_of_comment(source, start)
         elif kind == "dollar":  # scan.l: <xdolq>; the first identical delimiter closes it
@@ -318,10 +335,8 @@ def _token(source: bytes, position: int, lexer: _Lexer) -> tuple[str, int, int]:
             if (close := source.find(delimiter, end)) < 0:
                 raise UnclosedError(f"dollar-quoted string {delimiter.decode()}", source, start)
             return "quoted", start, close + len(delimiter)
-        elif kind in _UNCLOSED:
-            raise UnclosedError(_UNCLOSED[kind], source, start)
         else:
-            return kind, start, end
+            raise UnclosedError(_UNCLOSED[kind], source, start)
 
 
 def _end_of_comment(source: bytes, start: int) -> int:
@@ -337,9 +352,7 @@ def _end_of_comment(source: bytes, start: int) -> int:
 def _end_of_statement(source: bytes, start: int, end: int, lexer: _Lexer) -> tuple[int, int]:
     """Where the statement with this first token ends, and where to read on behind its delimiter."""
     block = lexer.rules.block
-    if source[start:end].upper() not in {b"CREATE", b"EXPLAIN"} or (
-        block and not block.header.match(" ".join(_words(source, start, lexer, 6)))
-    ):
+    if block and not _begins(block, source, start, end, lexer):
         block = None
     end = start
     depth = parentheses = 0
@@ -363,10 +376,25 @@ def _end_of_statement(source: bytes, start: int, end: int, lexer: _Lexer) -> tup
             before = word
 
 
+def _begins(block: Block, source: bytes, start: int, end: int, lexer: _Lexer) -> bool:
+    """Whether a statement with this first token is one of those with such a body."""
+    if source[start:end].upper() not in {b"CREATE", b"EXPLAIN"}:
+        return False
+    kind, second, behind = _token(source, end, lexer)
+    if kind != "word" or source[second:behind].upper().decode() not in block.second:
+        return False
+    return re.match(block.header, " ".join(_words(source, start, lexer, 6))) is not None
+
+
 def _words(source: bytes, position: int, lexer: _Lexer, limit: int) -> tuple[str, ...]:
     """The first tokens at or behind a position, as `words` gives them."""
     found: list[str] = []
     while len(found) < limit:
+        match = lexer.token(source, position)
+        if match.lastgroup == "word":  # most are, and nothing else need be asked of one
+            found.append(match["word"].upper().decode())
+            position = match.end()
+            continue
         kind, start, position = _token(source, position, lexer)
         if kind == "end":
             break

@@ -15,10 +15,10 @@ from fluxmig.model import DownScript, FileProblem, Finding, Migration
 from fluxmig.names import (
     MAX_NAME,
     down_of,
+    entries_in,
     is_down,
     is_fit,
     migration_of,
-    names_in,
     number_of,
     problem_of,
     sort_key,
@@ -31,6 +31,8 @@ __all__ = ["MAX_NAME", "Folder", "down_of", "encoding_problem", "is_down", "is_f
 __all__ += ["number_of", "read", "sort_key", "survey"]
 
 _CHUNK = 2**20
+_AT_ONCE = 2**14
+"""Bytes: a file of no more is read by one call."""
 _BOMS = {  # that of UTF-32 begins with that of UTF-16
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -83,13 +85,13 @@ def survey(folder: Path) -> Folder:
     """
     problems: list[FileProblem] = []
     files: dict[str, tuple[Path, bytes, str]] = {}
-    for name in names_in(folder):
-        path = folder / name
-        read_or_problem = _read_file(path)
+    for entry in entries_in(folder):
+        path = folder / entry.name
+        read_or_problem = _read_file(path, entry)
         if isinstance(read_or_problem, FileProblem):
             problems.append(read_or_problem)
         else:
-            files[name] = path, *read_or_problem
+            files[entry.name] = path, *read_or_problem
     ups = {
         name: Migration(name, number_of(name), path, checksum, source)
         for name, (path, source, checksum) in files.items()
@@ -119,35 +121,48 @@ def survey(folder: Path) -> Folder:
     )
 
 
-def _read_file(path: Path) -> tuple[bytes, str] | FileProblem:
+def _read_file(path: Path, entry: os.DirEntry[str]) -> tuple[bytes, str] | FileProblem:
     """The bytes without a byte order mark and the checksum of all of them, or why there are none."""
-    if unfit := problem_of(path.name):
-        printable = path.with_name(repr(path.name)[1:-1])
+    if unfit := problem_of(entry.name):
+        printable = path.with_name(repr(entry.name)[1:-1])
         return FileProblem(printable, unfit[0], remedy=unfit[1])
     try:
-        place = os.fspath(path)
-        mode = os.stat(place).st_mode  # noqa: PTH116  # paths take time
-        if stat.S_ISDIR(mode):
-            return FileProblem(
-                path, "is a folder, not a file", remedy="rename the folder so that it does not end in .sql"
-            )
-        if not stat.S_ISREG(mode):
-            return FileProblem(path, "is not a regular file", remedy="put a regular file in its place")
-        with FileIO(place) as file:  # a buffer would have it twice
-            source, head = file.readall(), b""
-            if source.startswith(codecs.BOM_UTF8):
-                head, source = codecs.BOM_UTF8, b""
-                file.seek(len(head))
-                source = file.readall()
+        if not entry.is_file():  # most file systems have told so already, in the list of the folder
+            return _no_file(path)
+        mark, source = _bytes(entry.path)
     except FileNotFoundError:
         return FileProblem(path, "is a link to nothing", remedy="mend the link or remove it")
     except OSError as error:
         return FileProblem(path, f"cannot be read: {error.strerror or error}")
     if problem := encoding_problem(path, source):
         return problem
-    checksum = hashlib.sha256(head)
+    checksum = hashlib.sha256(mark)
     checksum.update(source)
     return source, checksum.hexdigest()
+
+
+def _no_file(path: Path) -> FileProblem:
+    """What something is that is no regular file; raises `OSError` where that cannot be told."""
+    if stat.S_ISDIR(path.stat().st_mode):
+        return FileProblem(
+            path, "is a folder, not a file", remedy="rename the folder so that it does not end in .sql"
+        )
+    return FileProblem(path, "is not a regular file", remedy="put a regular file in its place")
+
+
+def _bytes(place: str) -> tuple[bytes, bytes]:
+    """A file's byte order mark, which may be empty, and the rest of its bytes; these in memory once."""
+    descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        source = os.read(descriptor, _AT_ONCE)
+        mark = codecs.BOM_UTF8 if source.startswith(codecs.BOM_UTF8) else b""
+        if not os.read(descriptor, 1):
+            return mark, source[len(mark) :]
+        with FileIO(descriptor, closefd=False) as file:  # knows the size; a buffer would have them twice
+            file.seek(len(mark))
+            return mark, file.readall()
+    finally:
+        os.close(descriptor)
 
 
 def encoding_problem(path: Path, source: bytes) -> FileProblem | None:

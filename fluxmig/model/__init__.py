@@ -94,4 +94,5 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"fluxmig.{_HOME[name]}"), name)
+    found = globals()[name] = getattr(import_module(f"fluxmig.{_HOME[name]}"), name)
+    return found

@@ -39,7 +39,7 @@ LAYERS = (
     "signals  catalog  config  content  diff  discretion  excerpt  git  names  sql",
     "creation  layouts.numbered  lines",
     "fleet.waves  layouts  objects  planner  render  render_diff  script",
-    "check  dialects.existing  foresight  mend  presence  render_mend",
+    "check  dialects.existing  foresight  mend  presence  render_adopt  render_mend",
     "adopt  hazards  render_check  render_load",
     "render_rehearsal",
     "render_fleet  render_html",
@@ -187,7 +187,7 @@ AT_LOAD = {"sqlalchemy", "click", "pytest"}
 PURE = (
     "errors policies model trace catalog config content creation diff discretion excerpt git lines names"
     " layouts.numbered render render_diff sql layouts planner script check adopt preparation render_check"
-    " mend render_mend hazards render_rehearsal render_html fleet.model fleet.waves render_fleet"
+    " mend render_adopt render_mend hazards render_rehearsal render_html fleet.model fleet.waves render_fleet"
     " render_fleet_html fleet embedded console cli_check cli_fleet cli_mend cli_rehearse cli_rollback"
     " cli_create cli_run cli_status cli testing pytest_plugin"
     " loading.planning loading.guessing loading.spool render_load cli_load"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import hashlib
 import json
@@ -17,7 +18,6 @@ import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, chdir
 from datetime import UTC, datetime, timedelta, timezone
-from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ from fluxmig.errors import ConfigError, MigrationFileError
 from fluxmig.layouts import numbered
 from fluxmig.layouts.numbered import Folder, is_fit, number_of, read, sort_key, survey
 from fluxmig.model import DownScript, FileProblem, Finding, Migration
-from fluxmig.names import names_in, problem_of
+from fluxmig.names import entries_in, problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -264,6 +264,16 @@ def test_what_is_left_alone(folder: Path, write: Write) -> None:
     assert names(folder) == ["001_a.sql"]
 
 
+@pytest.mark.parametrize("size", [numbered._AT_ONCE + extra for extra in (-3, -1, 0, 1, 2**20)])
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8], ids=["", "byte order mark"])
+def test_a_file_of_any_size_is_read_whole(mark: bytes, size: int, folder: Path, write: Write) -> None:
+    source = b"-- 456789\n" * (size // 10) + b"-" * (size % 10)
+    write({"001_a.sql": mark + source})
+    (migration,) = read(folder).migrations
+    assert migration.source == source
+    assert migration.checksum == hashlib.sha256(mark + source).hexdigest()
+
+
 def test_a_link_to_a_file_is_a_file(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "elsewhere.txt"
     target.write_text("SELECT 1;")
@@ -404,24 +414,26 @@ def test_what_is_no_file(
 
 def test_a_file_without_permission(folder: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     write({"001_a.sql": "SELECT 1;", "002_b.sql": "SELECT 1;"})
-    monkeypatch.setattr(numbered, "FileIO", _refuse("001_a.sql"))  # root reads everything
+    monkeypatch.setattr(os, "open", _refuse("001_a.sql"))  # root reads everything
     assert problems(folder) == (FileProblem(folder / "001_a.sql", "cannot be read: Permission denied"),)
 
 
-def _refuse(name: str) -> Callable[[str], FileIO]:
-    def refusing(path: str) -> FileIO:
+def _refuse(name: str) -> Callable[[str, int], int]:
+    opening = os.open
+
+    def refusing(path: str, flags: int) -> int:
         if Path(path).name == name:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-        return FileIO(path)
+        return opening(path, flags)
 
     return refusing
 
 
 def test_a_file_that_goes_away_meanwhile(folder: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     write({"001_a.sql": "SELECT 1;"})
-    listed = names_in(folder)
+    listed = entries_in(folder)
     (folder / "001_a.sql").unlink()
-    monkeypatch.setattr(numbered, "names_in", lambda _: listed)
+    monkeypatch.setattr(numbered, "entries_in", lambda _: listed)
     assert problems(folder) == (
         FileProblem(folder / "001_a.sql", "is a link to nothing", remedy="mend the link or remove it"),
     )
@@ -539,7 +551,7 @@ def test_a_folder_without_permission(folder: Path, monkeypatch: pytest.MonkeyPat
     def refuse(_: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(os, "listdir", refuse)  # root reads everything
+    monkeypatch.setattr(os, "scandir", refuse)  # root reads everything
     with pytest.raises(ConfigError) as raised:
         read(folder)
     assert told(raised.value) == (f"cannot read the folder {folder}: Permission denied", None)
