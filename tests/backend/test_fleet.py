@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 
 from fluxmig import Migrator, OnDuplicate, fleet, layouts
 from fluxmig.errors import ConfigError, DatabaseConnectionError, MigrationFileError
-from fluxmig.fleet import Manner, Pace, Share, Target, TargetState
+from fluxmig.fleet import Manner, Pace, Share, Target, TargetState, compiled
 from fluxmig.fleet.state import opened
 from tests.faults.support import until
 from tests.support import Database
@@ -281,21 +281,38 @@ def test_schemas_of_one_database(postgresql: Database, folder: Path, write: Writ
             "003_c.sql": "RESET ALL; INSERT INTO a VALUES (1);",
         }
     )
-    for name in ("tenant_1", 'tenant_"x y', "other"):
+    for name in ("tenant_1", 'tenant_"x y', "tenant_50%", "other"):
         postgresql.rows(f"CREATE SCHEMA {postgresql.quoted(name.replace(chr(34), chr(34) * 2))}")
     found = fleet.from_schemas(postgresql.url, r"tenant\_%")
-    assert [each.schema for each in found] == ['tenant_"x y', "tenant_1"]
+    names = ['tenant_"x y', "tenant_1", "tenant_50%"]
+    assert [each.schema for each in found] == names
     report = fleet.run(found, folder)
-    assert states(report) == ["done", "done"], report.results
+    assert states(report) == ["done"] * 3, report.results
     tables = (
         "SELECT schemaname, tablename FROM pg_tables WHERE schemaname !~ '^(pg_|information)' ORDER BY 1, 2"
     )
     own = ("a", "schema_migrations", "schema_migrations_log")
-    expected = [(name, table) for name in ("tenant_1", 'tenant_"x y') for table in own]
+    expected = [(name, table) for name in names for table in own]
     assert sorted(postgresql.rows(tables)) == sorted(expected)
     assert postgresql.scalar("SELECT count(*) FROM tenant_1.a") == 1
-    (status, _) = fleet.status(found, folder).results
-    assert (status.state, status.at) == (TargetState.DONE, "003_c.sql")
+    for status in fleet.status(found, folder).results:
+        assert (status.state, status.at) == (TargetState.DONE, "003_c.sql")
+
+
+def test_what_is_asked_of_a_ledger_is_made_once_for_all_schemas(
+    one_postgresql: Database, folder: Path, write: Write
+) -> None:
+    write(ONE)
+    for name in ("t1", "t2"):
+        one_postgresql.rows(f"CREATE SCHEMA {name}")
+    one, other = fleet.from_schemas(one_postgresql.url, "t_")
+    fleet.run([one, other], folder)
+    compiled._COMPILED._kept.clear()
+    assert states(fleet.status([one], folder)) == ["done"]
+    made = dict(compiled._COMPILED._kept)
+    assert states(fleet.status([other], folder)) == ["done"]
+    assert made
+    assert compiled._COMPILED._kept == made
 
 
 def test_a_schema_sees_no_other_one_unless_it_is_shared(
