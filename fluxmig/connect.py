@@ -11,6 +11,7 @@ import time
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
@@ -55,6 +56,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "psycopg": {"use_native_hstore": False},
     "psycopg2": {"use_native_hstore": False},
 }
+_WARNINGS = Lock()
+"""Python has one list of what to do about warnings, for all threads."""
 _SQLITE = b"SQLite format 3\0"
 _PAUSE_S = 0.25
 _SHAPE = (
@@ -237,7 +240,7 @@ def _engine(url: URL, arguments: dict[str, object]) -> Engine:
             remedy=f"write {url.get_backend_name()}:// without a driver",
         )
     try:
-        with warnings.catch_warnings():
+        with _WARNINGS, warnings.catch_warnings():
             warnings.simplefilter("error", SAWarning)  # an option that is not taken would only be a warning
             return create_engine(url, connect_args=arguments, **_OPTIONS.get(url.get_driver_name(), {}))
     except ImportError as error:
