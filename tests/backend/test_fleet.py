@@ -253,6 +253,21 @@ def test_one_that_takes_too_long(databases: Databases, folder: Path, write: Writ
     until(lambda: slow.scalar(running) == 0, "the server goes on")
 
 
+def test_mariadb_is_asked_to_end_it(mariadb: Database, folder: Path, write: Write) -> None:
+    """It does not miss who waits for a statement, and would keep the lock for as long as that takes."""
+    write({**ONE, "002_b.sql": "INSERT INTO a VALUES (1); SELECT SLEEP(300);"})
+    (late,) = fleet.run(targets([mariadb]), folder, pace=Pace(timeout_s=1)).results
+    assert (late.state, late.applied, late.exit_code) == (TargetState.TIMED_OUT, ("001_a.sql",), 6)
+    assert late.message
+    assert late.message.startswith("not done in 1 s (--timeout): ")
+    running = "SELECT count(*) FROM information_schema.processlist WHERE info LIKE '%SLEEP(300)'"
+    until(lambda: mariadb.scalar(running) == 0, "the server goes on")
+    write({"002_b.sql": "INSERT INTO a VALUES (2);"})
+    (done,) = fleet.run(targets([mariadb]), folder, manner=Manner(wait_lock_s=0)).results
+    assert (done.state, done.applied) == (TargetState.DONE, ("002_b.sql",))
+    assert mariadb.rows("SELECT id FROM a") == [(2,)]
+
+
 def test_sqlite_is_ended_too(files: Databases, folder: Path, write: Write) -> None:
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n;"
     write({"001_a.sql": endless})
