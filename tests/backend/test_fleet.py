@@ -6,9 +6,9 @@ import multiprocessing
 import os
 import socket
 import threading
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import make_url
@@ -616,6 +616,29 @@ def test_a_pool_of_processes(
         write({"003_c.sql": "SELECT 1;"})
         again = fleet.run(found, folder, executor=pool)
         assert [result.applied for result in again.results] == [("003_c.sql",)] * 4
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), MemoryError(), None])
+def test_a_job_that_its_pool_gives_no_result_of(
+    error: BaseException | None, folder: Path, write: Write, tmp_path: Path
+) -> None:
+    class Pool(Executor):
+        def submit(self, *_: object, **__: object) -> Future[Any]:
+            future: Future[Any] = Future()
+            if error is None:
+                future.cancel()
+            else:
+                future.set_exception(error)
+            return future
+
+    write(ONE)
+    place = tmp_path / "state.sqlite"
+    report = fleet.run([Target("t", "sqlite:///x")], folder, executor=Pool(), state=place)
+    (lost,) = report.results
+    said = f"its worker was lost: {type(error).__name__ if error else 'CancelledError'}"
+    assert (lost.state, lost.message, lost.tries) == (TargetState.UNREACHABLE, said, 2)
+    with opened(place) as state:
+        assert state.report().results == report.results
 
 
 def test_something_else_is_no_executor(folder: Path, write: Write) -> None:
