@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from sqlalchemy import create_engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SAWarning
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, ResourceClosedError, SAWarning
 
 from fluxmig import unreachable
 from fluxmig.discretion import known, word
@@ -382,10 +382,13 @@ def _knock(engine: Engine, raw: str, wait_s: float) -> None:
             raise ConfigError(
                 "the database URL holds a character or a host name that cannot be sent", remedy=_SHAPE
             ) from None
-        except (DBAPIError, OSError) as error:
-            if not unreachable.may_pass(error) or time.monotonic() >= deadline:
-                cause = error if unreachable.shows(engine.url, raw, error) else None
-                raise unreachable.refusal(engine.url, raw, error) from cause
+        except (DBAPIError, OSError, ResourceClosedError) as error:
+            # What SQLAlchemy has to say of a connection that was lost while it was set up is not why.
+            is_closed = isinstance(error, ResourceClosedError)
+            why = (error.__context__ if is_closed else None) or error
+            if not unreachable.may_pass(why) or time.monotonic() >= deadline:
+                cause = why if unreachable.shows(engine.url, raw, why) else None
+                raise unreachable.refusal(engine.url, raw, why) from cause
         except Exception:  # noqa: BLE001  # whatever a driver's own function makes of words that it does not know
             raise _bad_options(engine.url) from None
         time.sleep(_PAUSE_S)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fluxmig import fleet
-from fluxmig.fleet import Pace, Target, TargetState
+from fluxmig.fleet import Manner, Pace, Target, TargetState
 from fluxmig.fleet.state import opened
 from tests.faults.own_server import IMMEDIATE_STOP, own_server
 from tests.faults.proxy import At, Fault, Moment, Proxy
@@ -103,6 +103,24 @@ def test_a_black_hole_is_given_up(servers: Servers, tmp_path: Path, round_trip: 
         assert again.state is TargetState.DONE
         assert one.rows(NAMES) == [(path.name,) for path in sorted(folder.iterdir())]
         assert one.rows(PARTS) == []
+
+
+@pytest.mark.parametrize("moment", [Moment.SENT, Moment.AFTER])
+@pytest.mark.parametrize("round_trip", [1, 2, 3])
+def test_a_connection_that_is_lost_is_tried_again(
+    servers: Servers, tmp_path: Path, round_trip: int, moment: Moment
+) -> None:
+    """Also one that was lost while it was set up, as in the first three round trips."""
+    folder = put(tmp_path / "migrations", {"001_a.sql": "CREATE TABLE a (id integer);"})
+    with (
+        servers.get("postgresql-18").database() as one,
+        Proxy(one.url, At(round_trip, moment, Fault.RESET)) as proxy,
+    ):
+        (result,) = fleet.run([Target("t", proxy.url)], folder, manner=Manner(wait_lock_s=30)).results
+        assert (result.state, result.message) == (TargetState.DONE, None)
+        assert result.tries == 2
+        assert proxy.happened.is_set()
+        assert one.log() == [("applied", "001_a.sql")]
 
 
 def test_a_cluster_whose_workers_are_killed(
