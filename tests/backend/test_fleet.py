@@ -419,7 +419,12 @@ def test_a_file(tmp_path: Path, folder: Path, write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "cannot be read: No such file or directory"), (b"\xff", "not UTF-8")]
+    ("content", "message"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"\xff", "not UTF-8"),
+        (b"# acme sqlite:///x\n\n", "no target is named there"),
+    ],
 )
 def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "targets.txt"
