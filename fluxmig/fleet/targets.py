@@ -124,7 +124,7 @@ def selected(targets: Sequence[Target], words: Sequence[str]) -> tuple[Target, .
         found = {target.name for target in targets if _is_for(word, target)}
         if not found:
             raise ConfigError(
-                f"--select {word} is for no target", remedy="`fluxmig fleet status` shows names and groups"
+                f"--select {word} is for no target", remedy="`fluxmig fleet status --json` shows them all"
             )
         chosen |= found
     return tuple(target for target in targets if target.name in chosen)
@@ -219,7 +219,9 @@ def _target(place: str, fields: Mapping[str, str], base: str | None) -> Target:
 
 def _in_base(place: str, database: str | None, base: str | None) -> str:
     if database is None:
-        raise ConfigError(f"{place}: there is neither a url nor a name", remedy="select one of the two")
+        raise ConfigError(
+            f"{place}: there is neither a url nor a name", remedy="call a column so: SELECT dbname AS name"
+        )
     if not _DATABASE.fullmatch(database):
         raise ConfigError(
             f"{place}: this is neither a URL nor a name that can be put into one", remedy="write its URL"

@@ -571,6 +571,25 @@ def test_a_run_that_resumes(
     assert [result.applied for result in third.results] == [("002_b.sql",)] * 3
 
 
+def test_canaries_of_a_run_that_resumes(files: Databases, folder: Path, write: Write, tmp_path: Path) -> None:
+    """Those that are done are none any more; a name that nobody has is an error all the same."""
+    write(ONE)
+    found, place = targets(files(3)), tmp_path / "state.sqlite"
+    fleet.run(found[:1], folder, state=place)
+    with pytest.raises(ConfigError, match=r"^no target has the name t9, which is to be a canary"):
+        fleet.run(found, folder, state=place, resume=True, pace=Pace(canary=("t0", "t9")))
+    waves: list[str] = []
+    report = fleet.run(
+        found,
+        folder,
+        state=place,
+        resume=True,
+        pace=Pace(canary=("t0", "t1")),
+        on_wave=lambda wave: waves.append(f"{wave.name}: {' '.join(each.name for each in wave.targets)}"),
+    )
+    assert (waves, states(report)) == (["canary: t1", "all: t2"], ["done"] * 3)
+
+
 def test_without_a_state_there_is_nothing_to_resume(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"^there is no state to resume from"):
         fleet.run([], folder, resume=True)
