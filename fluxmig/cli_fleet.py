@@ -109,6 +109,7 @@ def run(session: Session, **options: Any) -> None:
     each of them are taken too: --on-duplicate, --strict, --lock-timeout, --wait-lock and so on.
     """
     targets, pace = _fleet(session, options), _pace(options)
+    _refuse_without_folder(options["html"])
     if session.settings.dry_run:
         planned, report = waves(targets, pace), _status(session, targets, options)
         lines = render_fleet.status_lines(report) + render_fleet.plan_lines(planned)
@@ -318,6 +319,14 @@ def _place(session: Session, given: str | None) -> str:
     from fluxmig.fleet.targets import expanded  # noqa: PLC0415  # SQLAlchemy loads here and not at start-up
 
     return expanded(given, session.variables) if given else str(STATE)
+
+
+def _refuse_without_folder(path: Path | None) -> None:
+    """Raises `ConfigError` before anything runs, where there is nowhere to write a page to."""
+    if path is not None and not path.parent.is_dir():
+        raise ConfigError(
+            f"{path}: cannot be written: there is no folder {path.parent}", remedy="name another file"
+        )
 
 
 def _write_page(report: FleetReport, path: Path | None) -> None:

@@ -11,11 +11,12 @@ import time
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from sqlalchemy import create_engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SAWarning
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, ResourceClosedError, SAWarning
 
 from fluxmig.discretion import known, word
 from fluxmig.errors import ConfigError, DatabaseConnectionError
@@ -54,6 +55,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "psycopg": {"use_native_hstore": False},
     "psycopg2": {"use_native_hstore": False},
 }
+_WARNINGS = Lock()
+"""Python has one list of what to do about warnings, for all threads."""
 _SQLITE = b"SQLite format 3\0"
 _PAUSE_S = 0.25
 _SHAPE = (
@@ -236,7 +239,7 @@ def _engine(url: URL, arguments: dict[str, object]) -> Engine:
             remedy=f"write {url.get_backend_name()}:// without a driver",
         )
     try:
-        with warnings.catch_warnings():
+        with _WARNINGS, warnings.catch_warnings():
             warnings.simplefilter("error", SAWarning)  # an option that is not taken would only be a warning
             return create_engine(url, connect_args=arguments, **_OPTIONS.get(url.get_driver_name(), {}))
     except ImportError as error:
@@ -382,12 +385,15 @@ def _knock(engine: Engine, raw: str, wait_s: float) -> None:
             raise ConfigError(
                 "the database URL holds a character or a host name that cannot be sent", remedy=_SHAPE
             ) from None
-        except (DBAPIError, OSError) as error:
+        except (DBAPIError, OSError, ResourceClosedError) as error:
             from fluxmig import unreachable  # noqa: PLC0415  # likewise
 
-            if not unreachable.may_pass(error) or time.monotonic() >= deadline:
-                cause = error if unreachable.shows(engine.url, raw, error) else None
-                raise unreachable.refusal(engine.url, raw, error) from cause
+            # What SQLAlchemy has to say of a connection that was lost while it was set up is not why.
+            is_closed = isinstance(error, ResourceClosedError)
+            why = (error.__context__ if is_closed else None) or error
+            if not unreachable.may_pass(why) or time.monotonic() >= deadline:
+                cause = why if unreachable.shows(engine.url, raw, why) else None
+                raise unreachable.refusal(engine.url, raw, why) from cause
         except Exception:  # noqa: BLE001  # whatever a driver's own function makes of words that it does not know
             raise _bad_options(engine.url) from None
         time.sleep(_PAUSE_S)

@@ -11,7 +11,7 @@ import zlib
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Insert, ScalarSelect, Select
     from sqlalchemy import Dialect as Driver
-    from sqlalchemy.schema import ExecutableDDLElement
 
     from fluxmig.dialects.base import Tables
 
@@ -54,6 +53,9 @@ __all__ = ["KEPT_BYTES", "Ledger", "Snapshot"]
 
 KEPT_BYTES = 2**20
 """How large a file may be for its text to be kept in the log."""
+
+_SMALL_BYTES = 2**14
+"""How large a text may be to be remembered as the log keeps it: 32 MB at most, of all that are."""
 
 _ENDS = frozenset(
     {Event.APPLIED, Event.MARKED, Event.ROLLED_BACK, Event.UNRECORDED, Event.RESTARTED}
@@ -63,6 +65,9 @@ _ENDS = frozenset(
 
 _ATTEMPT = (Event.STARTED.value, Event.PROGRESS.value, Event.FAILED.value)
 """What an attempt without a transaction writes on its way."""
+
+_ANY_SCHEMA = "fluxmig: any schema"
+"""Stands for the schema in SQL that is made once for all of them: many of one database may have a ledger."""
 
 _AT_ONCE = 500
 """Names in one query: databases allow so many parameters and not many more."""
@@ -123,8 +128,6 @@ class Ledger:
     """Both tables of one database. Every name is bound or quoted, never interpolated.
 
     Attributes:
-        table: The ledger.
-        log_table: The log.
         writes_log: Whether events are written to the log; set to False where it cannot be made.
         is_brought: Whether the tables are not there yet, and a script that is about to run makes them itself:
             the dump of a database that had them.
@@ -160,7 +163,27 @@ class Ledger:
         self._style = style = style or _PLAIN_STYLE
         self.writes_log, self.is_brought, self.log_is_old = True, False, False
         self.reserved: str | None = None
-        self.table, self.log_table = _tables(name, schema, style, current_user)
+        self._name, self._schema, self._current_user = name, schema, current_user
+
+    @property
+    def table(self) -> Table:
+        """The ledger."""
+        return self._tables[0]
+
+    @property
+    def log_table(self) -> Table:
+        """The log."""
+        return self._tables[1]
+
+    @cached_property
+    def _tables(self) -> tuple[Table, Table]:
+        """Both; described when they are first asked for, since who finds nothing to do never asks."""
+        return _tables(self._name, self._schema, self._style, self._current_user)
+
+    @property
+    def _of_any_schema(self) -> tuple[Table, Table]:
+        """Both as `_ANY_SCHEMA` has them, where they are in one."""
+        return _tables(self._name, self._schema and _ANY_SCHEMA, self._style, self._current_user)
 
     @property
     def keeps_log(self) -> bool:
@@ -186,7 +209,7 @@ class Ledger:
             tables: What is known to be there, in a database that can join both tables in full. Then one query
                 does, and none where neither is there.
         """
-        if tables and tables.log_columns.issuperset(self.log_table.c.keys()):
+        if tables and tables.log_columns.issuperset(self._of_any_schema[1].c.keys()):
             records, last_events, has_started = self._joined(connection)
             progress = self.progress(connection) if has_started else {}
             texts = self._texts(connection, in_question(records))
@@ -334,8 +357,11 @@ class Ledger:
 
     def _joined(self, connection: Connection) -> tuple[tuple[Record, ...], dict[str, LogEntry], bool]:
         """The ledger, the newest rows of the log, and whether a script was ever started by itself."""
-        rows = [tuple(row) for row in connection.execute(_joining(self.table, self.log_table)).all()]
-        behind = 1 + len(self.table.c)
+        table, log_table = self._of_any_schema
+        options = {"schema_translate_map": {_ANY_SCHEMA: self._schema}}
+        found = connection.execute(_joining(table, log_table), execution_options=options)
+        rows = [tuple(row) for row in found]
+        behind = 1 + len(table.c)
         records = tuple(_record(*row[1:behind]) for row in rows if row[1] is not None)
         entries = _entries(row[behind:] for row in rows if row[behind] is not None)
         return records, {entry.name: entry for entry in entries}, any(row[0] for row in rows[:1])
@@ -407,7 +433,15 @@ class Ledger:
     def both(self, driver: Driver) -> str:
         """The SQL that makes both tables, as text for one message."""
         kind: Callable[[], Driver] = type(driver)
-        return _both(self.table, self.log_table, kind)
+        made = _both(*self._of_any_schema, kind)
+        if self._schema:
+            place, name = map(driver.identifier_preparer.quote_schema, (_ANY_SCHEMA, self._schema))
+            made = tuple(command.replace(f"{place}.", f"{name}.", 1) for command in made)
+        # An index has the schema in its name.
+        indexes = (str(CreateIndex(index).compile(dialect=driver)) for index in self.log_table.indexes)
+        return ";\n".join(
+            command % () for command in (*made, *indexes)
+        )  # percent signs are doubled for the driver
 
     def create_log(self, connection: Connection) -> None:
         """Creates the log; where there is one, tries it, and leaves nothing in it."""
@@ -571,7 +605,7 @@ class Ledger:
         return insert(self.log_table).values(values).inline()
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _tables(
     name: str, schema: str | None, style: TableStyle, current_user: ColumnElement[str] | None
 ) -> tuple[Table, Table]:
@@ -653,12 +687,9 @@ def _entry_columns(log_table: Table, *, is_old: bool) -> Select[Any]:
 
 
 @lru_cache(maxsize=16)
-def _both(table: Table, log_table: Table, driver: Callable[[], Driver]) -> str:
-    """What makes both tables: compiled once for many databases."""
-    commands: list[ExecutableDDLElement] = [CreateTable(table), CreateTable(log_table)]
-    commands += map(CreateIndex, log_table.indexes)
-    texts = [str(command.compile(dialect=driver())) for command in commands]
-    return ";\n".join(text % () for text in texts)  # percent signs are doubled for the driver
+def _both(table: Table, log_table: Table, driver: Callable[[], Driver]) -> tuple[str, ...]:
+    """What makes each of the tables, compiled once for many databases."""
+    return tuple(str(CreateTable(each).compile(dialect=driver())) for each in (table, log_table))
 
 
 def _next_number(table: Table) -> ScalarSelect[int]:
@@ -681,9 +712,17 @@ def _kept(source: bytes) -> str | None:
     """A text as the log keeps it: compressed, in characters that every database has; None if too large."""
     if len(source) > KEPT_BYTES:
         return None
+    return (_packed_once if len(source) <= _SMALL_BYTES else _packed)(source)
+
+
+def _packed(source: bytes) -> str:
     # With less memory than by default, which takes longer to be had than most texts to be packed.
     pack = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, zlib.MAX_WBITS, 6)
     return base64.b64encode(pack.compress(source) + pack.flush()).decode()
+
+
+_packed_once = lru_cache(maxsize=1024)(_packed)
+"""For many databases that the same files are applied to."""
 
 
 def _unpacked(kept: str | None) -> bytes | None:

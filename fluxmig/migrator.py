@@ -9,10 +9,11 @@ of `async with engine.connect() as connection`.
 from __future__ import annotations
 
 import os
+import re
 import socket
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -909,11 +910,12 @@ class Migrator:
         """Whether the first script makes the ledger itself: the dump of a database that had one."""
         if snapshot.exists or not plan.scripts:
             return False
+        table, statements = ledger.table, plan.scripts[0].statements
+        if not re.search(_named(table.name), statements.source):
+            return False
         from fluxmig.objects import Created, created  # noqa: PLC0415
 
-        table = ledger.table
         own = {Created("table", table.name, schema) for schema in (None, table.schema)}
-        statements = plan.scripts[0].statements
         return any(
             not own.isdisjoint(created(statements[place].sql, self._dialect.rules))
             for place in range(len(statements))
@@ -995,6 +997,13 @@ class Migrator:
                 f"the database refused fluxmig's own statement on {self._table}: {server.message}{code}",
                 remedy="if the table is another tool's, choose another name with --table",
             ) from error
+
+
+@lru_cache(maxsize=8)
+def _named(table: str) -> re.Pattern[bytes]:
+    """What a script has somewhere that makes the table: its name, if no quotation can write it otherwise."""
+    name = re.escape(table) if re.fullmatch(r"\w+", table, re.ASCII) else ""
+    return re.compile(name.encode(), re.IGNORECASE)
 
 
 def _client() -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from fluxmig import render_rehearsal
 from fluxmig.fleet.model import TargetState
 
 if TYPE_CHECKING:
@@ -140,6 +139,8 @@ def state_lines(state: StateRehearsal) -> list[Line]:
     where = f"{_targets(len(state.names))} at {state.at or _NOTHING}, {state.pending} pending: "
     lines: list[Line] = [[], [(where, _HEAD), (names, "")]]
     if state.rehearsal:
+        from fluxmig import render_rehearsal  # noqa: PLC0415  # only where there was one
+
         return [*lines, *render_rehearsal.rehearsal_lines(state.rehearsal)]
     return [*lines, *([(f"  {line}", _BAD)] for line in (state.message or "").split("\n"))]
 
@@ -148,6 +149,8 @@ def rehearsals_json(
     states: Sequence[StateRehearsal], report: FleetReport, command: str, exit_code: int
 ) -> dict[str, Any]:
     """Each state with its targets and its rehearsal, and the targets that could not be asked."""
+    from fluxmig import render_rehearsal  # noqa: PLC0415  # only where there was one
+
     return {
         "format": 1,
         "command": command,

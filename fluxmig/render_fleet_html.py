@@ -1,6 +1,6 @@
 """A fleet's run -> one page of HTML: the failures first, then a timeline for each group. Sees nouns only.
 
-Its frame is that of a rehearsal's page: it needs nothing else, and follows the choice of light or dark.
+Its frame, `page.html`, is a rehearsal's, too: it needs nothing else, and follows the choice of light or dark.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _WIDTH = 1000
 
 def fleet_page(report: FleetReport) -> str:
     """The page; names and texts of others are escaped."""
-    frame = Template(files("fluxmig").joinpath("rehearsal.html").read_text("utf-8"))
+    frame = Template(files("fluxmig").joinpath("page.html").read_text("utf-8"))
     body = (_STYLE, *_failures(report.failures), *_timeline(report.results), *_all(report))
     return frame.substitute(
         title=_text(f"Fleet run {report.run}" if report.run else "Fleet run"),

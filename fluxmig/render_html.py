@@ -1,6 +1,6 @@
 """A rehearsal -> one page of HTML that needs nothing else: no network, no font, no program but its own.
 
-Its frame, with the style and what sorts the tables, is `rehearsal.html` beside this module.
+Its frame, with the style and what sorts the tables, is `page.html` beside this module.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _OUTCOMES = {
 
 def page(rehearsal: Rehearsal) -> str:
     """The whole page; names and texts of others are escaped."""
-    frame = Template(files("fluxmig").joinpath("rehearsal.html").read_text("utf-8"))
+    frame = Template(files("fluxmig").joinpath("page.html").read_text("utf-8"))
     parts = [_findings(rehearsal)] if rehearsal.findings else []
     parts += [_file(file, knows_locks=rehearsal.knows_locks) for file in rehearsal.files]
     if rehearsal.pending:

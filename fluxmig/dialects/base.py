@@ -643,8 +643,13 @@ class Dialect:
         """What ends a statement of this connection from another thread; None where a signal does."""
         return None
 
-    def cancel(self, driver: Any) -> None:
-        """Asks the server, from another thread, to end what a driver's connection waits for, if it can."""
+    def cancel(self, driver: Any, engine: Engine) -> None:
+        """Asks the server, from another thread, to end what a driver's connection waits for, if it can.
+
+        Args:
+            driver: The driver's connection.
+            engine: What has made it, and can make another one.
+        """
 
     def sever(self, driver: Any) -> None:
         """Ends a driver's connection from another thread, whatever it waits for, if that can be done."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import Engine, func, literal_column, select, text
@@ -371,15 +372,15 @@ class MySQL(Dialect):
         if connection.dialect.driver == "pymysql":
             return None
         number, pool = connection.scalar(select(func.connection_id())), connection.engine.pool.recreate()
+        return partial(mysql_watch.kill, pool, number)
 
-        def interrupt() -> None:
-            second = pool.connect()
-            try:
-                second.cursor().execute(f"KILL QUERY {number}")
-            finally:
-                second.close()
-
-        return interrupt
+    def cancel(self, driver: Any, engine: Engine) -> None:
+        """KILL QUERY by a second connection; MariaDB goes on with what nobody waits for any more."""
+        number = mysql_watch.number_of(driver)
+        if number is not None:
+            pool = engine.pool.recreate()
+            mysql_watch.kill(pool, number)
+            pool.dispose()
 
     def sever(self, driver: Any) -> None:
         """By PyMySQL's socket."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from fluxmig.dialects.base import Heard, Onlooker
 
-__all__ = ["onlooker", "tell_warnings"]
+__all__ = ["kill", "number_of", "onlooker", "tell_warnings"]
 
 _QUERY_CHARACTERS: Final = 100
 _SESSION: Final = """
@@ -64,13 +64,27 @@ _SEVERITIES: Final = {"Note": "NOTICE"}
 
 def onlooker(connection: Connection) -> Onlooker | None:
     """What tells who holds up this session; None where the driver does not tell its number."""
-    number = getattr(connection.connection.dbapi_connection, "thread_id", None)
+    number = number_of(connection.connection.dbapi_connection)
     if number is None or connection.dialect.is_async:
         return None
-    if callable(number):  # of MariaDB's own driver it is no method
-        number = number()
     is_mariadb = bool(getattr(connection.dialect, "is_mariadb", False))
     return _Onlooker(connection.engine.pool.recreate(), number, _MARIADB if is_mariadb else _MYSQL)
+
+
+def number_of(driver: Any) -> int | None:
+    """The server's number of a session, without asking it; None where the driver does not tell."""
+    found = getattr(driver, "thread_id", None)
+    number: int | None = found() if callable(found) else found  # of MariaDB's own driver it is no method
+    return number
+
+
+def kill(pool: Pool, number: int | None) -> None:
+    """Ends what a session runs, by another one of the pool's."""
+    second = pool.connect()
+    try:
+        second.cursor().execute(f"KILL QUERY {number}")
+    finally:
+        second.close()
 
 
 def tell_warnings(connection: Connection, result: CursorResult[Any], hear: Callable[[Heard], None]) -> None:

@@ -450,7 +450,7 @@ class PostgreSQL(Dialect):
         """By the code: a lock not had in time, a deadlock, a transaction that cannot be serialized."""
         return error.code in _HELD_UP
 
-    def cancel(self, driver: Any) -> None:
+    def cancel(self, driver: Any, engine: Engine) -> None:
         """By a request to cancel (54.2.8), on a connection of its own."""
         if cancel := getattr(driver, "cancel_safe", None):
             cancel(timeout=_CANCEL_S)

@@ -281,7 +281,7 @@ class SQLite(Dialect):
             with suppress(SQLAlchemyError):  # the connection may be lost
                 connection.exec_driver_sql(f"PRAGMA busy_timeout = {before}")
 
-    def cancel(self, driver: Any) -> None:
+    def cancel(self, driver: Any, engine: Engine) -> None:
         """sqlite3_interrupt."""
         if interrupt := getattr(driver, "interrupt", None):
             interrupt()

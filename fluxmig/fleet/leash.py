@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from threading import Event, Lock, Thread, Timer
+from threading import Event, Lock, Thread, Timer, get_ident
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import event
@@ -40,11 +40,14 @@ class Leash:
         self.why = ""
         self._timeout_s = timeout_s
         self._drivers: list[Any] = []
+        self._engine: Engine | None = None
         self._dialect: Dialect | None = None
+        self._worker = 0
         self._is_over, self._lock = Event(), Lock()
         self._timer: Timer | None = None
 
     def __enter__(self) -> Self:
+        self._worker = get_ident()
         if self._timeout_s is not None:
             why = f"not done in {self._timeout_s:g} s (--timeout)"
             self._timer = Timer(self._timeout_s, self._end, (TargetState.TIMED_OUT, why))
@@ -59,7 +62,7 @@ class Leash:
 
     def hold(self, engine: Engine) -> None:
         """Takes hold of the connections that an engine has made, and of those that it makes."""
-        self._dialect = dialect_of(engine)
+        self._engine, self._dialect = engine, dialect_of(engine)
         with engine.connect() as connection:
             self._take(connection.connection.dbapi_connection)
         event.listen(engine, "connect", self._take)
@@ -76,7 +79,8 @@ class Leash:
     def _take(self, driver: Any, _record: object = None) -> None:
         with self._lock:
             self._drivers.append(driver)
-        self.check()
+        if get_ident() == self._worker:  # and none that is made to end another one
+            self.check()
 
     def _end(self, state: TargetState, why: str) -> None:
         """Asks the server to end the statement; then ends the connection, where that was of no help."""
@@ -96,5 +100,5 @@ class Leash:
 
     def _cancel(self, driver: Any) -> None:
         with suppress(Exception):  # likewise
-            if self._dialect:
-                self._dialect.cancel(driver)
+            if self._dialect and self._engine:
+                self._dialect.cancel(driver, self._engine)

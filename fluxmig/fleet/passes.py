@@ -113,7 +113,7 @@ def run(  # noqa: PLR0913  # keywords, and each a decision of the caller
         digest = _digest(files, manner)
         done = _carried(kept.done(digest), fleet) if kept and resume else {}
         left = tuple(target for target in fleet if target.name not in done)
-        pacing = Pacing(waves(left, _fitting(pace, left)), pace, manner.wait_lock_s)
+        pacing = Pacing(waves(left, _fitting(pace, done)), pace, manner.wait_lock_s)
         begun = [done.get(target.name) or _waiting(target) for target in fleet]
         name = kept.begin(digest, begun) if kept else ""
         job_of = partial(_job, pace, manner, writes=True)
@@ -161,12 +161,11 @@ def _carried(done: Mapping[str, Result], fleet: Iterable[Target]) -> dict[str, R
     return {target.name: replace(done[target.name], wave=_BEFORE) for target in fleet if target.name in done}
 
 
-def _fitting(pace: Pace, left: Iterable[Target]) -> Pace:
+def _fitting(pace: Pace, done: Mapping[str, Result]) -> Pace:
     """Without the canaries that an earlier run has done."""
     if isinstance(pace.canary, int):
         return pace
-    names = {target.name for target in left}
-    return replace(pace, canary=tuple(name for name in pace.canary if name in names))
+    return replace(pace, canary=tuple(name for name in pace.canary if name not in done))
 
 
 def _report(fleet: Iterable[Target], runner: Runner, began_at: datetime) -> FleetReport:

@@ -159,7 +159,8 @@ class Runner:
         while any(not future.done() for future in self._open) and time.monotonic() < deadline:
             time.sleep(0.01)
         for future, task in self._open.items():
-            self._keep(_result_of(task, future) if future.done() else _under_way(task))
+            has_ended = future.done() and not future.cancelled() and future.exception() is None
+            self._keep(future.result() if has_ended else _under_way(task))
         for result in self._left():
             self._keep(result)
         self._write()
@@ -170,9 +171,10 @@ class Runner:
 
 def _result_of(task: Task, future: Future[Result]) -> Result:
     try:
-        return future.result()
-    except (Exception, CancelledError) as error:  # noqa: BLE001  # whatever a pool has to say of a worker
-        return _lost(task, error)
+        error = future.exception()  # not raised: it may be a KeyboardInterrupt, which was the worker's
+    except CancelledError as cancelled:
+        error = cancelled
+    return future.result() if error is None else _lost(task, error)
 
 
 def _lost(task: Task, error: BaseException) -> Result:

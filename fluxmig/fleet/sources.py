@@ -41,7 +41,10 @@ def from_file(
         raise ConfigError(f"{path}: not UTF-8", remedy="save the file as UTF-8") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}", remedy="name another file") from error
-    return targets.located(targets.of_text(content, str(path), base), environ or {})
+    found = targets.located(targets.of_text(content, str(path), base), environ or {})
+    if not found:
+        raise ConfigError(f"{path}: no target is named there", remedy="write NAME, URL or NAME URL a line")
+    return found
 
 
 def from_query(

@@ -72,6 +72,13 @@ _RESULTS = Table(
     Column("message", Text),
     Column("facts", Text, nullable=False),
 )
+_IDENTITY = {"run", "name", "number"}
+_RESULT = (
+    update(_RESULTS)
+    .where(_RESULTS.c.run == bindparam("new_run"), _RESULTS.c.name == bindparam("new_name"))
+    .values({each.name: bindparam(f"new_{each.name}") for each in _RESULTS.c if each.name not in _IDENTITY})
+)
+"""What has become of a target; made once, since there is one for each that begins or ends."""
 
 
 @contextmanager
@@ -128,14 +135,10 @@ class State:
         rows = [{f"new_{key}": value for key, value in _values(result).items()} for result in results]
         if not rows:
             return
-        columns = [column.name for column in _RESULTS.c if column.name not in {"run", "name", "number"}]
-        statement = (
-            update(_RESULTS)
-            .where(_RESULTS.c.run == run, _RESULTS.c.name == bindparam("new_name"))
-            .values({name: bindparam(f"new_{name}") for name in columns})
-        )
+        for row in rows:
+            row["new_run"] = run
         with self._writing() as connection:
-            connection.execute(statement, rows)
+            connection.execute(_RESULT, rows)
 
     def end(self, run: str, stopped: str | None) -> None:
         """A run has ended."""

@@ -27,7 +27,11 @@ _LABEL = re.compile(r"([\w.-]+)=(.*)")
 _PARTS = re.compile(
     r"(?P<scheme>[^:/]+)://(?:(?P<user>[^/]*)@)?(?P<host>[^/?]*)(?:/(?P<path>[^?]*))?(?P<query>\?.*)?"
 )
-_DATABASE = re.compile(r"[\w.~$-]+")
+_DATABASE = re.compile(r"[\w.~$-]{1,255}")
+_LINE = re.compile(r"\r\n?|\n")
+_PORTS = {"postgres": ":5432", "postgresql": ":5432", "mysql": ":3306", "mariadb": ":3306"}
+_LONGEST = 255
+"""Characters of a name: what a state keeps."""
 _QUERY_HOST = re.compile(r"[?&]host=([^&]*)")
 _SHAPE = "a line is NAME, URL or NAME URL, and KEY=VALUE behind it; `#` begins a comment"
 _HERE = "local"
@@ -46,7 +50,7 @@ def of_text(text: str, source: str, base: str | None = None) -> tuple[Target, ..
         ConfigError: A line cannot be read; the message names its place.
     """
     found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(_LINE.split(text), 1):
         words = re.sub(r"(?:^|\s)#.*", "", line).split()
         if words:
             place = f"{source}:{number}"
@@ -120,7 +124,7 @@ def selected(targets: Sequence[Target], words: Sequence[str]) -> tuple[Target, .
         found = {target.name for target in targets if _is_for(word, target)}
         if not found:
             raise ConfigError(
-                f"--select {word} is for no target", remedy="`fluxmig fleet status` shows names and groups"
+                f"--select {word} is for no target", remedy="`fluxmig fleet status --json` shows them all"
             )
         chosen |= found
     return tuple(target for target in targets if target.name in chosen)
@@ -182,6 +186,8 @@ def _fields(place: str, words: Sequence[str]) -> dict[str, str]:
         label = _LABEL.fullmatch(word)
         if not label or _is_url(word):
             raise ConfigError(f"{place}: something behind the target is no KEY=VALUE", remedy=_SHAPE)
+        if label[1] in fields:
+            raise ConfigError(f"{place}: {label[1]}= is given twice", remedy="take one of them out")
         fields[label[1]] = label[2]
     return fields
 
@@ -199,21 +205,33 @@ def _target(place: str, fields: Mapping[str, str], base: str | None) -> Target:
             parse_url(_VARIABLE.sub("1", url))
         except ConfigError as error:
             raise ConfigError(f"{place}: {error.message}", remedy=error.remedy) from None
+    if "${" in _VARIABLE.sub("", url):
+        raise ConfigError(
+            f"{place}: there is a ${{ that begins no variable",
+            remedy="a variable is ${NAME}, of letters, digits and _; write a $ that is none as %24",
+        )
     name = name or _name(url, schema)
+    if len(name) > _LONGEST or "\0" in name:
+        what = "a NUL" if "\0" in name else f"more than {_LONGEST} characters"
+        raise ConfigError(f"{place}: the name has {what}", remedy="give another one")
     return Target(name, url, schema=schema, group=group or _group(url), labels=rest, place=place)
 
 
 def _in_base(place: str, database: str | None, base: str | None) -> str:
     if database is None:
-        raise ConfigError(f"{place}: there is neither a url nor a name", remedy="select one of the two")
+        raise ConfigError(
+            f"{place}: there is neither a url nor a name", remedy="call a column so: SELECT dbname AS name"
+        )
+    if not _DATABASE.fullmatch(database):
+        raise ConfigError(
+            f"{place}: this is neither a URL nor a name that can be put into one", remedy="write its URL"
+        )
     if base is None:
         raise ConfigError(
             f"{place}: {database} is a name, and it is not said on which server",
             remedy="give --database-url, in which it takes the place of the database, or write its URL",
         )
     parts = _PARTS.fullmatch(base.strip())
-    if not _DATABASE.fullmatch(database):
-        raise ConfigError(f"{place}: {database} cannot be put into a URL as it is", remedy="write its URL")
     if not parts:
         raise ConfigError(
             "the database URL cannot be read", remedy="the form is postgresql://USER@HOST/DATABASE"
@@ -245,9 +263,12 @@ def _group(url: str) -> str:
 
 
 def _home(url: str) -> str:
-    """The URL without user and password."""
+    """The URL without user and password, and without the port that is usual."""
     parts = _PARTS.fullmatch(url.strip())
-    return f"{parts['host'].lower()}/{parts['path']}{parts['query'] or ''}" if parts else url
+    if not parts:
+        return url
+    usual = _PORTS.get(parts["scheme"].lower().partition("+")[0], "")
+    return f"{parts['host'].lower().removesuffix(usual)}/{parts['path']}{parts['query'] or ''}"
 
 
 def _is_for(word: str, target: Target) -> bool:

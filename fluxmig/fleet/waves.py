@@ -71,7 +71,7 @@ def _parted(
     if unknown := [name for name in chosen if name not in by_name]:
         raise ConfigError(
             f"no target has the name {unknown[0]}, which is to be a canary",
-            remedy="`fluxmig fleet status` shows the names",
+            remedy="`fluxmig fleet status --json` shows the names",
         )
     names = set(chosen)
     first = tuple(by_name[name] for name in dict.fromkeys(chosen))

@@ -6,16 +6,16 @@ import multiprocessing
 import os
 import socket
 import threading
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import make_url
 
 from fluxmig import Migrator, OnDuplicate, fleet, layouts
 from fluxmig.errors import ConfigError, DatabaseConnectionError, MigrationFileError
-from fluxmig.fleet import Manner, Pace, Share, Target, TargetState
+from fluxmig.fleet import Manner, Pace, Share, Target, TargetState, compiled
 from fluxmig.fleet.state import opened
 from tests.faults.support import until
 from tests.support import Database
@@ -253,6 +253,21 @@ def test_one_that_takes_too_long(databases: Databases, folder: Path, write: Writ
     until(lambda: slow.scalar(running) == 0, "the server goes on")
 
 
+def test_mariadb_is_asked_to_end_it(mariadb: Database, folder: Path, write: Write) -> None:
+    """It does not miss who waits for a statement, and would keep the lock for as long as that takes."""
+    write({**ONE, "002_b.sql": "INSERT INTO a VALUES (1); SELECT SLEEP(300);"})
+    (late,) = fleet.run(targets([mariadb]), folder, pace=Pace(timeout_s=1)).results
+    assert (late.state, late.applied, late.exit_code) == (TargetState.TIMED_OUT, ("001_a.sql",), 6)
+    assert late.message
+    assert late.message.startswith("not done in 1 s (--timeout): ")
+    running = "SELECT count(*) FROM information_schema.processlist WHERE info LIKE '%SLEEP(300)'"
+    until(lambda: mariadb.scalar(running) == 0, "the server goes on")
+    write({"002_b.sql": "INSERT INTO a VALUES (2);"})
+    (done,) = fleet.run(targets([mariadb]), folder, manner=Manner(wait_lock_s=0)).results
+    assert (done.state, done.applied) == (TargetState.DONE, ("002_b.sql",))
+    assert mariadb.rows("SELECT id FROM a") == [(2,)]
+
+
 def test_sqlite_is_ended_too(files: Databases, folder: Path, write: Write) -> None:
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n;"
     write({"001_a.sql": endless})
@@ -281,21 +296,38 @@ def test_schemas_of_one_database(postgresql: Database, folder: Path, write: Writ
             "003_c.sql": "RESET ALL; INSERT INTO a VALUES (1);",
         }
     )
-    for name in ("tenant_1", 'tenant_"x y', "other"):
+    for name in ("tenant_1", 'tenant_"x y', "tenant_50%", "other"):
         postgresql.rows(f"CREATE SCHEMA {postgresql.quoted(name.replace(chr(34), chr(34) * 2))}")
     found = fleet.from_schemas(postgresql.url, r"tenant\_%")
-    assert [each.schema for each in found] == ['tenant_"x y', "tenant_1"]
+    names = ['tenant_"x y', "tenant_1", "tenant_50%"]
+    assert [each.schema for each in found] == names
     report = fleet.run(found, folder)
-    assert states(report) == ["done", "done"], report.results
+    assert states(report) == ["done"] * 3, report.results
     tables = (
         "SELECT schemaname, tablename FROM pg_tables WHERE schemaname !~ '^(pg_|information)' ORDER BY 1, 2"
     )
     own = ("a", "schema_migrations", "schema_migrations_log")
-    expected = [(name, table) for name in ("tenant_1", 'tenant_"x y') for table in own]
+    expected = [(name, table) for name in names for table in own]
     assert sorted(postgresql.rows(tables)) == sorted(expected)
     assert postgresql.scalar("SELECT count(*) FROM tenant_1.a") == 1
-    (status, _) = fleet.status(found, folder).results
-    assert (status.state, status.at) == (TargetState.DONE, "003_c.sql")
+    for status in fleet.status(found, folder).results:
+        assert (status.state, status.at) == (TargetState.DONE, "003_c.sql")
+
+
+def test_what_is_asked_of_a_ledger_is_made_once_for_all_schemas(
+    one_postgresql: Database, folder: Path, write: Write
+) -> None:
+    write(ONE)
+    for name in ("t1", "t2"):
+        one_postgresql.rows(f"CREATE SCHEMA {name}")
+    one, other = fleet.from_schemas(one_postgresql.url, "t_")
+    fleet.run([one, other], folder)
+    compiled._COMPILED._kept.clear()
+    assert states(fleet.status([one], folder)) == ["done"]
+    made = dict(compiled._COMPILED._kept)
+    assert states(fleet.status([other], folder)) == ["done"]
+    assert made
+    assert compiled._COMPILED._kept == made
 
 
 def test_a_schema_sees_no_other_one_unless_it_is_shared(
@@ -387,7 +419,12 @@ def test_a_file(tmp_path: Path, folder: Path, write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "cannot be read: No such file or directory"), (b"\xff", "not UTF-8")]
+    ("content", "message"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"\xff", "not UTF-8"),
+        (b"# acme sqlite:///x\n\n", "no target is named there"),
+    ],
 )
 def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "targets.txt"
@@ -534,6 +571,25 @@ def test_a_run_that_resumes(
     assert [result.applied for result in third.results] == [("002_b.sql",)] * 3
 
 
+def test_canaries_of_a_run_that_resumes(files: Databases, folder: Path, write: Write, tmp_path: Path) -> None:
+    """Those that are done are none any more; a name that nobody has is an error all the same."""
+    write(ONE)
+    found, place = targets(files(3)), tmp_path / "state.sqlite"
+    fleet.run(found[:1], folder, state=place)
+    with pytest.raises(ConfigError, match=r"^no target has the name t9, which is to be a canary"):
+        fleet.run(found, folder, state=place, resume=True, pace=Pace(canary=("t0", "t9")))
+    waves: list[str] = []
+    report = fleet.run(
+        found,
+        folder,
+        state=place,
+        resume=True,
+        pace=Pace(canary=("t0", "t1")),
+        on_wave=lambda wave: waves.append(f"{wave.name}: {' '.join(each.name for each in wave.targets)}"),
+    )
+    assert (waves, states(report)) == (["canary: t1", "all: t2"], ["done"] * 3)
+
+
 def test_without_a_state_there_is_nothing_to_resume(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"^there is no state to resume from"):
         fleet.run([], folder, resume=True)
@@ -584,6 +640,29 @@ def test_a_pool_of_processes(
         write({"003_c.sql": "SELECT 1;"})
         again = fleet.run(found, folder, executor=pool)
         assert [result.applied for result in again.results] == [("003_c.sql",)] * 4
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), MemoryError(), None])
+def test_a_job_that_its_pool_gives_no_result_of(
+    error: BaseException | None, folder: Path, write: Write, tmp_path: Path
+) -> None:
+    class Pool(Executor):
+        def submit(self, *_: object, **__: object) -> Future[Any]:
+            future: Future[Any] = Future()
+            if error is None:
+                future.cancel()
+            else:
+                future.set_exception(error)
+            return future
+
+    write(ONE)
+    place = tmp_path / "state.sqlite"
+    report = fleet.run([Target("t", "sqlite:///x")], folder, executor=Pool(), state=place)
+    (lost,) = report.results
+    said = f"its worker was lost: {type(error).__name__ if error else 'CancelledError'}"
+    assert (lost.state, lost.message, lost.tries) == (TargetState.UNREACHABLE, said, 2)
+    with opened(place) as state:
+        assert state.report().results == report.results
 
 
 def test_something_else_is_no_executor(folder: Path, write: Write) -> None:

@@ -132,6 +132,12 @@ def test_a_page(bare: Cli, tenants: Path, tmp_path: Path) -> None:
     assert SECRET not in page
     bare("fleet", "report", "--html", "again.html")
     assert (tmp_path / "again.html").read_text().count("<rect ") == 4
+    refused = bare("fleet", "run", "--targets", tenants, "--state", "x", "--html", "no/such/folder.html")
+    assert (refused.code, refused.err.splitlines(), (tmp_path / "x").exists()) == (
+        2,
+        ["error: no/such/folder.html: cannot be written: there is no folder no/such", "name another file"],
+        False,
+    )
     refused = bare("fleet", "report", "--html", "no/such/folder.html")
     assert (refused.code, refused.err.splitlines()[0]) == (
         2,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-from contextlib import ExitStack
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from fluxmig import fleet
-from fluxmig.fleet import Pace, Target, TargetState
+from fluxmig.fleet import Manner, Pace, Target, TargetState
 from fluxmig.fleet.state import opened
 from tests.faults.own_server import IMMEDIATE_STOP, own_server
 from tests.faults.proxy import At, Fault, Moment, Proxy
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from fluxmig.fleet import Result
     from tests.faults.own_server import OwnServer
     from tests.faults.support import Processes
-    from tests.support import Servers
+    from tests.support import Database, Servers
 
 TARGETS, FILES = 32, 8
 CLUSTERED = 12
@@ -103,6 +105,24 @@ def test_a_black_hole_is_given_up(servers: Servers, tmp_path: Path, round_trip: 
         assert one.rows(PARTS) == []
 
 
+@pytest.mark.parametrize("moment", [Moment.SENT, Moment.AFTER])
+@pytest.mark.parametrize("round_trip", [1, 2, 3])
+def test_a_connection_that_is_lost_is_tried_again(
+    servers: Servers, tmp_path: Path, round_trip: int, moment: Moment
+) -> None:
+    """Also one that was lost while it was set up, as in the first three round trips."""
+    folder = put(tmp_path / "migrations", {"001_a.sql": "CREATE TABLE a (id integer);"})
+    with (
+        servers.get("postgresql-18").database() as one,
+        Proxy(one.url, At(round_trip, moment, Fault.RESET)) as proxy,
+    ):
+        (result,) = fleet.run([Target("t", proxy.url)], folder, manner=Manner(wait_lock_s=30)).results
+        assert (result.state, result.message) == (TargetState.DONE, None)
+        assert result.tries == 2
+        assert proxy.happened.is_set()
+        assert one.log() == [("applied", "001_a.sql")]
+
+
 def test_a_cluster_whose_workers_are_killed(
     servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,7 +142,7 @@ def test_a_cluster_whose_workers_are_killed(
             for number, each in enumerate(databases)
         ]
         cluster = stack.enter_context(
-            LocalCluster(n_workers=3, threads_per_worker=2, processes=True, dashboard_address=None)  # type: ignore[no-untyped-call]
+            LocalCluster(n_workers=3, threads_per_worker=2, processes=True, dashboard_address=":0")  # type: ignore[no-untyped-call]
         )
         killed: list[int] = []
 
@@ -141,6 +161,86 @@ def test_a_cluster_whose_workers_are_killed(
         for each in databases:
             assert each.rows(NAMES) == [(path.name,) for path in sorted(folder.iterdir())]
             assert each.rows(PARTS) == []
+
+
+@contextmanager
+def pool_of_processes() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("forkserver")) as pool:
+        yield pool
+
+
+def test_a_pool_whose_worker_is_killed(servers: Servers, tmp_path: Path) -> None:
+    """The pool is of no use any more, and says so; a run with another one does what is left."""
+    folder = put(tmp_path / "migrations", postgresql_files(4, concurrent=False))
+    place = tmp_path / "state.sqlite"
+    with ExitStack() as stack:
+        server = servers.get("postgresql-18")
+        databases = [stack.enter_context(server.database()) for _ in range(CLUSTERED)]
+        targets = [Target(f"t{number}", each.url) for number, each in enumerate(databases)]
+        killed: list[int] = []
+
+        def on_result(result: Result) -> None:
+            if not killed:
+                assert result.worker
+                killed.append(int(result.worker.rpartition(":")[2]))
+                os.kill(killed[0], signal.SIGKILL)
+
+        with pool_of_processes() as pool:
+            pace = Pace(parallel=4)
+            report = fleet.run(targets, folder, executor=pool, pace=pace, state=place, on_result=on_result)
+        lost = report.failures
+        assert 0 < len(lost) < CLUSTERED
+        assert {(each.state, each.message, each.exit_code) for each in lost} == {
+            (TargetState.UNREACHABLE, "its worker was lost: BrokenProcessPool", 6)
+        }
+        with pool_of_processes() as pool:
+            again = fleet.run(targets, folder, executor=pool, state=place, resume=True)
+        assert {each.state for each in again.results} == {TargetState.DONE}
+        for each in databases:
+            assert each.rows(NAMES) == [(path.name,) for path in sorted(folder.iterdir())]
+            assert each.rows(PARTS) == []
+
+
+def test_a_signal_with_a_cluster(servers: Servers, processes: Processes, tmp_path: Path) -> None:
+    """No more is handed out; what a worker has begun it ends, and the ledger tells."""
+    try:
+        from distributed import LocalCluster
+    except ImportError as error:
+        cannot_be_had("dask", f"dask.distributed is not installed: {error}")
+    folder = put(tmp_path / "migrations", {"001_a.sql": "SELECT pg_advisory_xact_lock(7);"})
+    place = tmp_path / "state.sqlite"
+    waiting = (
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND NOT granted"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    with ExitStack() as stack:
+        databases = [stack.enter_context(servers.get("postgresql-18").database()) for _ in range(4)]
+        listing = tmp_path / "targets.txt"
+        listing.write_text("".join(f"t{number} {each.url}\n" for number, each in enumerate(databases)))
+        holders = [stack.enter_context(each.engine().connect()) for each in databases]
+        for holder in holders:
+            holder.exec_driver_sql("SELECT pg_advisory_lock(7)")
+        cluster = stack.enter_context(
+            LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=":0")  # type: ignore[no-untyped-call]
+        )
+        address = cluster.scheduler_address.removeprefix("tcp://")
+        options = ("--targets", listing, "--migrations", folder, "--state", place, "--parallel", "2")
+        runner = processes.start("fleet", "run", "--executor", f"dask://{address}", *options)
+
+        def begun() -> list[Database]:
+            return [each for each in databases if each.scalar(waiting)]
+
+        until(begun, "nothing waits")
+        (first,) = begun()
+        runner.kill(signal.SIGINT)
+        assert runner.wait() == 130, runner.said
+        with opened(place) as state:
+            states = [each.state for each in state.report().results]
+        assert states == [TargetState.INTERRUPTED] * 2 + [TargetState.WAITING] * 2
+        for holder in holders:
+            holder.exec_driver_sql("SELECT pg_advisory_unlock(7)")
+        until(lambda: first.scalar("SELECT count(*) FROM schema_migrations"), "the worker gives up")
+        assert [each.tables() for each in databases if each is not first] == [set()] * 3
 
 
 def test_a_scheduler_that_is_not_there(tmp_path: Path) -> None:

@@ -68,7 +68,15 @@ def test_comments_and_empty_lines_are_nothing() -> None:
         ("postgresql://u@db1/x postgresql://u@db1/y", "targets.txt:1: this is no target"),
         ("postgresql://u:p@ss@db1/x", "targets.txt:1: the database URL holds more than one @"),
         ("tier=gold", "targets.txt:1: this is no target"),
-        ("a/b", "targets.txt:1: a/b cannot be put into a URL as it is"),
+        ("a/b", "targets.txt:1: this is neither a URL nor a name that can be put into one"),
+        ("u:p@ss@db1/x", "targets.txt:1: this is neither a URL nor a name that can be put into one"),
+        ("x" * 256, "targets.txt:1: this is neither a URL nor a name that can be put into one"),
+        ("x" * 256 + " sqlite:///x", "targets.txt:1: the name has more than 255 characters"),
+        ("a\0b sqlite:///x", "targets.txt:1: the name has a NUL"),
+        ("acme sqlite:///x tier=gold tier=silver", "targets.txt:1: tier= is given twice"),
+        ("acme postgresql://u:${A-B}@db1/x", "targets.txt:1: there is a ${ that begins no variable"),
+        ("acme postgresql://u:${}@db1/x", "targets.txt:1: there is a ${ that begins no variable"),
+        ("${URL", "targets.txt:1: this is neither a URL nor a name that can be put into one"),
     ],
 )
 def test_a_line_that_is_none(line: str, message: str) -> None:
@@ -133,12 +141,28 @@ def test_schemas() -> None:
     [
         ("a sqlite:///1\nb sqlite:///2\na sqlite:///3", "the name a is given twice: t:1 and t:3"),
         ("a postgresql://u@DB1/x\nb postgresql://v:w@db1/x", "a and b are one database: t:1 and t:2"),
+        ("a postgresql://db1/x\nb postgresql+psycopg://db1:5432/x", "a and b are one database: t:1 and t:2"),
+        ("a mysql://db1:3306/x\nb mariadb://db1/x", "a and b are one database: t:1 and t:2"),
     ],
 )
 def test_duplicates_are_refused_with_both_places(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         targets.unique(targets.of_text(text, "t", None))
     assert (caught.value.message, caught.value.remedy) == (message, "take one of them out")
+
+
+def test_other_ports_are_other_databases() -> None:
+    text = "postgresql://db1/x\npostgresql://db1:5433/x\nmysql://db1:5432/x\npostgresql://db1:15432/x"
+    assert len(targets.unique(targets.of_text(text, "t", None))) == 4
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_files_of_any_system_do(end: str) -> None:
+    found = targets.of_text(end.join(["a sqlite:///1", "", "b sqlite:///2\x85", ""]), "t", None)
+    assert [(each.name, each.url, each.place) for each in found] == [
+        ("a", "sqlite:///1", "t:1"),
+        ("b", "sqlite:///2", "t:3"),
+    ]
 
 
 def test_two_schemas_of_one_database_are_two_targets() -> None:
