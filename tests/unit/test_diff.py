@@ -132,7 +132,7 @@ RANDOM = random.Random(4)
 
 
 def at_random(kinds: int, count: int) -> list[str]:
-    return [f"{RANDOM.randrange(kinds)}\n" for _ in range(count)]
+    return RANDOM.choices([f"{kind}\n" for kind in range(kinds)], k=count)
 
 
 LARGE: dict[str, tuple[list[str], list[str]]] = {
