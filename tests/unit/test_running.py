@@ -28,18 +28,23 @@ class Executor:
     url: str = "sqlite://"
     attempted: frozenset[str] = frozenset()
     patience: Patience = field(default_factory=Patience)
+    interruptions: list[KeyboardInterrupt] | None = None
     seen: list[frozenset[str]] = field(default_factory=list)
+    released: list[bool] = field(default_factory=list)
 
     @property
     def bind(self) -> object:
         return create_engine(self.url, poolclass=NullPool)
 
-    def apply(self, script: Script) -> StepResult:
+    def apply(self, script: Script, after: Script | None = None) -> StepResult:
         self.seen.append(self.attempted)
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
         return StepResult(script.name, outcome)
+
+    def release(self) -> None:
+        self.released.append(True)
 
     def recorded(self) -> frozenset[str]:
         return frozenset({"001_a.sql"})
@@ -54,6 +59,7 @@ def run(
     running = Run(**({"retry_connection_s": 60.0} | options))
     running.pending = ("001_a.sql",)
     running.go(cast("Any", executor), plan)
+    assert executor.released == [True]
     return running, executor
 
 
