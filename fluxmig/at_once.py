@@ -43,7 +43,7 @@ _ROWS = "fluxmig: the rows that were compiled"
 _CERTAIN = "WITH added AS ({} RETURNING 1) SELECT 1 / count(*) FROM added"
 """An INSERT that is an error where no row was added: a rule or a trigger may swallow it."""
 
-_FRESH_S = 0.1
+_FRESH_S = 0.5
 """How long a transaction may wait for its script: by so much its `now()` is late, and others have to wait."""
 
 
