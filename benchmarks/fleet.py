@@ -216,7 +216,7 @@ def growth(server: Server, tools: Tools, count: int) -> None:
     """The same for a twentieth, a fifth and all: what grows with the number of targets."""
     print("| databases | run, ms each | ms of CPU | MB | nothing to do, ms each | ms of CPU | MB |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for size in (max(1, count // 20), max(2, count // 5), count):
+    for size in sorted({max(1, count // 20), max(1, count // 5), count}):
         urls = server.databases(size)
         runs = [tools.fluxmig("run", urls), tools.fluxmig("run", urls)]
         one = tools.fluxmig("run", urls[:1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -25,6 +26,14 @@ def test_a_smoke(tmp_path: Path) -> None:
     text = page.read_text()
     assert "\n## Starting up\n" in text
     assert "\n| round trips a file | 1 | at most 3  | 3  | met |\n" in text
+
+
+def test_fleets() -> None:
+    counts = ("--schemas", "2", "--far", "3", "--scheduler", "4", "--rounds", "1")
+    words = [sys.executable, "-m", "benchmarks.fleet", *counts]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, encoding="utf-8", check=True)
+    rows = re.findall(r"^(?:\| )?(\d+ schemas|\d+ targets|run, nothing to do)\b", done.stdout, re.MULTILINE)
+    assert rows == ["4 targets", "2 schemas", "3 targets", "run, nothing to do"]
 
 
 def test_a_target_says_by_how_much_it_is_missed() -> None:
