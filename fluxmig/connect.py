@@ -222,7 +222,7 @@ def _reach(
         _knock(engine, raw, wait_s)
         yield engine
     finally:
-        engine.dispose()
+        engine.pool.dispose()  # Engine.dispose() would make another one, for what is not to come
 
 
 def _engine(url: URL, arguments: dict[str, object]) -> Engine:

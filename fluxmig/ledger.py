@@ -255,7 +255,10 @@ class Ledger:
 
     def _texts(self, connection: Connection, names: Sequence[str]) -> dict[str, bytes]:
         """The texts of several migrations, but of those whose text was not kept; no query for no names."""
-        log, found = self.log_table.c, {}
+        found: dict[str, bytes] = {}
+        if not names:
+            return found
+        log = self.log_table.c
         # Who resolves a failed one as done records the file as it is then; a marked one has its text.
         resolved = and_(log.event == Event.RESOLVED.value, log.checksum.is_not(None))
         records = or_(log.event.in_(_RECORDS), resolved)

@@ -23,8 +23,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts its background jobs so, and the processes that tests interrupt would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# PyMySQL makes ready for TLS with each connection, on a socket too, and a machine's bundle of authorities takes
-# 20 ms to read. Processes that tests start have this as well.
+# PyMySQL makes ready for TLS with each connection, on a socket too, and a machine's bundle of authorities
+# takes 20 ms to read. Processes that tests start have this as well.
 os.environ["SSL_CERT_FILE"] = os.devnull
 
 STDERR = pytest.StashKey[int]()

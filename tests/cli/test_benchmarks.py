@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cProfile
 import json
+import re
 import subprocess
 import sys
 import time
@@ -104,6 +105,14 @@ def test_the_tables_of_the_mix_are_those_of_its_files() -> None:
 # --- what is shown ----------------------------------------------------------------------------------------
 
 MISSED = Target("a case", "the limit", 1.15, 1.38, why="It starts.")
+
+
+def test_fleets() -> None:
+    counts = ("--schemas", "2", "--far", "3", "--scheduler", "4", "--rounds", "1")
+    words = [sys.executable, "-m", "benchmarks.fleet", *counts]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, encoding="utf-8", check=True)
+    rows = re.findall(r"^(?:\| )?(\d+ schemas|\d+ targets|run, nothing to do)\b", done.stdout, re.MULTILINE)
+    assert rows == ["4 targets", "2 schemas", "3 targets", "run, nothing to do"]
 
 
 def test_a_target_says_by_how_much_it_is_missed() -> None:
