@@ -44,7 +44,7 @@ COMMON = (
 EPILOG = "Common options (--database-url, --migrations, --json, ...): fluxmig --help"
 PATIENCE = ("wait_lock_s", "lock_timeout_s", "lock_retries", "statement_timeout_s", "no_query_text")
 """Settings of what runs scripts."""
-_SELDOM = 50_000
+_SELDOM = 200_000
 """Objects that are made before those are looked through that may be garbage; Python's own number is 700."""
 _METAVARS = {
     "database_url": "URL",

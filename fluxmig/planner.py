@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from shlex import quote
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fluxmig.content import content, content_checksums, file_checksums
 from fluxmig.errors import ConfigError, LedgerError, RollbackError
@@ -47,8 +47,7 @@ _SHORTEST_PREFIX = 16
 """Digits of a checksum that the Node runner stores."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """Which of the pending migrations to run; all of them by default.
 
     Attributes:

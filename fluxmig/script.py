@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -407,8 +407,7 @@ def _counts(match: re.Match[bytes], start: int, rules: sql.Rules) -> bool:
 # --- how a script is sent ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """What the server gets at once.
 
     Attributes:
@@ -456,8 +455,7 @@ def messages(script: Script, limit: int) -> Iterator[Message]:
         position = gap_end
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """What of a script without a transaction is done as a whole, or not.
 
     Attributes:

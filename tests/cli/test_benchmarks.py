@@ -33,6 +33,7 @@ PARTS = (
 )
 
 
+@pytest.mark.timeout(600)  # processes by the hundred, beside other tests
 @pytest.mark.parametrize("cases", PARTS, ids=",".join)
 def test_a_smoke(tmp_path: Path, cases: tuple[str, ...]) -> None:
     only = [word for case in cases for word in ("--only", case)]
