@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import COMMITS_DDL, FILES, LACKING, SOURCES, Database, Servers, Write, cannot_be_had
+from tests.support import COMMITS_DDL, FILES, LACKING, OLDER, SOURCES, Database, Servers, Write, cannot_be_had
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,8 +23,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts its background jobs so, and the processes that tests interrupt would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# PyMySQL makes ready for TLS with each connection, on a socket too, and a machine's bundle of authorities
-# takes 20 ms to read. Processes that tests start have this as well.
+# PyMySQL makes ready for TLS with each connection, on a socket too, and reads all the authorities that the
+# machine trusts, for 20 ms. Processes that tests start have this as well.
 os.environ["SSL_CERT_FILE"] = os.devnull
 
 STDERR = pytest.StashKey[int]()
@@ -59,18 +59,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
     Without containers where the module says `CONTAINERS = False`: a server in a container is the same server;
     what only asks how versions differ needs no other of each.
+
+    Where it says `VERSIONS = False`, fluxmig itself decides what is asked, with the same statements for each
+    PostgreSQL: an older one is for a `long` run, and for `FLUXMIG_TEST_SOURCES=postgresql-15`.
     """
     containers = getattr(metafunc.module, "CONTAINERS", True)
+    versions = getattr(metafunc.module, "VERSIONS", True)
     sources = [source for source in SOURCES if containers or not source.startswith("container")]
-    if "database" in metafunc.fixturenames:
-        metafunc.parametrize("database", sources, indirect=True)
-    if "postgresql" in metafunc.fixturenames:
-        postgresql = [source for source in sources if source.startswith(("postgresql", "container"))]
-        metafunc.parametrize("postgresql", postgresql, indirect=True)
-    if "mariadb" in metafunc.fixturenames:
-        metafunc.parametrize(
-            "mariadb", [source for source in sources if source in COMMITS_DDL], indirect=True
-        )
+    kinds = {
+        "database": sources,
+        "postgresql": [source for source in sources if source.startswith(("postgresql", "container"))],
+        "mariadb": [source for source in sources if source in COMMITS_DDL],
+    }
+    for name in kinds.keys() & set(metafunc.fixturenames):
+        wanted = [
+            pytest.param(source, marks=[pytest.mark.long] * (source in OLDER and not versions))
+            for source in kinds[name]
+        ]
+        metafunc.parametrize(name, wanted, indirect=True)
 
 
 @pytest.fixture

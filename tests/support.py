@@ -1,6 +1,7 @@
 """The databases that tests run on: where they come from, and a fresh one for each test.
 
-`SOURCES` names them all. One that cannot be had on this machine is skipped with its reason; with
+`SOURCES` names them all, or those of `FLUXMIG_TEST_SOURCES=sqlite,postgresql-15`. One that cannot be had on
+this machine is skipped with its reason; with
 `FLUXMIG_TEST_REQUIRE=postgresql,sqlite,mariadb,duckdb,firebird,containers,pgbouncer,chromium` a skip of that
 kind is a failure; so are for root `namespaces` and `mounts`.
 """
@@ -67,6 +68,7 @@ _KINDS = {"container": "containers", "postgresql": "postgresql", "mariadb": "mar
 _KINDS["firebird"] = "firebird"
 _SBIN = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
 _REQUIRED = frozenset(filter(None, os.environ.get("FLUXMIG_TEST_REQUIRE", "").split(",")))
+_WANTED = frozenset(filter(None, os.environ.get("FLUXMIG_TEST_SOURCES", "").split(",")))
 _numbers = itertools.count()
 
 
@@ -361,7 +363,10 @@ if "FLUXMIG_TEST_POSTGRES_URL" in os.environ:
     SOURCES["postgresql-url"] = 0
 if "FLUXMIG_TEST_MYSQL_URL" in os.environ:
     SOURCES["mysql-url"] = 0
+SOURCES = {source: place for source, place in SOURCES.items() if source in (_WANTED or SOURCES)}
 """The names of the sources; for containers, the place of their image in `IMAGES`."""
+OLDER = frozenset({"postgresql-15", "container-15"} - _WANTED)
+"""The sources of which there is a newer one, unless they were asked for by name."""
 
 
 def install_mariadb(folder: Path) -> str | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.support import Database, Write
 
-CONTAINERS = False
+CONTAINERS = VERSIONS = False
 
 FILES = {
     "001_users.sql": "CREATE TABLE users (id integer, email varchar(50));\n"

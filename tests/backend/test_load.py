@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tests.support import Database
 
-CONTAINERS = False
+CONTAINERS = VERSIONS = False
 pytestmark = pytest.mark.reflection
 
 USERS = """CREATE TABLE users (

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from tests.support import Database, Write
 
-CONTAINERS = False
+CONTAINERS = VERSIONS = False
 
 HEAD = "-- fluxmig: no-transaction\n"
 FILES = {

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.support import Database, Write
 
-CONTAINERS = False
+CONTAINERS = VERSIONS = False
 BOM = b"\xef\xbb\xbf"
 LF = b"CREATE TABLE a (id integer);\nCREATE TABLE b (id integer);\n"
 CRLF = LF.replace(b"\n", b"\r\n")

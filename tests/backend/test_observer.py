@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fluxmig.model import Script, Statement
     from tests.support import Database, Write
 
-CONTAINERS = False
+CONTAINERS = VERSIONS = False
 
 
 class Watcher:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.support import Database, Write
 
-CONTAINERS = False
+CONTAINERS = VERSIONS = False
 FIRST = "CREATE TABLE a (id integer);\n"
 SECOND = "CREATE TABLE a (id integer);\nCREATE TABLE b (id integer);\n"
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.support import Database, Write
 
-CONTAINERS = False
+CONTAINERS = VERSIONS = False
 LOG = "event, migration_name, message, statements, lost, unchecked"
 
 HALF = {

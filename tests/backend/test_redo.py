@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from fluxmig import RedoPlan, RedoReport, Script, StepResult
     from tests.support import Database, Write
 
-CONTAINERS = False
+CONTAINERS = VERSIONS = False
 NO = "-- fluxmig: no-transaction\n"
 FILES: dict[str, str] = {
     "001_a.sql": "CREATE TABLE a (id integer);\nINSERT INTO a VALUES (1);",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fluxmig import RollbackResult
     from tests.support import Database, Write
 
-CONTAINERS = False
+CONTAINERS = VERSIONS = False
 FILES: dict[str, str] = {
     "001_a.sql": "CREATE TABLE a (id integer);",
     "001_a.down.sql": "DROP TABLE a;",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from tests.support import Database, Write
 
+VERSIONS = False
 LEDGER = "SELECT migration_name FROM schema_migrations ORDER BY id"
 
 THREE = {

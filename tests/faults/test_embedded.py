@@ -141,7 +141,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert not leftovers
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def template() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="embedded-template-", dir="/tmp"))
     path.chmod(0o755)

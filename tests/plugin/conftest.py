@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
     from tests.support import Servers
 
 USERS = "CREATE TABLE users (id integer PRIMARY KEY, name varchar(40) NOT NULL);\n"
@@ -18,14 +22,28 @@ addopts = -p fluxmig.pytest_plugin -p no:cacheprovider -W error
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+def imported() -> Iterator[dict[str, ModuleType]]:
+    """Modules to be there behind the test too, where `pytester` has taken away those that came with it.
+
+    A driver that is imported again raises errors that are not those of its part in C, which stays.
+    """
+    modules: dict[str, ModuleType] = {}
+    yield modules
+    sys.modules.update(modules)
+
+
+@pytest.fixture
+def project(
+    imported: dict[str, ModuleType], pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[pytest.Pytester]:
     """A project with one migration, and no plugin but fluxmig's: most cost more than the tests."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     for name in [name for name in os.environ if name.endswith("DATABASE_URL") or name == "PYTEST_ADDOPTS"]:
         monkeypatch.delenv(name)
     pytester.mkdir("migrations").joinpath("001_users.sql").write_text(USERS)
     pytester.makefile(".ini", pytest=SETTINGS)
-    return pytester
+    yield pytester
+    imported.update(sys.modules)
 
 
 @pytest.fixture
