@@ -210,6 +210,24 @@ def test_a_row_that_is_not_there(tables: Database, tmp_path: Path, key: str) -> 
     assert tables.scalar("SELECT count(*) FROM projects") == 0
 
 
+def test_which_column_a_copy_refuses(postgresql: Database, tmp_path: Path) -> None:
+    postgresql.rows('CREATE TABLE t (id integer, "a: b" numeric, line inet)')
+    for field, value in (("a: b", "1e300000"), ("line", "nonsense: line")):
+        path = put(tmp_path, "t.json", [{"id": 1}, {"id": 2, field: value}])
+        with pytest.raises(LoadError) as caught:
+            into(postgresql, path)
+        (refusal,) = caught.value.refusals
+        assert (refusal.record, refusal.column) == (2, field)
+        assert caught.value.message.startswith(f"{path}: record 2 -> t.{field}: ")
+
+
+def test_a_type_that_nobody_knows(postgresql: Database, tmp_path: Path) -> None:
+    """SQLAlchemy warns of it, and what it takes is text."""
+    postgresql.rows("CREATE TABLE t (id integer, place point, span tstzmultirange, key pg_lsn)")
+    into(postgresql, put(tmp_path, "t.json", [{"id": 1, "place": "(1,2)", "span": "{}", "key": "0/0"}]))
+    assert postgresql.rows("SELECT place::text, span::text, key::text FROM t") == [("(1,2)", "{}", "0/0")]
+
+
 def test_a_row_that_is_not_there_below_a_record(tables: Database, tmp_path: Path) -> None:
     into(tables, put(tmp_path, "users.json", [ADA]))
     projects = [
