@@ -88,6 +88,7 @@ def test_what_fits(column: Column, value: Any, expected: Any) -> None:
         (kind(Kind.TEXT), "a\0b", "the character NUL, which the database cannot keep in a text"),
         (kind(Kind.TEXT), "a\ud800", "\\ud800 alone is half a character, and no text of UTF-8"),
         (INTEGER, 2**31, "not between -2147483648 and 2147483647"),
+        (INTEGER, -(2**31) - 1, "not between -2147483648 and 2147483647"),
         (INTEGER, Decimal("1.5"), "not a whole number"),
         (INTEGER, Decimal("1e999999999"), "not between -2147483648 and 2147483647"),
         (INTEGER, Decimal("1e-999999999"), "not a whole number"),
@@ -214,7 +215,7 @@ def test_what_looks_like_a_uuid(value: str) -> None:
 
 NUMBERS = some.sampled_from(
     [
-        *(0, -1, 7, 2**31 - 1, 2**31, 10**40),
+        *(0, -1, 7, 2**31 - 1, 2**31, -(2**31) - 1, 10**40, -(10**40)),
         *map(Decimal, ("0.10", "-0.0", "1.005", "9999.99", "1e400", "3.0", f"{'1' * 30}.5")),
         *map(Decimal, ("1e999999999", "1e-999999999")),
     ]
