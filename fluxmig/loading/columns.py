@@ -108,8 +108,10 @@ def _are_plain(values: list[str]) -> bool:
     """Whether points in time are all written as `2026-01-05T09:30:00`, and the same behind that."""
     length = len(values[0])
     text = "".join(values)
-    if set(map(len, values)) != {length} or "," in text or not (
-        _is_at(text, "T", 10, length) or _is_at(text, " ", 10, length)
+    if (
+        set(map(len, values)) != {length}
+        or "," in text
+        or not (_is_at(text, "T", 10, length) or _is_at(text, " ", 10, length))
     ):
         return False
     marks = ((4, "-"), (7, "-"), (13, ":"), (16, ":"))
