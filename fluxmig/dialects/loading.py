@@ -6,13 +6,14 @@ types of SQLAlchemy, which would convert them again, are left out.
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from sqlalchemy import and_, bindparam, func, insert, inspect, or_, select, table, types, update
 from sqlalchemy import column as named
-from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.exc import NoSuchTableError, SAWarning
 
 from fluxmig.loading.nouns import OnConflict
 from fluxmig.loading.tables import Column, ForeignKey, Kind, TableShape, Written
@@ -62,8 +63,13 @@ class Writer(Protocol):
     def abandon(self) -> None:
         """Forgets what the database has not taken."""
 
-    def number_of(self, row: int) -> int | None:
-        """The number of the record behind a line of what was sent last, from 1, or None."""
+    def blamed(self, row: int, context: str) -> tuple[int | None, str | None]:
+        """The number of the record behind a line of what was sent last, and the column; None where not told.
+
+        Args:
+            row: The line, from 1.
+            context: Where the database was.
+        """
 
 
 class Loading:
@@ -90,7 +96,9 @@ class Loading:
         found: dict[str, TableShape | None] = {}
         for name, (schema, word) in places.items():
             try:
-                described = catalog.get_columns(word, schema=schema)
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", "Did not recognize type", SAWarning)
+                    described = catalog.get_columns(word, schema=schema)  # such a column takes text
             except NoSuchTableError:
                 found[name] = None
                 continue
@@ -269,9 +277,9 @@ class _ManyWriter:
         """Nothing is kept."""
         self._written = Written()
 
-    def number_of(self, row: int) -> int | None:
+    def blamed(self, row: int, context: str) -> tuple[int | None, str | None]:
         """Databases do not tell."""
-        return None
+        return None, None
 
     def _key(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
         return tuple(row[name] for name in self._target.key)

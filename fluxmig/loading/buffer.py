@@ -13,7 +13,7 @@ from fluxmig.loading.paths import STDIN, writable
 
 __all__ = ["CUT", "Buffer"]
 
-_CHUNK = 2**17
+_CHUNK = 2**18
 """Bytes that are read at a time. What a server is sent of them finds room in a socket, and it works on that
 while the next ones are parsed."""
 

@@ -46,15 +46,18 @@ def converted(column: Column, convert: Callable[[Any], Any], values: list[Any], 
         return [None if value is None else next(made) for value in values]
     if column.kind in {Kind.JSON, Kind.JSONB}:
         return _documents(column, convert, values, nul=nul)
-    if len(types) == 1:
-        found = _plain(column, types.pop(), values, nul=nul)
+    if len(types) == 1 or types == {int, Decimal}:
+        found = _plain(column, Decimal if Decimal in types else types.pop(), values, nul=nul)
         if found is not None:
             return found
     return list(map(convert, values))
 
 
 def _plain(column: Column, kind: type, values: list[Any], *, nul: bool) -> list[Any] | None:
-    """Values of one type, if they are all such that little or nothing is to be done."""
+    """Values of one type, if they are all such that little or nothing is to be done.
+
+    Whole numbers may be among those with a point.
+    """
     match column.kind:
         case Kind.TEXT | Kind.OTHER if kind is str:
             text = "".join(values)
@@ -105,8 +108,10 @@ def _are_plain(values: list[str]) -> bool:
     """Whether points in time are all written as `2026-01-05T09:30:00`, and the same behind that."""
     length = len(values[0])
     text = "".join(values)
-    if set(map(len, values)) != {length} or not (
-        _is_at(text, "T", 10, length) or _is_at(text, " ", 10, length)
+    if (
+        set(map(len, values)) != {length}
+        or "," in text
+        or not (_is_at(text, "T", 10, length) or _is_at(text, " ", 10, length))
     ):
         return False
     marks = ((4, "-"), (7, "-"), (13, ":"), (16, ":"))
@@ -115,8 +120,12 @@ def _are_plain(values: list[str]) -> bool:
 
 def _is_within(precision: int, places: int, numbers: list[Any]) -> bool:
     bound = 10 ** max(precision - places, 0)
-    in_bounds = -bound < min(numbers) and max(numbers) < bound
-    return in_bounds and list(map(round, numbers, repeat(places))) == numbers
+    if not (-bound < min(numbers) and max(numbers) < bound):
+        return False
+    try:
+        return list(map(round, numbers, repeat(places))) == numbers
+    except ArithmeticError:  # one has more digits than the context of `decimal`
+        return False
 
 
 def _moments(values: list[str]) -> list[datetime] | None:

@@ -38,6 +38,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000}
 _BOOLEANS = {"true": True, "false": False}
+_FAR = 10**18  # more than any unit needs for the years that Python knows
+_MOST_DIGITS = 4300  # as Python reads of a whole number
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES = {str: "a string", bool: "true or false", int: "a number", Decimal: "a number", dict: "an object"}
 _NAMES |= {list: "an array", float: "a number"}
@@ -132,29 +134,23 @@ def _storable(value: str, *, nul: bool) -> str:
 
 def _integer(low: int | None, high: int | None, value: Any) -> int:
     number = _number(value, "a whole number")
+    if (low is not None and number < low) or (high is not None and number > high):
+        raise UnfitError(f"not between {low} and {high}")
+    if type(number) is Decimal and number.adjusted() > _MOST_DIGITS:  # int() would write them all down
+        raise UnfitError("a whole number with more digits than any column holds")
     whole = int(number)
     if whole != number:
         raise UnfitError("not a whole number")
-    if (low is not None and whole < low) or (high is not None and whole > high):
-        raise UnfitError(f"not between {low} and {high}")
     return whole
 
 
 def _numeric(precision: int | None, scale: int | None, most: int | None) -> Convert:
-    """What keeps within a column's digits; they are counted only where two comparisons do not tell."""
+    """What keeps within a column's digits."""
     places = scale or 0
-    bound = 10 ** max((precision or 0) - places, 0)
 
     def numeric(value: Any) -> Decimal | int:
         number = _number(value, "a number")
         if precision is None and most is None:
-            return number
-        if (
-            precision is not None
-            and -bound < number < bound
-            and round(number, places) == number
-            and most is None
-        ):
             return number
         digits, exponent = _digits(number)
         if most is not None and digits > most:
@@ -247,6 +243,8 @@ def _iso(value: str) -> datetime:
 
 
 def _since_epoch(unit: str, value: Decimal | int) -> datetime:
+    if not -_FAR < value < _FAR:
+        raise UnfitError(f"out of range, as {unit} since 1970")
     microseconds = Decimal(value) * 1_000_000 / _PER_SECOND[unit]
     if microseconds != int(microseconds):
         raise UnfitError("more than six digits of a second, and the column takes six")

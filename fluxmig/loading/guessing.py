@@ -61,6 +61,8 @@ def _of_file(
                 f"{name} holds one array, and --into names {len(into)} tables", remedy=_BY_MAPPING
             )
         return [replace(rule, table=into[0] if into else _stem(name))]
+    if not opening:
+        raise DataFileError(f"{name}: the file is empty", remedy="an empty array is []")
     if opening != "{" or not arrays:
         held = "an object without an array in it" if opening == "{" else "a single value"
         raise ConfigError(f"{name} holds {held}", remedy=_BY_MAPPING)

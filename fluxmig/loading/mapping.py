@@ -9,6 +9,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -39,8 +40,8 @@ _ROOT = {**_RULE, "file": str, "lines": bool}
 _TOP = {"load": list, "zone": str, "on-conflict": str, "ignore-unknown": bool}
 _SOURCE = {
     "from": str,
-    "value": (str, int, float, bool, list, dict),
-    "default": (str, int, float, bool, list, dict),
+    "value": (str, int, float, Decimal, bool, list, dict),
+    "default": (str, int, float, Decimal, bool, list, dict),
     "epoch": str,
     "encoding": str,
 }
@@ -56,7 +57,7 @@ def read(path: Path) -> LoadMapping:
     import tomllib  # noqa: PLC0415  # most loads have no such file
 
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        document = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read: {error.strerror}", remedy="give --mapping FILE"
@@ -201,8 +202,8 @@ def _source(said: Any, place: str) -> Source:
     if said.get("encoding") not in {None, "base64", "hex"}:
         raise ConfigError(f"{place}: encoding: must be base64 or hex", remedy="how the bytes are written")
     source = Source(
-        value=said.get("value", ABSENT),
-        default=said.get("default", ABSENT),
+        value=_json(said.get("value", ABSENT), f"{place}: value"),
+        default=_json(said.get("default", ABSENT), f"{place}: default"),
         epoch=said.get("epoch"),
         encoding=said.get("encoding", "base64"),
     )
@@ -214,6 +215,25 @@ def _source(said: Any, place: str) -> Source:
     if EACH in path:
         raise ConfigError(f"{place}: a column has one value", remedy="children make rows of an array")
     return replace(source, path=path)
+
+
+def _json(value: Any, place: str) -> Any:
+    """A value of TOML, or of Python, as a file of JSON would have it; raises `ConfigError` for others."""
+    match value:
+        case dict():
+            return {str(name): _json(each, place) for name, each in value.items()}
+        case list():
+            return [_json(each, place) for each in value]
+        case float():
+            return _json(Decimal(repr(value)), place)
+        case Decimal() if value.is_finite():
+            return value
+        case None | str() | int():
+            return value
+        case _ if value is ABSENT:
+            return value
+        case _:
+            raise ConfigError(f"{place}: must be a value of JSON", remedy="Correct it, or leave it out.")
 
 
 def zone(name: str | None, place: str) -> str | None:

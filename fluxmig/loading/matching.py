@@ -7,6 +7,7 @@ up its values.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from fluxmig.loading.convert import UnfitError
@@ -250,7 +251,8 @@ class Matcher:
 
 
 def _field(key: str) -> Get:
-    return lambda group: [record[key] for record in group.records]
+    get = itemgetter(key)
+    return lambda group: list(map(get, group.records))
 
 
 def _deep(path: Sequence[str]) -> Get:

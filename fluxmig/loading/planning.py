@@ -137,6 +137,11 @@ def _targets(fitters: Iterable[Fitter]) -> dict[str, Target]:
 def _key(rule: Rule, table: TableShape) -> tuple[str, ...]:
     """The columns by which a row is known to be there; none where that is an error."""
     if rule.on_conflict is OnConflict.ERROR:
+        if rule.key is not None:
+            raise ConfigError(
+                f"{table.name}: {rule.key} is to tell a conflict, which is an error by any key",
+                remedy="on-conflict says what to do: skip, or update",
+            )
         return ()
     if rule.key is None:
         if not table.primary_key:

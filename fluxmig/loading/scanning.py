@@ -11,7 +11,7 @@ call, and looks for lost names by counting. It never says what is wrong: there, 
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PROBLEMS", "BadValueError", "Blocks", "explained", "line_value", "scan"]
 
-PROBLEMS = (ValueError, StopIteration, RecursionError)
+PROBLEMS = (ValueError, StopIteration, RecursionError, InvalidOperation)
 """What a scanner raises."""
 
 _SPACE = b" \t\r\n"
@@ -88,6 +88,8 @@ def explained(problem: Exception, place: int) -> tuple[int, str]:
             return place, "arrays and objects are nested too deeply"
         case StopIteration():
             return int(problem.value), "not JSON: expecting value"
+        case InvalidOperation():
+            return place, "a number with a larger exponent than any column holds"
         case _:  # int() of too many digits
             return place, "a whole number with more digits than any column holds"
 

@@ -118,13 +118,16 @@ class TableWriter:
         if self.dialect.is_passing(error):
             return error
         server = self.dialect.explain(error, error.statement or "")
-        number = self._writer.number_of(server.row) if self._writer and server.row else None
-        refusal = self._refusal(error, number)
+        number = column = None
+        if self._writer and server.row:
+            number, column = self._writer.blamed(server.row, server.context or "")
+        refusal = self._refusal(error, number, column)
         return LoadError(str(refusal), remedy=self._remedy(error), refusals=[refusal])
 
-    def _refusal(self, error: DBAPIError, number: int | None) -> Refusal:
+    def _refusal(self, error: DBAPIError, number: int | None, column: str | None = None) -> Refusal:
         server = self.dialect.explain(error, error.statement or "")
-        return Refusal(self._file, number, self.target.shape.name, server.reason, code=server.code)
+        table = self.target.shape.name
+        return Refusal(self._file, number, table, server.reason, column=column, code=server.code)
 
     def _remedy(self, error: DBAPIError) -> str | None:
         server = self.dialect.explain(error)

@@ -6,6 +6,9 @@ import asyncio
 import gzip
 import io
 import json
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -210,6 +213,24 @@ def test_a_row_that_is_not_there(tables: Database, tmp_path: Path, key: str) -> 
     assert tables.scalar("SELECT count(*) FROM projects") == 0
 
 
+def test_which_column_a_copy_refuses(postgresql: Database, tmp_path: Path) -> None:
+    postgresql.rows('CREATE TABLE t (id integer, "a: b" numeric, line inet)')
+    for field, value in (("a: b", "1e300000"), ("line", "nonsense: line")):
+        path = put(tmp_path, "t.json", [{"id": 1}, {"id": 2, field: value}])
+        with pytest.raises(LoadError) as caught:
+            into(postgresql, path)
+        (refusal,) = caught.value.refusals
+        assert (refusal.record, refusal.column) == (2, field)
+        assert caught.value.message.startswith(f"{path}: record 2 -> t.{field}: ")
+
+
+def test_a_type_that_nobody_knows(postgresql: Database, tmp_path: Path) -> None:
+    """SQLAlchemy warns of it, and what it takes is text."""
+    postgresql.rows("CREATE TABLE t (id integer, place point, span tstzmultirange, key pg_lsn)")
+    into(postgresql, put(tmp_path, "t.json", [{"id": 1, "place": "(1,2)", "span": "{}", "key": "0/0"}]))
+    assert postgresql.rows("SELECT place::text, span::text, key::text FROM t") == [("(1,2)", "{}", "0/0")]
+
+
 def test_a_row_that_is_not_there_below_a_record(tables: Database, tmp_path: Path) -> None:
     into(tables, put(tmp_path, "users.json", [ADA]))
     projects = [
@@ -366,6 +387,37 @@ def test_batches_go_on_where_they_stopped(tables: Database, tmp_path: Path) -> N
     ]
     with pytest.raises(LoadError):  # it was done, so it begins anew
         into(tables, path, batch=3)
+
+
+KILLED = """
+import os, signal, sys
+from sqlalchemy import create_engine
+from fluxmig import DataFiles, Migrator
+from fluxmig.loading import buffer
+
+def heard(progress):
+    if progress.done > 4_000:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+buffer._CHUNK = 500
+Migrator(create_engine(sys.argv[1])).load(DataFiles((sys.argv[2],)), batch=10, on_progress=heard)
+"""
+
+
+def test_batches_go_on_where_the_process_was_killed(tables: Database, tmp_path: Path) -> None:
+    users = [{"id": number, "email": f"{number}@example.com"} for number in range(1, 201)]
+    path = put(tmp_path, "users.ndjson", "\n".join(map(json.dumps, users)))
+    ended = subprocess.run([sys.executable, "-c", KILLED, tables.url, path], check=False, timeout=120)
+    assert ended.returncode == -signal.SIGKILL
+    done = int(str(tables.scalar("SELECT count(*) FROM users")))
+    assert 50 < done < 150
+    assert done % 10 == 0
+    report = into(tables, path, batch=10)
+    assert (report.resumed, totals(report)) == (
+        {"users.ndjson": done},
+        {"users": (200 - done, 200 - done, 0, 0, 0)},
+    )
+    assert tables.scalar("SELECT count(*) FROM users") == 200
 
 
 def test_a_dry_run_writes_nothing_and_tells_all(tables: Database, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from fluxmig.loading.columns import converted
 from fluxmig.loading.convert import UnfitError, converter, json_text
@@ -15,6 +17,7 @@ from fluxmig.loading.tables import Column, Kind
 
 INTEGER = Column("c", Kind.INTEGER, low=-(2**31), high=2**31 - 1)
 MONEY = Column("c", Kind.NUMERIC, precision=6, scale=2)
+WIDE = Column("c", Kind.NUMERIC, precision=50, scale=2)
 MOOD = Column("c", Kind.ENUM, choices=("good", "bad"))
 UUID = "6f1c2a90-0000-4000-8000-00000000000a"
 NOON = datetime(2026, 1, 5, 12, 30, tzinfo=UTC)
@@ -64,6 +67,7 @@ def kind(of: Kind) -> Column:
         ),
         (kind(Kind.BYTES), "AP8=", b"\0\xff"),
         (MOOD, "good", "good"),
+        (WIDE, Decimal(f"{'9' * 48}.12"), Decimal(f"{'9' * 48}.12")),
         (Column("c", Kind.ARRAY, item=INTEGER), [1, None, [2]], [1, None, [2]]),
         (kind(Kind.OTHER), "10.0.0.1", "10.0.0.1"),
     ],
@@ -84,11 +88,21 @@ def test_what_fits(column: Column, value: Any, expected: Any) -> None:
         (kind(Kind.TEXT), "a\0b", "the character NUL, which the database cannot keep in a text"),
         (kind(Kind.TEXT), "a\ud800", "\\ud800 alone is half a character, and no text of UTF-8"),
         (INTEGER, 2**31, "not between -2147483648 and 2147483647"),
+        (INTEGER, -(2**31) - 1, "not between -2147483648 and 2147483647"),
         (INTEGER, Decimal("1.5"), "not a whole number"),
+        (INTEGER, Decimal("1e999999999"), "not between -2147483648 and 2147483647"),
+        (INTEGER, Decimal("1e-999999999"), "not a whole number"),
+        (
+            kind(Kind.INTEGER),
+            Decimal("1e999999999"),
+            "a whole number with more digits than any column holds",
+        ),
         (INTEGER, "1_0", "not a whole number"),
         (INTEGER, "NaN", "not a whole number"),
         (INTEGER, True, "true or false, and not a whole number"),
         (MONEY, Decimal("1.005"), "3 digits behind the point, and the column takes 2"),
+        (WIDE, Decimal(f"{'1' * 30}.125"), "3 digits behind the point, and the column takes 2"),
+        (WIDE, Decimal("1e999999999"), "1000000000 digits before the point, and the column takes 48"),
         (MONEY, 10000, "5 digits before the point, and the column takes 4"),
         (Column("c", Kind.NUMERIC, digits=15), 10**16 + 1, "17 digits, and the database keeps 15"),
         (kind(Kind.FLOAT), Decimal("1e400"), "too large a number"),
@@ -181,6 +195,7 @@ MOMENTS = ["2026-01-05T12:30:00.123Z", "2026-01-05T12:30:00.456Z"]
         (Column("c", Kind.TIMESTAMPTZ, takes_iso=True), MOMENTS, True),
         (Column("c", Kind.TIMESTAMPTZ, takes_iso=True), [MOMENTS[0], "2026-01-05T12:30:00Z"], False),
         (Column("c", Kind.TIMESTAMPTZ, takes_iso=True), ["20260105T123000Z"], False),
+        (Column("c", Kind.TIMESTAMPTZ, takes_iso=True), ["2026-01-05T12:30:00,5Z"], False),
         (kind(Kind.TIMESTAMPTZ), MOMENTS, False),
     ],
 )
@@ -194,3 +209,56 @@ def test_what_may_stay_as_it_is(column: Column, values: list[str], *, same: bool
 def test_what_looks_like_a_uuid(value: str) -> None:
     with pytest.raises(UnfitError, match=r"^not a UUID$"):
         converted(kind(Kind.UUID), converter(kind(Kind.UUID), Source()), [UUID, value], nul=True)
+
+
+# --- together, as one by one ------------------------------------------------------------------------------
+
+NUMBERS = some.sampled_from(
+    [
+        *(0, -1, 7, 2**31 - 1, 2**31, -(2**31) - 1, 10**40, -(10**40)),
+        *map(Decimal, ("0.10", "-0.0", "1.005", "9999.99", "1e400", "3.0", f"{'1' * 30}.5")),
+        *map(Decimal, ("1e999999999", "1e-999999999")),
+    ]
+)
+TEXTS = some.sampled_from(
+    [
+        *("", "a", "é", "a\0", "\ud800", "four", "\x7f", "7", "1e3", "true", "x" * 36),
+        *(UUID, UUID.upper(), UUID.replace("-", ""), *MOMENTS),
+        *("2026-01-05T12:30:00", "2026-01-05 12:30:00+01:00", "2026-01-05T12:30:00.1234567Z"),
+    ]
+)
+VALUES = some.recursive(
+    NUMBERS | TEXTS | some.none() | some.booleans(),
+    lambda inner: some.lists(inner, max_size=3) | some.dictionaries(TEXTS, inner, max_size=2),
+    max_leaves=4,
+)
+COLUMNS = (
+    *(INTEGER, MONEY, WIDE, MOOD, Column("c", Kind.TEXT, length=3), Column("c", Kind.NUMERIC, digits=15)),
+    *(Column("c", of, nullable=False) for of in (Kind.TEXT, Kind.JSONB)),
+    *map(
+        kind, (Kind.JSON, Kind.JSONB, Kind.UUID, Kind.TIMESTAMPTZ, Kind.TIMESTAMP, Kind.BOOLEAN, Kind.FLOAT)
+    ),
+)
+
+
+@given(
+    column=some.sampled_from(COLUMNS),
+    values=some.lists(VALUES, min_size=1, max_size=5) | some.lists(NUMBERS | some.none(), min_size=1),
+    nul=some.booleans(),
+)
+def test_a_column_is_converted_as_each_value_is(column: Column, values: list[Any], *, nul: bool) -> None:
+    """What is asked of a whole column at once says neither yes nor no where one by one says otherwise."""
+    convert = converter(column, Source(), nul=nul)
+    expected: list[Any] | None
+    try:
+        expected = [None if value is None else convert(value) for value in values]
+    except UnfitError:
+        expected = None
+    if None in values and not column.nullable:
+        expected = None
+    found: list[Any] | None
+    try:
+        found = converted(column, convert, values, nul=nul)
+    except UnfitError:
+        found = None
+    assert repr(found) == repr(expected)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fluxmig.errors import ConfigError
+from fluxmig.errors import ConfigError, DataFileError
 from fluxmig.loading import mapping
 from fluxmig.loading.guessing import mapping_of
 from fluxmig.loading.nouns import DataFiles, LoadMapping, OnConflict, Rule, Source
@@ -147,6 +149,14 @@ LEAVE = "Correct it, or leave it out."
             "mapping: load 1: columns: a: epoch: must be one of s, ms, us\nthe unit of the number",
         ),
         (
+            {"columns": {"a": {"value": {"b": [1.5, float("nan")]}}}},
+            f"mapping: load 1: columns: a: value: must be a value of JSON\n{LEAVE}",
+        ),
+        (
+            {"columns": {"a": {"from": "b", "default": [date(2026, 1, 5)]}}},
+            f"mapping: load 1: columns: a: default: must be a value of JSON\n{LEAVE}",
+        ),
+        (
             {"columns": {"a": "b[*]"}},
             "mapping: load 1: columns: a: a column has one value\nchildren make rows of an array",
         ),
@@ -167,6 +177,15 @@ def test_what_is_no_mapping(entry: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         one(**entry)
     assert str(caught.value) == message
+
+
+def test_constants_keep_their_digits(tmp_path: Path) -> None:
+    (tmp_path / "load.toml").write_text(
+        '[[load]]\nfile = "x.json"\ntable = "a"\ncolumns.b = { value = 0.10 }\n'
+    )
+    (rule,) = mapping.read(tmp_path / "load.toml").rules
+    assert repr(rule.columns["b"].value) == repr(Decimal("0.10"))
+    assert repr(one(columns={"a": {"value": [0.1]}}).columns["a"].value) == repr([Decimal("0.1")])
 
 
 def test_mappings_of_nothing(tmp_path: Path) -> None:
@@ -224,6 +243,14 @@ def test_files_that_do_not_tell(
     with pytest.raises(ConfigError) as caught:
         mapping_of(DataFiles(("x.json",), into), list)
     assert caught.value.message == message
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_empty_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(DataFileError) as caught:
+        mapping_of(DataFiles((str(tmp_path / "x.json"),)), list)
+    assert caught.value.message == f"{tmp_path}/x.json: the file is empty"
 
 
 # --- the order of tables ----------------------------------------------------------------------------------
@@ -288,6 +315,11 @@ def planned(*rules: Rule, batch: int | None = None) -> Any:
         ([Rule("a", rest_into="x")], None, "a.x is not there"),
         ([Rule("a", rest_into="id")], None, "a.id is text, and not JSON"),
         ([Rule("b", on_conflict=OnConflict.SKIP)], None, "b has no primary key"),
+        (
+            [Rule("a", key="a_pkey")],
+            None,
+            "a: a_pkey is to tell a conflict, which is an error by any key",
+        ),
         (
             [Rule("a", file="x"), Rule("a", file="y", on_conflict=OnConflict.SKIP)],
             None,

@@ -81,6 +81,11 @@ LINES = "\na file of one record a line ends in .ndjson or .jsonl, or is read wit
             (EACH,),
             "f.json:1:2: a whole number with more digits than any column holds",
         ),
+        (
+            "[1, 1e99999999999999999999]",
+            (EACH,),
+            "f.json:1:5: a number with a larger exponent than any column holds",
+        ),
         ("[" * 100_000, (EACH,), "f.json:1:2: arrays and objects are nested too deeply"),
         ('["a\nb"]', (EACH,), "f.json:1:4: not JSON: invalid control character"),
         (b'["\xe9"]', (EACH,), f"f.json:1: not UTF-8: the byte 0xe9{UTF_8}"),
