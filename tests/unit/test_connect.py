@@ -7,7 +7,10 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 import traceback
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -622,3 +625,29 @@ def test_psycopg2_takes_sslmode_too() -> None:
     arguments = connect._arguments(sqlalchemy.make_url("postgresql+psycopg2://u@h/d"), {}, production=True)
     assert arguments["sslmode"] == "require"
     assert "prepare_threshold" not in arguments
+
+
+def test_threads_leave_what_python_does_about_warnings_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each puts back the list that it found, which must not be the one that another has put up meanwhile."""
+    inside, most, make = 0, 0, sqlalchemy.create_engine
+
+    def slowly(*args: Any, **options: Any) -> Any:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        time.sleep(0.01)
+        inside -= 1
+        return make(*args, **options)
+
+    def reached() -> None:
+        with reach("sqlite://"):
+            pass
+
+    monkeypatch.setattr(connect, "create_engine", slowly)
+    before = list(warnings.filters)
+    threads = [threading.Thread(target=reached) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (most, warnings.filters) == (1, before)
