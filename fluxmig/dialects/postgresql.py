@@ -36,7 +36,7 @@ from fluxmig.dialects.base import (
     shut_down,
 )
 from fluxmig.model import DatabaseInfo, Session
-from fluxmig.script import session_statements
+from fluxmig.script import messages, session_statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -510,7 +510,11 @@ class PostgreSQL(Dialect):
 
     def to_check(self, script: Script) -> Iterator[Statement]:
         """What makes an index IF NOT EXISTS."""
-        for statement in session_statements(script) if _EXISTS.search(script.source) else ():
+        source = script.source
+        parts = (part for part in messages(script, len(source)) if not part.rows)  # there may be many
+        if not any(_EXISTS.search(source, part.start, part.end) for part in parts):
+            return
+        for statement in session_statements(script):
             if _IF_NOT_EXISTS.match(statement.sql):
                 yield statement
 
