@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import COMMITS_DDL, FILES, LACKING, OLDER, SOURCES, Database, Servers, Write, cannot_be_had
 
@@ -26,6 +27,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # PyMySQL makes ready for TLS with each connection, on a socket too, and reads all the authorities that the
 # machine trusts, for 20 ms. Processes that tests start have this as well.
 os.environ["SSL_CERT_FILE"] = os.devnull
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 STDERR = pytest.StashKey[int]()
 

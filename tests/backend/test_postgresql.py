@@ -192,7 +192,7 @@ def test_sql_reaches_the_server_as_written(postgresql: Database, folder: Path, w
     assert postgresql.scalar("SELECT double(21)") == 42
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.text(
         st.one_of(

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fluxmig import excerpt as module
@@ -121,7 +121,6 @@ def places(draw: st.DrawFn) -> tuple[list[str], int, int]:
 
 @given(places())
 @example((["x" * 150 + "y" + "x" * 150], 1, 151))
-@settings(deadline=None)
 def test_the_caret_stands_below_the_character(place: tuple[list[str], int, int]) -> None:
     lines, line, column = place
     rows = excerpt("\n".join(lines), line, column).split("\n")

@@ -549,7 +549,6 @@ def test_what_needs_no_transaction_in_a_wrapped_file() -> None:
     st.text(st.sampled_from(" \t\r\né;-"), max_size=12),
     st.lists(st.sampled_from(["SELECT ';'", "a\r\nb", "/* c; */ d", "-- e;\nf"]), max_size=4),
 )
-@settings(deadline=None)
 def test_a_wrapped_file_keeps_its_places(space: str, inner: list[str]) -> None:
     space = space.replace("-", "-- x;\n")
     text = f"{space};BEGIN{';'.join(['', *inner])};\nCOMMIT;{space}"
@@ -881,7 +880,7 @@ def together(found: Script, parts: Sequence[Message]) -> bytes:
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=14), st.booleans(), st.integers(1, 120), st.data())
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_messages_are_the_file(pieces: list[str], wrapped: bool, limit: int, data: st.DataObject) -> None:  # noqa: FBT001
     inner = "".join(pieces)
     found = script(f"\\restrict x\nBEGIN; {inner}\n; COMMIT; -- z\n\\unrestrict x\n" if wrapped else inner)

@@ -1428,7 +1428,7 @@ PSQL_SOUP = st.lists(st.sampled_from([*FOR_PSQL * 3, *WHOLE, "", "\\."]), min_si
 )
 ANY_RULES = st.sampled_from([*DIALECTS.values(), MYSQL_ANSI, MYSQL_NO_BACKSLASH])
 ANY_SOUP = st.one_of(st.tuples(SOUP, ANY_RULES), st.tuples(PSQL_SOUP, st.just(POSTGRESQL)))
-slow_enough = settings(deadline=None, max_examples=300)
+slow_enough = settings(max_examples=300)
 
 
 @slow_enough

@@ -27,7 +27,7 @@ CASES = runpy.run_path(str(Path(__file__).with_name("test_sql.py")))
 SERVER = replace(POSTGRESQL, psql=False)
 """To the server, a backslash is a character like any other."""
 
-enough = settings(deadline=None, max_examples=500)
+enough = settings(max_examples=500)
 
 
 def texts(sql: str) -> list[str]:

@@ -57,7 +57,7 @@ SOUP = st.lists(
     max_size=25,
 ).map("".join)
 
-thorough = settings(deadline=None, max_examples=200)
+thorough = settings(max_examples=200)
 
 
 class Cursor:
