@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from fluxmig.model import Limits, Script
     from fluxmig.script import Message
 
-__all__ = ["AtOnce", "NotAtOnceError", "may_keep"]
+__all__ = ["AtOnce", "CommittedError", "NotAtOnceError", "may_keep"]
 
 
 _ROWS = "fluxmig: the rows that were compiled"
@@ -53,6 +53,10 @@ Next: TypeAlias = "tuple[Script, Limits]"
 
 class NotAtOnceError(Exception):
     """It could not be done so, and nothing of it is done once the transaction is rolled back."""
+
+
+class CommittedError(Exception):
+    """The script is done and committed; what was to follow has failed, and its transaction is to be ended."""
 
 
 class Whole(NamedTuple):
@@ -215,6 +219,7 @@ class AtOnce:
             following: What will be run next, and its time-outs, if that is known.
 
         Raises:
+            CommittedError: It is done, and the transaction that was begun behind it has failed.
             NotAtOnceError: A row was refused, or the commit.
             RefusedError: The database refused a statement of the script.
             DatabaseConnectionError: The connection was lost.
@@ -238,7 +243,7 @@ class AtOnce:
             # What the server tells of its own end comes behind all that it has done until then.
             done = math.inf if server.code is None or server.completed is None else server.completed
             if whole.statements < done < math.inf:
-                return
+                raise CommittedError from error
             raise_if_lost(self.dialect, error, script, at_commit=done >= whole.statements)
             if done >= message.last - message.first or (server.offset or 0) > len(whole.text):
                 raise NotAtOnceError from error

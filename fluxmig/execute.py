@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig import presence
-from fluxmig.at_once import AtOnce, NotAtOnceError, may_keep
+from fluxmig.at_once import AtOnce, CommittedError, NotAtOnceError, may_keep
 from fluxmig.dialects.base import Dialect, ServerError
 from fluxmig.duplicates import Skipping, makes_again, refuted, there_already, with_remedy, would_be_lost
 from fluxmig.errors import ConfigError
@@ -370,6 +370,8 @@ class Executor:
                 self.patience.watched(self.dialect, connection),
             ):
                 at_once.run(connection, script, whole, following)
+        except CommittedError:
+            return True
         except NotAtOnceError:
             self._notices.clear()
             return False

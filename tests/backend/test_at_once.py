@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import NullPool, QueuePool, StaticPool, event, text
 
 from fluxmig import DatabaseConnectionError, LedgerError, MigrationFailedError, Migrator, Outcome
+from fluxmig.dialects import postgresql as postgresql_dialect
 from fluxmig.dialects import psycopg_driver
 from fluxmig.dialects.postgresql import PostgreSQL
 from fluxmig.lock import Lock
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from fluxmig.model import Failure
+    from fluxmig.model import Failure, Script
     from tests.support import Database, Write
 
 FIRST = {"001_a.sql": "CREATE TABLE a (id integer PRIMARY KEY);\n"}
@@ -254,6 +255,39 @@ def test_a_refused_commit_is_told_as_ever(
     assert len(sent) == 1
     assert postgresql.rows("SELECT id FROM b") == []
     assert postgresql.log() == [("applied", "001_a.sql"), ("failed", "002_b.sql")]
+
+
+@pytest.mark.parametrize("failing", ["1 / 0", "pg_terminate_backend(pg_backend_pid())"])
+def test_what_fails_behind_the_commit_is_not_the_files(
+    migrator: Migrator,
+    postgresql: Database,
+    write: Write,
+    sent: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    failing: str,
+) -> None:
+    """It is done by then, and the next one begins anew, on another connection where this one is gone."""
+    write({f"00{number}_b.sql": f"INSERT INTO a VALUES ({number});" for number in (2, 3)})
+    claiming = postgresql_dialect._claiming
+
+    def fail(key: str) -> str:
+        if sent or not armed:
+            return claiming(key)
+        armed.clear()
+        return f"SELECT {failing}"
+
+    def arm(script: Script) -> None:
+        armed.append(script.name == "002_b.sql")
+
+    armed = list[bool]()
+    monkeypatch.setattr(postgresql_dialect, "_claiming", fail)
+    results = migrator.run(on_start=arm).results
+    assert [each.outcome for each in results] == [Outcome.APPLIED] * 2
+    assert [each.tries for each in results] == [1, 1]
+    assert len(sent) == 2
+    assert failing in sent[0]
+    assert postgresql.rows("SELECT id FROM a ORDER BY id") == [(2,), (3,)]
+    assert postgresql.log() == [("applied", f"00{number}_{name}.sql") for number, name in enumerate("abb", 1)]
 
 
 @pytest.mark.parametrize("place", ["first", "last"])
