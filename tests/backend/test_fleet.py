@@ -633,7 +633,8 @@ def test_a_pool_of_processes(
     write(TWO)
     monkeypatch.setenv("FLEET_TEST_FOLDER", str(tmp_path))
     found = [Target(f"t{number}", f"sqlite:///${{FLEET_TEST_FOLDER}}/{number}.db") for number in range(4)]
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("forkserver")) as pool:
+    # Not by a fork server: another test may have started it, with the variables of then.
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         report = fleet.run(found, folder, executor=pool)
         assert (states(report), report.exit_code) == (["done"] * 4, 0)
         workers = {result.worker for result in report.results}

@@ -34,7 +34,9 @@ PARTS = (
 
 
 @pytest.mark.timeout(600)  # processes by the hundred, beside other tests
-@pytest.mark.parametrize("cases", PARTS, ids=",".join)
+@pytest.mark.parametrize(
+    "cases", [PARTS[0], *(pytest.param(part, marks=pytest.mark.long) for part in PARTS[1:])], ids=",".join
+)
 def test_a_smoke(tmp_path: Path, cases: tuple[str, ...]) -> None:
     only = [word for case in cases for word in ("--only", case)]
     words: list[str | Path] = [sys.executable, "-m", "benchmarks", "--smoke", *only, "--results", tmp_path]
@@ -108,6 +110,7 @@ def test_the_tables_of_the_mix_are_those_of_its_files() -> None:
 MISSED = Target("a case", "the limit", 1.15, 1.38, why="It starts.")
 
 
+@pytest.mark.long
 def test_fleets() -> None:
     counts = ("--schemas", "2", "--far", "3", "--scheduler", "4", "--rounds", "1")
     words = [sys.executable, "-m", "benchmarks.fleet", *counts]

@@ -259,8 +259,17 @@ def test_the_record_that_does_not_fit(migrated: Database, tmp_path: Path) -> Non
     text = (tmp_path / "docs" / "load" / "users.json").read_text()
     (tmp_path / "users.json").write_text(text.replace("2025-06-02T09:30:00.000Z", "yesterday"))
     done = fluxmig("load", "users.json", folder=tmp_path, DATABASE_URL=migrated.url)
-    (shown,) = blocks(page, "text")
+    shown, _ = blocks(page, "text")
     assert (done.returncode, done.stderr) == (1, shown)
+
+
+def test_the_record_that_leads_nowhere(migrated: Database, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "load.md").read_text(encoding="utf-8")
+    file = tmp_path / "docs" / "load" / "projects.json"
+    file.write_text(file.read_text().replace('4a02", "email": "grace', '4a99", "email": "grace'))
+    done = fluxmig("load", "--mapping", "docs/load/load.toml", folder=tmp_path, DATABASE_URL=migrated.url)
+    _, shown = blocks(page, "text")
+    assert (done.returncode, done.stderr.split()) == (1, shown.split())  # which the page has in more lines
 
 
 def test_the_mapping_that_is_shown() -> None:
