@@ -323,7 +323,7 @@ class Servers:
     def _start_container(self, source: str) -> Server | str:
         from testcontainers.community.postgres import PostgresContainer
 
-        image = IMAGES[SOURCES[source]]
+        image = IMAGES[_EVERY[source]]
         try:
             container = PostgresContainer(image, driver="psycopg")
             container.start()
@@ -363,7 +363,8 @@ if "FLUXMIG_TEST_POSTGRES_URL" in os.environ:
     SOURCES["postgresql-url"] = 0
 if "FLUXMIG_TEST_MYSQL_URL" in os.environ:
     SOURCES["mysql-url"] = 0
-SOURCES = {source: place for source, place in SOURCES.items() if source in (_WANTED or SOURCES)}
+_EVERY = SOURCES
+SOURCES = {source: place for source, place in _EVERY.items() if source in (_WANTED or _EVERY)}
 """The names of the sources; for containers, the place of their image in `IMAGES`."""
 OLDER = frozenset({"postgresql-15", "container-15"} - _WANTED)
 """The sources of which there is a newer one, unless they were asked for by name."""
