@@ -1,9 +1,10 @@
 """A script in one message with its rows and the commit, where the dialect can: one round trip a file.
 
 Behind the commit, the message goes on to begin the next file's transaction, takes the lock for it and looks
-for its row; the first file has a message of its own for that. Nothing less is promised than step by step,
-but that a lost connection leaves it open whether the commit, which was on its way, was made. What is odd is
-left to the longer way, which tells it in full.
+for its row. The first file's is begun behind what makes the ledger or tries the log; where none is begun, a
+message of its own does. Nothing less is promised than step by step, but that a lost connection leaves it open
+whether the commit, which was on its way, was made. What is odd is left to the longer way, which tells it in
+full.
 """
 
 from __future__ import annotations

@@ -182,9 +182,8 @@ class Executor:
         Where it came behind the commit, it is kept for later: the script is done.
         """
         entry = LogEntry(Event.INTERRUPTED, script.path.name, str(interruption) or None)
-        duration_ms = _ms_since(started)
+        duration_ms, is_own = _ms_since(started), self._has_own_transactions
         with suppress(SQLAlchemyError), self.dialect.transaction(self.bind) as connection:
-            is_own = isinstance(self.bind, Engine) or not self.bind.in_nested_transaction()
             if is_own and self.ledger.has(connection, script.name) is not present:
                 if self.interruptions is not None:
                     self.interruptions.append(interruption)

@@ -21,7 +21,7 @@ from tests.faults.support import until
 from tests.support import cannot_be_had
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from fluxmig.fleet import Result
@@ -123,6 +123,19 @@ def test_a_connection_that_is_lost_is_tried_again(
         assert one.log() == [("applied", "001_a.sql")]
 
 
+def killing_one_worker() -> Callable[[Result], None]:
+    """Kills the worker that the first result comes from, and no other."""
+    killed: list[int] = []
+
+    def on_result(result: Result) -> None:
+        if not killed:
+            assert result.worker
+            killed.append(int(result.worker.rpartition(":")[2]))
+            os.kill(killed[0], signal.SIGKILL)
+
+    return on_result
+
+
 def test_a_cluster_whose_workers_are_killed(
     servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,17 +157,13 @@ def test_a_cluster_whose_workers_are_killed(
         cluster = stack.enter_context(
             LocalCluster(n_workers=3, threads_per_worker=2, processes=True, dashboard_address=":0")  # type: ignore[no-untyped-call]
         )
-        killed: list[int] = []
-
-        def on_result(result: Result) -> None:
-            if not killed:
-                assert result.worker
-                killed.append(int(result.worker.rpartition(":")[2]))
-                os.kill(killed[0], signal.SIGKILL)
-
         address = cluster.scheduler_address.removeprefix("tcp://")
         report = fleet.run(
-            targets, folder, executor=f"dask://{address}", pace=Pace(parallel=6), on_result=on_result
+            targets,
+            folder,
+            executor=f"dask://{address}",
+            pace=Pace(parallel=6),
+            on_result=killing_one_worker(),
         )
         assert [result.state for result in report.results] == [TargetState.DONE] * CLUSTERED, report.results
         assert len({result.worker for result in report.results}) > 1
@@ -177,17 +186,11 @@ def test_a_pool_whose_worker_is_killed(servers: Servers, tmp_path: Path) -> None
         server = servers.get("postgresql-18")
         databases = [stack.enter_context(server.database()) for _ in range(CLUSTERED)]
         targets = [Target(f"t{number}", each.url) for number, each in enumerate(databases)]
-        killed: list[int] = []
-
-        def on_result(result: Result) -> None:
-            if not killed:
-                assert result.worker
-                killed.append(int(result.worker.rpartition(":")[2]))
-                os.kill(killed[0], signal.SIGKILL)
-
         with pool_of_processes() as pool:
             pace = Pace(parallel=4)
-            report = fleet.run(targets, folder, executor=pool, pace=pace, state=place, on_result=on_result)
+            report = fleet.run(
+                targets, folder, executor=pool, pace=pace, state=place, on_result=killing_one_worker()
+            )
         lost = report.failures
         assert 0 < len(lost) < CLUSTERED
         assert {(each.state, each.message, each.exit_code) for each in lost} == {
