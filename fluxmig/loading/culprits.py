@@ -50,12 +50,11 @@ def culprit(
 
 def _numbers(rows: Rows, breach: Breach, shown: Callable[[Any], str]) -> Iterator[int]:
     """The numbers of the records behind the rows with that key."""
-    if rows.table != breach.table or not set(breach.columns) <= set(rows.names):
+    if rows.table != breach.table:
         return
-    columns = [rows.columns[rows.names.index(name)] for name in breach.columns]
-    for number, values in zip(rows.numbers, zip(*columns, strict=True), strict=True):
-        if None not in values and ", ".join(map(shown, values)) == breach.key:
-            yield number
+    for place, values in rows.keys(breach.columns):
+        if ", ".join(map(shown, values)) == breach.key:
+            yield rows.numbers[place]
 
 
 def _refusal(each: Pass, batch: Batch, number: int, breach: Breach, reason: str) -> Refusal:

@@ -30,12 +30,9 @@ class Repeats:
     def among(self, rows: Rows, file: str) -> Iterator[Refusal]:
         """The rows whose key an earlier row has, among the first million."""
         for key, seen in self._seen.get(rows.table, {}).items():
-            if not set(key) <= set(rows.names) or len(seen) >= _MOST:
+            if len(seen) >= _MOST:
                 continue
-            columns = [rows.columns[rows.names.index(name)] for name in key]
-            for place, values in enumerate(zip(*columns, strict=True)):
-                if None in values:
-                    continue
+            for place, values in rows.keys(key):
                 number = hash(values)
                 if number in seen:
                     named = ", ".join(f"{name} = {value}" for name, value in zip(key, values, strict=True))

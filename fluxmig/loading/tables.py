@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fluxmig.loading.nouns import OnConflict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["Breach", "Column", "ForeignKey", "Kind", "Rows", "TableShape", "Target", "Written"]
 
@@ -144,6 +144,15 @@ class Rows:
     def row(self, place: int) -> dict[str, Any]:
         """One of them, by the names of the columns."""
         return {name: column[place] for name, column in zip(self.names, self.columns, strict=True)}
+
+    def keys(self, names: Sequence[str]) -> Iterator[tuple[int, tuple[Any, ...]]]:
+        """The places of the rows that have values for all of these columns, and these values."""
+        if not set(names) <= set(self.names):
+            return
+        columns = [self.columns[self.names.index(name)] for name in names]
+        for place, values in enumerate(zip(*columns, strict=True)):
+            if None not in values:
+                yield place, values
 
 
 @dataclass(frozen=True, slots=True)
