@@ -104,6 +104,13 @@ def guardians(folder: Path) -> list[int]:
     return [pid for pid, command in processes(folder).items() if "_guardian.py" in command]
 
 
+def guardian(folder: Path) -> int:
+    """The one that stays; of users who start at once each begins one, and the others return when they see it."""
+    eventually(lambda: len(guardians(folder)) == 1)
+    (pid,) = guardians(folder)
+    return pid
+
+
 def eventually(condition: Callable[[], object], seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -176,7 +183,7 @@ def test_a_server_is_made_answers_and_leaves_nothing_running(empty: Path) -> Non
         assert query(server, "select lower(U&'\\00C4')") == "\u00e4"
         assert server.data.stat().st_mode & 0o777 == 0o700
         assert (empty / "server.log").stat().st_mode & 0o777 == 0o600
-        assert len(guardians(empty)) == 1
+        assert guardian(empty)
     assert not (empty / "data" / "postmaster.pid").exists()
     shutil.rmtree(empty)
     eventually(lambda: not processes(empty))
@@ -214,7 +221,7 @@ def test_processes_share_one_server_and_the_last_stops_it(folder: Path) -> None:
     pid = pid_of(folder)
     with start_embedded(folder) as server:
         assert pid_of(folder) == pid
-        assert len(guardians(folder)) == 1
+        assert guardian(folder)
         finish(first)
         finish(second)
         assert query(server, "select 1") == 1
@@ -331,7 +338,7 @@ def test_a_killed_server_starts_again_for_the_next(folder: Path) -> None:
         os.kill(pid_of(folder), signal.SIGKILL)
         with start_embedded(folder) as second:
             assert query(second, "select answer from kept") == 42
-            assert len(guardians(folder)) == 1
+            assert guardian(folder)
         assert query(first, "select 1") == 1  # its user has stayed
     eventually(lambda: nothing_remains(folder))
 
@@ -360,7 +367,7 @@ def test_a_killed_server_and_nobody_comes(folder: Path) -> None:
 
 def test_a_killed_guardian_and_the_owner_leaves(folder: Path) -> None:
     with start_embedded(folder, options=FAST):
-        os.kill(guardians(folder)[0], signal.SIGKILL)
+        os.kill(guardian(folder), signal.SIGKILL)
     assert not (folder / "data" / "postmaster.pid").exists()
 
 
@@ -368,7 +375,7 @@ def test_a_killed_guardian_is_replaced_by_the_next_user(folder: Path) -> None:
     first, second = user(folder), user(folder)
     ready(first)
     ready(second)
-    os.kill(guardians(folder)[0], signal.SIGKILL)
+    os.kill(guardian(folder), signal.SIGKILL)
     eventually(lambda: not guardians(folder))
     third = user(folder)
     ready(third)
@@ -382,7 +389,7 @@ def test_guardian_and_owner_killed_and_the_next_user_stops_it(folder: Path) -> N
     other = user(folder)
     ready(other)
     pid = pid_of(folder)
-    os.kill(guardians(folder)[0], signal.SIGKILL)
+    os.kill(guardian(folder), signal.SIGKILL)
     kill(other)
     time.sleep(0.3)
     with start_embedded(folder):
@@ -394,7 +401,7 @@ def test_the_guardian_of_a_deleted_folder_leaves_the_next_server_alone(folder: P
     other = user(folder)
     ready(other)
     pid = pid_of(folder)
-    (old,) = guardians(folder)
+    old = guardian(folder)
     shutil.rmtree(folder)
     os.kill(pid, signal.SIGKILL)
     with start_embedded(folder, options=FAST) as server:
@@ -593,7 +600,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_the_server(folder: Path) -> None:
     os.killpg(other.pid, signal.SIGINT)
     time.sleep(0.3)
     assert "shutdown request" not in (folder / "server.log").read_text()
-    assert len(guardians(folder)) == 1
+    assert guardian(folder)
     finish(other)
 
 
