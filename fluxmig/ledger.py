@@ -363,7 +363,7 @@ class Ledger:
         table, log_table = self._of_any_schema
         options = {"schema_translate_map": {_ANY_SCHEMA: self._schema}}
         found = connection.execute(_joining(table, log_table), execution_options=options)
-        rows = [tuple(row) for row in found]
+        rows = [tuple(row) for row in found.all()]
         behind = 1 + len(table.c)
         records = tuple(_record(*row[1:behind]) for row in rows if row[1] is not None)
         entries = _entries(row[behind:] for row in rows if row[behind] is not None)

@@ -911,7 +911,7 @@ class Migrator:
         if snapshot.exists or not plan.scripts:
             return False
         table, statements = ledger.table, plan.scripts[0].statements
-        if not re.search(_named(table.name), statements.source):
+        if next(statements.matches(_named(table.name)), None) is None:
             return False
         from fluxmig.objects import Created, created  # noqa: PLC0415
 

@@ -377,7 +377,7 @@ def _late_directives(statements: Statements, rules: sql.Rules) -> tuple[str, ...
     """What to say of directives behind the first statement, where they do not count."""
     source = statements.source
     found = []
-    for match in _DIRECTIVE.finditer(source, statements.start(0) if statements else len(source)):
+    for match in statements.matches(_DIRECTIVE):
         at = match.start()
         place = statements.index_at(at) or 0
         before = [end for _, end in statements.gaps if end <= at]

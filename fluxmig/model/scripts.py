@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterator
     from pathlib import Path
 
     from fluxmig.policies import OnDuplicate
@@ -103,6 +105,13 @@ class Statements(Sequence[Statement]):
         """The place of the last statement that begins at or before an offset, or None."""
         found = bisect_right(range(len(self)), offset, key=self.start)
         return found - 1 if found else None
+
+    def matches(self, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
+        """Where a pattern is found in the source, from the first statement on, but for the rows of COPYs."""
+        position = self.start(0) if self else len(self.source)
+        for start, end in (*self.data.values(), (len(self.source),) * 2):
+            yield from pattern.finditer(self.source, position, start)
+            position = end
 
     def inner(self) -> Statements:
         """All but the first and the last, numbered from 1."""
