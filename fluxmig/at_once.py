@@ -24,7 +24,7 @@ from fluxmig.script import messages
 from fluxmig.sending import MESSAGE_LIMIT, raise_if_lost, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Insert
     from sqlalchemy import Dialect as Driver
@@ -94,6 +94,7 @@ class AtOnce:
     _next: tuple[str, Limits] | None = None
     _fresh_until: float = 0.0
     _ahead: tuple[str, Whole] | None = None
+    _announced: tuple[Connection, Next, Message | None, Opening | None] | None = None
 
     def can_record(self, bind: Engine | Connection, limits: Limits, first: Next | None) -> bool:
         """Whether a row can be added to the log that is there; nothing stays of the one that is tried.
@@ -183,6 +184,13 @@ class AtOnce:
             self._next = script[0].name, script[1]
             self._fresh_until = time.monotonic() + _FRESH_S - age_s
 
+    def _opened(self, connection: Connection, script: Next) -> tuple[Message | None, Opening | None]:
+        """A script's own message and its opening, which may have been made before."""
+        if self._announced and self._announced[:2] == (connection, script):
+            return self._announced[2:]
+        message = self._message(script[0])
+        return message, self._opening(connection, script) if message else None
+
     def _opening(self, connection: Connection, script: Next) -> Opening | None:
         table = self.ledger.table
         return self.dialect.opening_at_once(connection, self.key, table, script[0].name, script[1])
@@ -209,7 +217,7 @@ class AtOnce:
         connection: Connection,
         script: Script,
         whole: Whole,
-        following: Next | None,
+        following: Sequence[Next],
     ) -> None:
         """Runs a script, records it as applied, and commits.
 
@@ -217,7 +225,7 @@ class AtOnce:
             connection: That of `holding`.
             script: The script.
             whole: What `whole` makes of it.
-            following: What will be run next, and its time-outs, if that is known.
+            following: What will be run next, and its time-outs, as far as that is known: no more than two.
 
         Raises:
             CommittedError: It is done, and the transaction that was begun behind it has failed.
@@ -225,16 +233,17 @@ class AtOnce:
             RefusedError: The database refused a statement of the script.
             DatabaseConnectionError: The connection was lost.
         """
-        driver, message, opening = connection.dialect, whole.message, None
+        driver, message = connection.dialect, whole.message
+        first = following[0] if following else None
+        ahead, opening = self._opened(connection, first) if first else (None, None)
 
         def prepare() -> None:
-            """Makes the next message while the server is busy with this one."""
-            if following and ahead:
-                self._ahead = following[0].name, self._whole(following[0], ahead, driver)
+            """Makes the next message, and the opening of that after it, while the server is busy."""
+            if first and ahead:
+                self._ahead = first[0].name, self._whole(first[0], ahead, driver)
+            for each in following[1:]:
+                self._announced = connection, each, *self._opened(connection, each)
 
-        ahead = self._message(following[0]) if following else None
-        if following and ahead:
-            opening = self._opening(connection, following)
         try:
             age_s = self.dialect.send_at_once(connection, whole.sql, opening, prepare)
         except UnicodeEncodeError as error:
@@ -249,7 +258,7 @@ class AtOnce:
             if done >= message.last - message.first or (server.offset or 0) > len(whole.text):
                 raise NotAtOnceError from error
             raise refused(self.dialect, script, message, whole.text, server) from error
-        self._begun(following, age_s)
+        self._begun(first, age_s)
 
     def _whole(self, script: Script, message: Message, driver: Driver) -> Whole:
         text = script.source[message.start : message.end].decode()

@@ -33,7 +33,7 @@ from fluxmig.sending import RefusedError, failure, raise_if_lost, send_script, s
 from fluxmig.stepwise import AlreadyThereError, Stepwise, half_way
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
@@ -102,12 +102,13 @@ class Executor:
 
     # --- what a migrator asks for -------------------------------------------------------------------------
 
-    def apply(self, script: Script, after: Script | None = None) -> StepResult:
+    def apply(self, script: Script, after: Sequence[Script] = ()) -> StepResult:
         """Runs a migration and records it, or says why not.
 
         Args:
             script: What to run.
-            after: What will be applied next, if that is known; `release` takes back what is begun for it.
+            after: What will be applied next, in order, as far as that is known and of use: no more than two.
+                `release` takes back what is begun for the first.
 
         Raises:
             DatabaseConnectionError: The connection was lost; what was in a transaction is rolled back,
@@ -196,7 +197,7 @@ class Executor:
         """Creates the ledger and the log where they are missing, unless a script brings them.
 
         Args:
-            first: What will be applied next, if that is known; as `after` of `apply`.
+            first: What will be applied next, if that is known; as the first `after` of `apply`.
 
         Returns:
             Why there is no log, where the ledger could be had and the log could not; or None.
@@ -273,7 +274,7 @@ class Executor:
         started: float,
         *,
         present: bool,
-        after: Script | None = None,
+        after: Sequence[Script] = (),
     ) -> StepResult:
         """Runs a script, then `finish` for its ledger row; in one transaction where its mode allows it.
 
@@ -330,7 +331,7 @@ class Executor:
         *,
         present: bool,
         completing: bool = False,
-        after: Script | None = None,
+        after: Sequence[Script] = (),
     ) -> None:
         """Runs a script in a transaction, as often as patience lasts with those who hold it up."""
 
@@ -351,16 +352,17 @@ class Executor:
     def _has_own_transactions(self) -> bool:
         return isinstance(self.bind, Engine) or not self.bind.in_transaction()
 
-    def _run_at_once(self, script: Script, after: Script | None) -> bool:
+    def _run_at_once(self, script: Script, after: Sequence[Script]) -> bool:
         """Runs and records a script in one message; False, and nothing done, where it takes more steps."""
         at_once, phase = self.at_once, _Phase()
         if at_once is None or self.observer or not self._has_own_transactions:
             return False
-        whole, limits = at_once.whole(script, self.bind.dialect), limits_of(script, self.patience.limits)
+        usual = self.patience.limits
+        whole, limits = at_once.whole(script, self.bind.dialect), limits_of(script, usual)
         if whole is None:
             self.release()
             return False
-        following = (after, limits_of(after, self.patience.limits)) if after and may_keep(self.bind) else None
+        following = [(each, limits_of(each, usual)) for each in after] if may_keep(self.bind) else []
         try:
             with (
                 self._errors_of_transaction(script, phase, present=False),

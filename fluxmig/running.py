@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Engine, literal, select
@@ -16,7 +15,7 @@ from fluxmig.model import Mode, Outcome, Report, StepResult, Wait, WaitReason
 from fluxmig.pauses import growing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from fluxmig.execute import Executor
     from fluxmig.model import Finding, Plan, Script
@@ -68,7 +67,8 @@ class Run:
         executor = replace(executor, interruptions=interruptions)
         with executor.patience.lookout, ExitStack() as undo:
             undo.callback(executor.release)
-            for planned, after in zip_longest(plan.scripts, plan.scripts[1:]):
+            for place, planned in enumerate(plan.scripts):
+                after = plan.scripts[place + 1 : place + 3]
                 if self.on_start:
                     self.on_start(planned)
                 if planned.name in recorded:
@@ -94,7 +94,7 @@ class Run:
         return Report(tuple(self.results), left, tuple(self.findings), elapsed_ms)
 
     def _apply(
-        self, executor: Executor, script: Script, after: Script | None, *, restarts: bool
+        self, executor: Executor, script: Script, after: Sequence[Script], *, restarts: bool
     ) -> StepResult:
         """Applies a script; again from where it stopped, where the connection was lost and comes back.
 

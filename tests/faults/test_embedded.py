@@ -105,7 +105,7 @@ def guardians(folder: Path) -> list[int]:
 
 
 def guardian(folder: Path) -> int:
-    """The one that stays; of users who start at once each begins one, and the others return when they see it."""
+    """The one that stays: users who start at once may each begin one, and all but one return."""
     eventually(lambda: len(guardians(folder)) == 1)
     (pid,) = guardians(folder)
     return pid
