@@ -36,6 +36,7 @@ from fluxmig.dialects.postgresql_databases import FAST
 from fluxmig.embedded import start_embedded
 from fluxmig.errors import FluxmigError
 from fluxmig.sweeper import remove_folder
+from fluxmig.testing.fixtures import engine as migrated_engine
 from fluxmig.testing.session import Options, Session
 from fluxmig.testing.templates import Recipe, open_template
 
@@ -101,12 +102,11 @@ class Contest:
             for _ in range(self.tests):
                 asked = time.perf_counter()
                 url = template.create()
-                engine = create_engine(url)
-                with engine.connect() as connection:
-                    connection.execute(text(QUERY))
-                paths.append(time.perf_counter() - asked)
-                time.sleep(test_s)
-                engine.dispose()
+                with migrated_engine(url) as engine:
+                    with engine.connect() as connection:
+                        connection.execute(text(QUERY))
+                    paths.append(time.perf_counter() - asked)
+                    time.sleep(test_s)
                 template.drop(url)
             template.clones.close(drop=True)
             took = time.perf_counter() - began
