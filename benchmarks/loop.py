@@ -2,7 +2,8 @@
 
 `run` sends each file with its row in one message, in one transaction; `ask` is what a Python that imports
 SQLAlchemy takes for one query, and `connect` for none; `hash` reads and hashes the files and does no more;
-`service` tells how long `Migrator(engine).run()` takes the processor where everything is there already;
+`service` tells how long `Migrator(engine).run()` takes the processor where everything is there already, and
+how long the files of it do;
 `profile` writes cProfile's statistics of a run, by time on the processor, without what is loaded for it.
 """
 
@@ -60,20 +61,26 @@ def hashes(folder: Path) -> None:
         hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def service(url: str, folder: Path) -> float:
-    """How many milliseconds of the processor a run takes that has nothing to do, in a process that stays."""
+def service(url: str, folder: Path) -> tuple[float, float]:
+    """How many milliseconds of the processor a run takes that has nothing to do, in a process that stays.
+
+    And how many of them it takes to read and hash the files.
+    """
     import statistics  # noqa: PLC0415
 
     from sqlalchemy import create_engine  # noqa: PLC0415
 
-    from fluxmig import Migrator  # noqa: PLC0415
+    from fluxmig import Migrator, layouts  # noqa: PLC0415
 
     migrator, took = Migrator(create_engine(url, use_native_hstore=False), folder), []
     for _ in range(TURNS):
         began = time.process_time()
+        layouts.read(folder)
+        read = time.process_time()
         migrator.run()
-        took.append((time.process_time() - began) * 1000)
-    return statistics.median(took)
+        took.append(((time.process_time() - read) * 1000, (read - began) * 1000))
+    whole, of_files = (statistics.median(each) for each in zip(*took, strict=True))
+    return whole, of_files
 
 
 def profile(url: str, folder: Path, to: Path) -> None:
@@ -105,6 +112,6 @@ if __name__ == "__main__":
         case ["hash", folder]:
             hashes(Path(folder))
         case ["service", url, folder]:
-            print(service(url, Path(folder)))  # noqa: T201
+            print(*service(url, Path(folder)))  # noqa: T201
         case ["profile", url, folder, to]:
             profile(url, Path(folder), Path(to))
