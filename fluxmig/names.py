@@ -34,6 +34,7 @@ _ODD = r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]"
 _DIGITS = re.compile(r"[0-9]+")
 
 
+@lru_cache(maxsize=2**15)
 def number_of(name: str) -> int | None:
     """The leading number of a file name, or None."""
     digits = _DIGITS.match(name)
