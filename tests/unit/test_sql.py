@@ -1277,6 +1277,22 @@ def test_inner_statements() -> None:
     assert list(inner.inner().inner()) == list(module.split(b"a", POSTGRESQL).inner()) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", []),
+        ("-- t\n", []),
+        ("-- t\nSELECT t; -- t", [12, 18]),
+        ("t; COPY t FROM stdin;\nt\nt\n\\.\nt", [0, 8, 29]),
+        ("COPY t FROM stdin;\nt\n\\.\nCOPY t FROM stdin;\n\\.\n-- t", [5, 29, 49]),
+    ],
+)
+def test_matches_are_no_rows(text: str, found: list[int]) -> None:
+    """And nothing before the first statement."""
+    statements = module.split(text.encode(), POSTGRESQL)
+    assert [match.start() for match in statements.matches(re.compile(rb"\bt\b"))] == found
+
+
 def test_statements_are_equal_by_their_content() -> None:
     statements = module.split(SCRIPT, POSTGRESQL)
     again = module.split(bytes(bytearray(SCRIPT)), POSTGRESQL)
