@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.cli.support import environment
-from tests.faults.support import LIMIT_S, until
+from tests.faults.support import LIMIT_S, running, until
 
 if TYPE_CHECKING:
     from tests.support import Servers
@@ -35,13 +35,6 @@ def socket_of(url: str) -> Path | None:
     if "host" in place:
         return Path(str(place["host"]), f".s.PGSQL.{place['port']}")
     return Path(str(place["unix_socket"])) if "unix_socket" in place else None
-
-
-def running() -> str:
-    """The commands of all processes."""
-    return subprocess.run(
-        ["ps", "-axww", "-o", "command="], capture_output=True, text=True, check=True
-    ).stdout
 
 
 def listens(url: str) -> bool:
