@@ -26,6 +26,7 @@ from fluxmig.embedded import EmbeddedServer, find_binaries, start_embedded
 from fluxmig.errors import ConfigError, DatabaseConnectionError
 from tests.faults.own_server import meanwhile
 from tests.faults.support import LIMIT_S, until
+from tests.support import roomy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -132,7 +133,7 @@ def query(server: EmbeddedServer, sql: str) -> object:
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that every user may enter; pytest's own are closed to the server's user when root runs it."""
-    path = Path(tempfile.mkdtemp(prefix="embedded-test-", dir="/tmp"))
+    path = Path(tempfile.mkdtemp(prefix="embedded-test-", dir=roomy() or "/tmp"))
     path.chmod(0o755)
     monkeypatch.setattr(_accounts, "PRIVATE", path / "private")
     yield path
@@ -148,7 +149,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def template() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="embedded-template-", dir="/tmp"))
+    path = Path(tempfile.mkdtemp(prefix="embedded-template-", dir=roomy() or "/tmp"))
     path.chmod(0o755)
     start_embedded(path, options=FAST).close()
     yield path
