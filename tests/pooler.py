@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PORT = 6432  # in the socket's name; no port is opened
-_LIMIT_S = 60
+_LIMIT_S = 120
 
 
 @contextmanager

@@ -404,7 +404,7 @@ def start_mariadb(folder: Path, *options: str) -> subprocess.Popen[bytes] | str:
     command = [*dying_with_this("KILL"), program, *_of_mariadb(folder), *places, *MARIADB_OPTIONS, *options]
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not _listens(folder / "socket"):
         if process.poll() is not None or time.monotonic() > deadline:
             return f"mariadbd did not start: {_end_of_log(folder)}"
