@@ -39,6 +39,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[STDERR] = os.dup(2)  # before it is captured
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests with containers come first: so they are one worker's, and the others start none."""
+    items.sort(key=lambda item: "container" not in item.nodeid)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Thousands of tests stay to the end: no collection of garbage need look at them."""
     gc.collect()
@@ -63,7 +69,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The sources of `database`, `postgresql` and `mariadb`: all of the kind.
 
     Without containers where the module says `CONTAINERS = False`: a server in a container is the same server;
-    what only asks how versions differ needs no other of each.
+    what only asks how versions differ needs no other of each. An older one in one is for a `long` run.
 
     Where it says `VERSIONS = False`, fluxmig itself decides what is asked, with the same statements for each
     PostgreSQL: an older one is for a `long` run, and for `FLUXMIG_TEST_SOURCES=postgresql-15`.
@@ -76,10 +82,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "postgresql": [source for source in sources if source.startswith(("postgresql", "container"))],
         "mariadb": [source for source in sources if source in COMMITS_DDL],
     }
+    later = {source for source in OLDER if source.startswith("container") or not versions}
     for name in kinds.keys() & set(metafunc.fixturenames):
         wanted = [
-            pytest.param(source, marks=[pytest.mark.long] * (source in OLDER and not versions))
-            for source in kinds[name]
+            pytest.param(source, marks=[pytest.mark.long] * (source in later)) for source in kinds[name]
         ]
         metafunc.parametrize(name, wanted, indirect=True)
 

@@ -19,13 +19,13 @@ import psycopg
 from sqlalchemy import make_url
 
 from fluxmig import _accounts
-from tests.support import Database, cannot_be_had, roomy
+from tests.support import Database, cannot_be_had, dying_with_this, roomy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PORT = 6432  # in the socket's name; no port is opened
-_LIMIT_S = 60
+_LIMIT_S = 120
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def pgbouncer(database: Database, mode: str, **settings: object) -> Iterator[Dat
     pooled = Database(database.source, through)
     with said.open("wb") as output:
         running = subprocess.Popen(
-            [program, configuration],
+            [*dying_with_this("KILL"), program, configuration],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -31,7 +31,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from fluxmig import embedded
+from fluxmig.containers import LABEL
 from fluxmig.errors import ConfigError
+from fluxmig.sweeper import Sweeper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -255,7 +257,7 @@ class MariaDBServer(Server):
 
 
 class Servers:
-    """The servers of this session, each started when first asked for."""
+    """The servers of this session, each started when first asked for; none outlives this process."""
 
     def __init__(self) -> None:
         self._open = contextlib.ExitStack()
@@ -276,6 +278,18 @@ class Servers:
     def close(self) -> None:
         self._open.close()
 
+    @cached_property
+    def _sweeper(self) -> Sweeper:
+        return self._open.enter_context(Sweeper())
+
+    def _folder(self) -> Path:
+        """A new folder for a server: it goes with this process, and with it what runs in it."""
+        folder = Path(tempfile.mkdtemp(prefix="fluxmig-", dir=roomy()))
+        (folder / "users.lock").touch()
+        self._sweeper.watch("folder", path=str(folder))
+        self._open.callback(shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
     def _start(self, source: str) -> Server | str:
         if source.startswith("container"):
             return self._start_container(source)
@@ -292,11 +306,10 @@ class Servers:
     def _start_embedded(self, source: str, binaries: Path | None) -> Server | str:
         if binaries and not binaries.is_dir():
             return f"there is no {binaries}"
-        folder = tempfile.mkdtemp(prefix="fluxmig-", dir=roomy())
-        self._open.callback(shutil.rmtree, folder, ignore_errors=True)
-        Path(folder).chmod(0o755)  # for the server's own user, where the tests run as root
+        folder = self._folder()
+        folder.chmod(0o755)  # for the server's own user, where the tests run as root
         try:
-            server = embedded.start_embedded(Path(folder, "pg"), binaries=binaries, options=FAST)
+            server = embedded.start_embedded(folder / "pg", binaries=binaries, options=FAST)
         except ConfigError as error:
             return str(error)
         self._open.enter_context(server)
@@ -305,8 +318,7 @@ class Servers:
     def _start_mariadb(self, source: str) -> Server | str:
         if url := os.environ.get("FLUXMIG_TEST_MARIADB_URL"):
             return MariaDBServer(source, url)
-        folder = Path(tempfile.mkdtemp(prefix="fluxmig-", dir=roomy()))
-        self._open.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder = self._folder()
         process = install_mariadb(folder) or start_mariadb(folder)
         if isinstance(process, str):
             return process
@@ -316,16 +328,16 @@ class Servers:
     def _start_firebird(self) -> Server | str:
         from tests.firebird import Firebird
 
-        folder = tempfile.mkdtemp(prefix="fluxmig-", dir=roomy())
-        self._open.callback(shutil.rmtree, folder, ignore_errors=True)
-        return Firebird.started(Path(folder))
+        return Firebird.started(self._folder())
 
     def _start_container(self, source: str) -> Server | str:
         from testcontainers.community.postgres import PostgresContainer
 
         image = IMAGES[_EVERY[source]]
+        folder = self._folder()
+        (folder / "container").touch()
         try:
-            container = PostgresContainer(image, driver="psycopg")
+            container = PostgresContainer(image, driver="psycopg", labels={LABEL: folder.name})
             container.start()
         except Exception as error:  # noqa: BLE001  # whatever a missing engine raises
             missing = f"no container of {image}: {error!r}"
@@ -388,15 +400,24 @@ def start_mariadb(folder: Path, *options: str) -> subprocess.Popen[bytes] | str:
     program = shutil.which("mariadbd", path=_SBIN)
     assert program
     (folder / "socket").unlink(missing_ok=True)  # one that was killed leaves it there
-    command = [program, *_of_mariadb(folder), f"--socket={folder}/socket", f"--pid-file={folder}/pid"]
+    places = [f"--socket={folder}/socket", f"--pid-file={folder}/pid"]
+    command = [*dying_with_this("KILL"), program, *_of_mariadb(folder), *places, *MARIADB_OPTIONS, *options]
     with (folder / "log").open("ab") as log:
-        process = subprocess.Popen([*command, *MARIADB_OPTIONS, *options], stdout=log, stderr=log)
-    deadline = time.monotonic() + 60
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    deadline = time.monotonic() + 120
     while not _listens(folder / "socket"):
         if process.poll() is not None or time.monotonic() > deadline:
             return f"mariadbd did not start: {_end_of_log(folder)}"
         time.sleep(0.02)
     return process
+
+
+def dying_with_this(signal: str) -> list[str]:
+    """What stands before a server's command, to have it sent a signal when the thread that starts it ends.
+
+    prctl(2), PR_SET_PDEATHSIG, so on Linux; what changes the user behind it undoes it.
+    """
+    return ["setpriv", f"--pdeathsig={signal}"] if shutil.which("setpriv") else []
 
 
 def mariadb_url(folder: Path) -> str:

@@ -196,13 +196,14 @@ class State:
 
 
 def _made(engine: Engine, place: str) -> State:
-    """The state, with its tables; another runner may be making them at the same time."""
+    """The state, with its tables; another runner may make them at the same time, and be first with each."""
     state = State(engine, place)
-    try:
-        _METADATA.create_all(engine)
-    except DBAPIError:
-        with state._writing() as connection:  # noqa: SLF001  # for its errors
-            _METADATA.create_all(connection)
+    for _ in _METADATA.tables:
+        with suppress(DBAPIError):
+            _METADATA.create_all(engine)
+            return state
+    with state._writing() as connection:  # noqa: SLF001  # for its errors
+        _METADATA.create_all(connection)
     return state
 
 

@@ -360,7 +360,7 @@ def test_a_host_that_does_not_resolve() -> None:
 
 
 def test_silence() -> None:
-    """Said by the door: nothing. libpq waits two seconds at least."""
+    """Said by the door: nothing. libpq waits two seconds at least, and without the URL's word for ever."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         started = time.monotonic()
@@ -369,7 +369,7 @@ def test_silence() -> None:
         f"cannot connect to PostgreSQL at 127.0.0.1:{port}:"
         " connection timeout expired\ncheck host and port, and whether a firewall is in between"
     )
-    assert 1.5 < time.monotonic() - started < 6
+    assert time.monotonic() - started > 1.5
 
 
 def test_hung_up(doors: list[Door], socket_path: Path, local: URL) -> None:
@@ -391,10 +391,10 @@ def test_wait_for_a_port(doors: list[Door], socket_path: Path, local: URL) -> No
     url = local.set(host="127.0.0.1", port=door.port, query={"sslmode": "disable"})
     assert refusal(url) == f"{port_of(url)}: {REFUSED}"
     timer = threading.Timer(2, door.open)
-    timer.start()
     started = time.monotonic()
-    assert answers(url, wait_s=30)
-    assert 1.9 < time.monotonic() - started < 5
+    timer.start()
+    assert answers(url, wait_s=3600)  # and no longer than it takes, or the test would be ended
+    assert time.monotonic() - started > 1.9
     timer.join()
 
 
@@ -452,16 +452,14 @@ def test_waiting_ends() -> None:
     started = time.monotonic()
     said = refusal(f"postgresql://ada:{PASSWORD}@127.0.0.1:1/studio", wait_s=1)
     assert said.endswith(REFUSED)
-    assert 1 <= time.monotonic() - started < 3
+    assert time.monotonic() - started >= 1
 
 
 @pytest.mark.parametrize(
     "change", [{"username": "fluxmig_ada", "password": "wrong"}, {"database": "nowhere"}, {"username": "x"}]
 )
 def test_no_wait_for_what_waiting_does_not_mend(change: dict[str, str], remote: URL) -> None:
-    started = time.monotonic()
-    refusal(remote.set(**change), wait_s=30)  # type: ignore[arg-type]
-    assert time.monotonic() - started < 5
+    refusal(remote.set(**change), wait_s=3600)  # type: ignore[arg-type]  # or the test would be ended
 
 
 # --- SSL --------------------------------------------------------------------------------------------------

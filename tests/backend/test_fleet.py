@@ -11,12 +11,14 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import Table, create_engine, event, make_url
+from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateTable
 
 from fluxmig import Migrator, OnDuplicate, fleet, layouts
 from fluxmig.errors import ConfigError, DatabaseConnectionError, MigrationFileError
 from fluxmig.fleet import Manner, Pace, Share, Target, TargetState, compiled
-from fluxmig.fleet.state import opened
+from fluxmig.fleet.state import _METADATA, opened
 from tests.faults.support import until
 from tests.support import Database
 
@@ -218,6 +220,28 @@ def test_one_that_stays_busy(databases: Databases, folder: Path, write: Write) -
     assert (result.state, result.exit_code) == (TargetState.BUSY, 5)
     assert result.message
     assert result.message.startswith("another runner holds the lock: process ")
+
+
+def test_another_fleet_is_first_with_each_table_of_the_state(tmp_path: Path) -> None:
+    place = tmp_path / "state.sqlite"
+    other = create_engine(f"sqlite:///{place}", poolclass=NullPool)
+    first: list[str] = []
+
+    def make(table: Table, *_: object, **__: object) -> None:
+        with other.begin() as connection:
+            connection.execute(CreateTable(table))
+        first.append(table.name)
+
+    tables = _METADATA.sorted_tables
+    try:
+        for table in tables:
+            event.listen(table, "before_create", make)
+        with opened(place) as state:
+            assert state.begin("digest", [])
+    finally:
+        for table in tables:
+            event.remove(table, "before_create", make)
+    assert sorted(first) == ["fluxmig_fleet_results", "fluxmig_fleet_runs"]
 
 
 def test_two_fleets_at_once(databases: Databases, folder: Path, write: Write, tmp_path: Path) -> None:

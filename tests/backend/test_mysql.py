@@ -864,7 +864,7 @@ def test_who_is_in_the_way_is_named(
     with mariadb.engine().begin() as other:
         number = other.scalar(text("SELECT CONNECTION_ID()"))
         other.execute(text(theirs))
-        migrator = Migrator(mariadb.engine(), folder, lock_timeout_s=3, lock_retries=0)
+        migrator = Migrator(mariadb.engine(), folder, lock_timeout_s=5, lock_retries=0)
         failure = failure_of(migrator)
     assert failure.code == "1205"
     assert f"\nheld up by process {number}, user root, " in f"\n{failure.remedy}"

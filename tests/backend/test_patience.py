@@ -72,14 +72,15 @@ def pid_of(connection: Connection) -> int:
 
 
 def test_who_has_the_lock_is_told_once_and_is_in_the_error(
-    postgresql: Database, folder: Path, write: Write
+    postgresql: Database, folder: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("fluxmig.lock._PATIENCE_S", 0.0)
     write({"001_a.sql": T})
     waits: list[Wait] = []
     with holding_the_lock(postgresql) as connection:
         pid = pid_of(connection)
         with pytest.raises(LockTimeoutError) as caught:
-            Migrator(postgresql.engine(), folder, wait_lock_s=2, on_wait=waits.append).run()
+            Migrator(postgresql.engine(), folder, wait_lock_s=1, on_wait=waits.append).run()
     holder = caught.value.holder
     assert isinstance(holder, Session)
     assert (holder.pid, holder.application, holder.state, holder.query) == (pid, "the other one", None, None)
@@ -111,6 +112,14 @@ def test_who_waits_passes_over_what_is_applied_meanwhile(
     Migrator(one_postgresql.engine(), folder).run()
     write({"002_b.sql": f"{mode}SELECT 1;"})
     key = _number("fluxmig:public.schema_migrations")
+    engine = one_postgresql.engine(pool_size=1)  # which keeps nothing between two files, and so no lock
+    has_tried = threading.Event()
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if recording.ident and "pg_try_advisory" in statement:
+            has_tried.set()
+
     with one_postgresql.engine().connect() as connection:
 
         def take_the_lock(_script: object) -> None:
@@ -119,15 +128,11 @@ def test_who_waits_passes_over_what_is_applied_meanwhile(
             recording.start()
 
         def record() -> None:
-            tried = (
-                "SELECT 1 FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE '%pg_try_advi%'"
-            )
-            until(lambda: one_postgresql.scalar(f"{tried} AND datname = current_database()"))
+            assert has_tried.wait(60)
             one_postgresql.rows("INSERT INTO schema_migrations (migration_name) VALUES ('002_b.sql')")
 
         recording = threading.Thread(target=record)
-        migrator = Migrator(one_postgresql.engine(), folder, wait_lock_s=60)
-        report = migrator.run(on_start=take_the_lock)
+        report = Migrator(engine, folder, wait_lock_s=60).run(on_start=take_the_lock)
         recording.join(60)
     assert [result.outcome for result in report.results] == [Outcome.SKIPPED]
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PARTS = (
-    ("start-up", "nothing", "round-trips", "fresh"),
-    ("pending", "many", "distance", "modes"),
+    ("start-up", "round-trips"),
+    ("nothing", "fresh", "pending", "many", "distance", "modes"),
     ("splitting", "large", "status", "profile"),
 )
 

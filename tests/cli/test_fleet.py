@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fluxmig.fleet.state import opened
-from tests.cli.support import environment, terminal
+from tests.cli.support import LIMIT_S, environment, terminal
 from tests.faults.support import until
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ def test_a_signal_ends_it_and_the_state_tells_the_truth(
     with started("--targets", str(path), "--parallel", "1") as process:
         until(lambda: one_postgresql.scalar(SLEEPING), "nothing sleeps")
         process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 128 + number
     assert masked(out).splitlines() == [
         "Targets: 4 | Done: 2 | Interrupted: 1 | Waiting: 1 | Time: 0.00s",

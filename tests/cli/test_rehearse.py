@@ -7,13 +7,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.support import environment, masked
+from tests.cli.support import LIMIT_S, environment, masked
+from tests.faults.support import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -337,12 +337,10 @@ def test_an_interrupt_leaves_nothing(server: str, one_postgresql: Database, writ
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 30
     asked = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
-    while not one_postgresql.scalar(asked):
-        assert time.monotonic() < deadline, running.poll()
+    until(lambda: one_postgresql.scalar(asked) or running.poll() is not None, "it never came to that")
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=30)
+    _, said = running.communicate(timeout=LIMIT_S)
     assert (running.returncode, said) == (
         130,
         "interrupted by SIGINT: nothing is left of the scratch database\n",

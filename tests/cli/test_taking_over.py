@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import make_url
 
 from fluxmig.sql import POSTGRESQL, split
-from tests.cli.support import REPOSITORY
+from tests.cli.support import LIMIT_S, REPOSITORY
 from tests.support import EXAMPLES
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def printed(command: str, directory: Path, url: str) -> str:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=60,
+        timeout=LIMIT_S,
     )
     return done.stdout.rstrip("\n")
 

@@ -27,7 +27,7 @@ from fluxmig.embedded import find_binaries
 from fluxmig.errors import ConfigError
 from tests.cli.support import Result, masked
 from tests.faults.support import LIMIT_S, until
-from tests.support import FAST, POSTGRESQL_15, cannot_be_had, roomy
+from tests.support import FAST, POSTGRESQL_15, cannot_be_had, dying_with_this, roomy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -230,11 +230,9 @@ class OwnServer:
 
     def _as_account(self) -> list[str]:
         """Runs the server as its user, and has it stopped should the tests be killed."""
-        if not shutil.which("setpriv"):
-            assert not self.account, "to run a server as another user takes setpriv, of util-linux"
-            return []
-        command = ["setpriv", "--pdeathsig=QUIT"]
+        command = dying_with_this("QUIT")
         if self.account:
+            assert command, "to run a server as another user takes setpriv, of util-linux"
             user, group = self.account["user"], self.account["group"]
             command += [f"--reuid={user}", f"--regid={group}", "--clear-groups"]
         return command

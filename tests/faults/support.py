@@ -40,6 +40,13 @@ def until(condition: Callable[[], object], what: str, pause_s: float = 0.005) ->
         time.sleep(pause_s)
 
 
+def running() -> str:
+    """The commands of all processes."""
+    command = ["ps", "-axww", "-o", "command="]
+    listing = subprocess.run(command, capture_output=True, check=True, timeout=LIMIT_S)
+    return listing.stdout.decode(errors="replace")
+
+
 @dataclass
 class Process:
     """A process of fluxmig.

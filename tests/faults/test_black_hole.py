@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from tests.support import Write
 
 REPOSITORY = Path(__file__).parents[2]
-SHORT = "?connect_timeout=2&keepalives_idle=1&keepalives_interval=1&keepalives_count=1"
-"""A silent server is given up after 2 seconds, and so is what is sent: fluxmig sees to that."""
+SHORT = "?connect_timeout=4&keepalives_idle=1&keepalives_interval=1&keepalives_count=1"
+"""A silent server is given up after 4 seconds, and so is what is sent: fluxmig sees to that."""
 STRICT = {
     "tcp_keepalives_idle": "1",
     "tcp_keepalives_interval": "1",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.faults.scripts import picture, put
+from tests.faults.support import LIMIT_S
 from tests.support import Database
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def place(request: pytest.FixtureRequest, memory: Path) -> Iterator[Place]:
 
     def mount(options: str) -> None:
         command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(memory)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT_S)
         if done.returncode:
             pytest.skip(f"no file system can be mounted here: {done.stderr}")
 
@@ -64,7 +65,7 @@ def place(request: pytest.FixtureRequest, memory: Path) -> Iterator[Place]:
         complaint = "database or disk is full [SQLITE_FULL]"
         yield Place(memory, None, lambda: mount("remount,size=10m"), complaint)
     finally:
-        subprocess.run(["umount", str(memory)], check=True, timeout=60)
+        subprocess.run(["umount", str(memory)], check=True, timeout=LIMIT_S)
 
 
 @pytest.mark.parametrize("parts", [PARTS, WITHOUT], ids=["transactional", "no transaction"])

@@ -12,7 +12,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Thread
@@ -23,6 +22,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
 from fluxmig import DatabaseConnectionError, FluxmigError, MigrationFailedError, Migrator, Notice
+from tests.faults.support import LIMIT_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,13 +96,6 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path])}
 
 
-def until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
-
-
 @contextmanager
 def gate(database: Database, point: str) -> Iterator[Callable[[], int]]:
     """Closes the gate at a point; gives a function that waits for who stands there, and tells its process."""
@@ -140,7 +133,7 @@ def running(database: Database, folder: Path) -> Iterator[subprocess.Popen[str]]
         yield process
     finally:
         process.kill()
-        process.communicate(timeout=60)
+        process.communicate(timeout=LIMIT_S)
 
 
 @pytest.fixture
@@ -206,7 +199,7 @@ def test_a_process_that_is_killed(prepared: Database, folder: Path, point: str) 
     with gate(prepared, point) as stands_there, running(prepared, folder) as process:
         server_process = stands_there()
         process.kill()
-        assert process.wait(60) == -signal.SIGKILL
+        assert process.wait(LIMIT_S) == -signal.SIGKILL
     gone = f"SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = {server_process}"
     until(lambda: prepared.scalar(gone), "the server did not notice")
     kept(prepared)
@@ -219,7 +212,7 @@ def test_a_process_that_is_interrupted(prepared: Database, folder: Path, point: 
     with gate(prepared, point) as stands_there, running(prepared, folder) as process:
         stands_there()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=LIMIT_S)
     assert said.splitlines()[-1].startswith("KeyboardInterrupt")
     kept(prepared)
     finish(prepared, folder)
@@ -322,7 +315,7 @@ def test_a_process_that_is_killed_on_sqlite(sqlite: Database, folder: Path, writ
 
     def run(until_point: str) -> int:
         command = arguments(DYING, sqlite.url, folder, until_point)
-        return subprocess.run(command, env=environment(), check=False, timeout=60).returncode
+        return subprocess.run(command, env=environment(), check=False, timeout=LIMIT_S).returncode
 
     assert run(point) == -signal.SIGKILL
     kept(sqlite)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fluxmig.containers import LABEL
-from tests.faults.support import until
+from tests.faults.support import LIMIT_S, running, until
 from tests.support import IMAGES, Database, roomy
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def use(source: str, token: str, end: signal.Signals | None, *, early: bool = Fa
         said = process.stdout.readline()
         if end is not None:
             os.killpg(process.pid, end)
-        _, errors = process.communicate("\n", timeout=60)
+        _, errors = process.communicate("\n", timeout=LIMIT_S)
     assert said.startswith("starting" if early else "ready"), errors
 
 
@@ -66,8 +66,7 @@ def test_no_folder_and_no_server(source: str, end: signal.Signals | None, token:
     folder = Path(roomy() or "/tmp", f"fluxmig-{token}")
     use(source, token, end)
     until(lambda: not folder.exists(), f"{folder} is still there")
-    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert token not in running
+    until(lambda: token not in running(), "what was in it still runs")
 
 
 @pytest.mark.parametrize("end", [None, signal.SIGINT, signal.SIGKILL])

@@ -22,7 +22,7 @@ from fluxmig import embedded
 from tests.chance import repeated
 from tests.faults.scripts import picture, postgresql_files, put
 from tests.faults.support import Process, until
-from tests.support import Server
+from tests.support import Server, roomy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ class Mortal:
 
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[Mortal]:
-    folder = Path(tempfile.mkdtemp(prefix="fluxmig-mortal-"))
+    folder = Path(tempfile.mkdtemp(prefix="fluxmig-mortal-", dir=roomy()))
     folder.chmod(0o755)  # for the server's own user, where the tests run as root
     server = Mortal(folder / "pg")
     yield server

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from fluxmig import scratch
 from fluxmig.sweeper import remove_folder
-from tests.faults.support import until
+from tests.faults.support import LIMIT_S, until
 from tests.support import cannot_be_had
 
 COUNTED = """
@@ -166,7 +166,7 @@ def test_an_interrupted_session_leaves_nothing(end: signal.Signals, project: pyt
         until(lambda: len(list(project.path.glob("begun-*"))) == 2, "the tests do not begin")
         assert scratch.shared_folder(run).exists()
         os.killpg(process.pid, end)
-        process.communicate(timeout=60)
+        process.communicate(timeout=LIMIT_S)
     until(lambda: not scratch.shared_folder(run).exists(), "the folder is still there")
 
 

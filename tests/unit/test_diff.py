@@ -147,7 +147,7 @@ LARGE: dict[str, tuple[list[str], list[str]]] = {
 
 @pytest.mark.parametrize(("old", "new"), LARGE.values(), ids=LARGE)
 def test_it_takes_seconds_at_most(old: list[str], new: list[str]) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     lines = list(hunks("".join(old), "".join(new)))
-    assert time.perf_counter() - started < 10  # about 1 s at most where nothing else runs
+    assert time.process_time() - started < 10  # about 1 s at most
     assert applied("".join(old), lines) == "".join(new)
