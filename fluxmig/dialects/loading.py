@@ -226,13 +226,17 @@ class Loading:
         first = max(connection.scalar(query) or 0, behind) + 1
         return list(range(first, first + count))
 
-    def breach(self, error: DBAPIError, shapes: Iterable[TableShape]) -> Breach | None:
-        """The key that was refused; None where it is something else, or a writer tells the row itself."""
-        return None
+    def breaches(self, error: DBAPIError, shapes: Iterable[TableShape]) -> list[Breach]:
+        """The keys that may be what was refused; none where a writer tells the row itself."""
+        return []
 
-    def shown(self, value: Any) -> str:
-        """How the database writes a value, in what it says of a key."""
-        return str(value)
+    def among(
+        self, connection: Connection, shape: TableShape, breach: Breach, keys: Sequence[tuple[Any, ...]]
+    ) -> list[int]:
+        """The places of those keys that are the breach's, by how the database writes them. Only reads."""
+        columns = [shape.columns[name] for name in breach.columns]
+        stored = zip(*map(self.bound, columns, map(list, zip(*keys, strict=True))), strict=True)
+        return [place for place, key in enumerate(stored) if ", ".join(map(str, key)) in breach.keys]
 
     def move(self, connection: Connection, shape: TableShape, names: Sequence[str]) -> list[str]:
         """Moves what counts columns on past the greatest value in them; what it was, and where it is now."""

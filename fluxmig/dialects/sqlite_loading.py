@@ -9,15 +9,17 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import types
+from sqlalchemy.exc import IntegrityError
 
 from fluxmig.dialects.base import identifier, send_as_is
 from fluxmig.dialects.loading import Loading
-from fluxmig.loading.tables import Kind
+from fluxmig.loading.tables import Breach, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.types import TypeEngine
 
     from fluxmig.loading.tables import Column, TableShape
@@ -33,6 +35,7 @@ _WORDS = {
     "BOOL": Kind.BOOLEAN,
 }
 _NUMBERS = ("NUMERIC", "DECIMAL")
+_BROKEN = 'SELECT DISTINCT "table", fkid FROM pragma_foreign_key_check'
 _DIGITS = 15  # of a number with a point (datatype3.html, "Type Affinity")
 
 
@@ -74,12 +77,37 @@ class SQLiteLoading(Loading):
             return replace(found, low=-(2**63), high=2**63 - 1)
         return replace(found, digits=_DIGITS) if found.kind is Kind.NUMERIC else found
 
+    def __init__(self) -> None:
+        self._unmet: dict[tuple[str, tuple[str, ...]], frozenset[str]] = {}
+
     @contextmanager
     def session(self, connection: Connection, *, defer: bool) -> Iterator[None]:
-        """PRAGMA defer_foreign_keys, which ends with the transaction; who waits is told of no row."""
+        """PRAGMA defer_foreign_keys, which ends with the transaction.
+
+        A COMMIT that a key does not let pass leaves the transaction open (foreignkeys.html, 4.2), and tells
+        no row; so it is sent here, where the rows can still be asked for. An empty transaction follows.
+        """
         if defer:
             send_as_is(connection, "PRAGMA defer_foreign_keys = ON")
         yield
+        if connection.in_nested_transaction():
+            return
+        try:
+            send_as_is(connection, "COMMIT")
+        except IntegrityError:
+            self._unmet = _unmet(connection)
+            raise
+        send_as_is(connection, "BEGIN")
+
+    def breaches(self, error: DBAPIError, shapes: Iterable[TableShape]) -> list[Breach]:
+        """The keys that did not let a COMMIT pass; also those of rows that were there before."""
+        code = getattr(error.orig, "sqlite_errorname", None)
+        return [
+            Breach(shape.name, key.columns, keys, code=code)
+            for shape in shapes
+            for key in shape.foreign_keys
+            if (keys := self._unmet.get((shape.name.rpartition(".")[2], key.columns)))
+        ]
 
     def keys(
         self, connection: Connection, shape: TableShape, column: Column, count: int, behind: int
@@ -98,6 +126,22 @@ class SQLiteLoading(Loading):
                 return [float(value) if isinstance(value, Decimal) else value for value in values]
             case _:
                 return values
+
+
+def _unmet(connection: Connection) -> dict[tuple[str, tuple[str, ...]], frozenset[str]]:
+    """The keys of rows that reference nothing, by table and columns; of a table without row numbers, none."""
+    found: dict[tuple[str, tuple[str, ...]], frozenset[str]] = {}
+    for word, number in connection.exec_driver_sql(_BROKEN).all():
+        listed = connection.exec_driver_sql(f"PRAGMA foreign_key_list({identifier(word)})")
+        columns = tuple(row[3] for row in listed if row[0] == number)
+        values = ", ".join(f"of.{identifier(name)}" for name in columns)
+        rows = connection.exec_driver_sql(
+            f"SELECT DISTINCT {values} FROM pragma_foreign_key_check(?) AS broken"  # noqa: S608  # quoted
+            f" JOIN {identifier(word)} AS of ON of.rowid = broken.rowid WHERE broken.fkid = ?",
+            (word, number),
+        )
+        found[word, columns] = frozenset(", ".join(map(str, row)) for row in rows)
+    return found
 
 
 def _utc(value: datetime | None) -> str | None:

@@ -8,7 +8,7 @@ from fluxmig.loading.nouns import Refusal
 from fluxmig.loading.paths import STDIN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fluxmig.loading.planning import LoadPlan, Pass
     from fluxmig.loading.reading import Batch
@@ -19,7 +19,11 @@ __all__ = ["culprit"]
 
 
 def culprit(
-    planned: LoadPlan, records: Records, breach: Breach, shown: Callable[[Any], str], reason: str
+    planned: LoadPlan,
+    records: Records,
+    breach: Breach,
+    among: Callable[[Sequence[tuple[Any, ...]]], Iterable[int]],
+    reason: str,
 ) -> Refusal | None:
     """The refusal of the record whose row has the key; None where none is found, as in standard input.
 
@@ -28,7 +32,7 @@ def culprit(
             fault.
         records: What reads the files.
         breach: The key.
-        shown: How the database writes a value.
+        among: The places of the breach's keys among others, which only the database can tell for certain.
         reason: Why it is refused.
 
     Raises:
@@ -41,20 +45,26 @@ def culprit(
         if breach.table not in each.tables or each.file == STDIN:
             continue
         for batch, parts in records.rows(each):
-            for number in (number for rows in parts for number in _numbers(rows, breach, shown)):
+            for number in (number for rows in parts for number in _numbers(rows, breach, among)):
+                is_first = found is None
                 found = _refusal(each, batch, number, breach, reason)
-                if not breach.is_twice:
+                if not (breach.is_twice and is_first):
                     return found
     return found
 
 
-def _numbers(rows: Rows, breach: Breach, shown: Callable[[Any], str]) -> Iterator[int]:
+def _numbers(
+    rows: Rows, breach: Breach, among: Callable[[Sequence[tuple[Any, ...]]], Iterable[int]]
+) -> Iterator[int]:
     """The numbers of the records behind the rows with that key."""
     if rows.table != breach.table:
         return
+    places, keys = [], []
     for place, values in rows.keys(breach.columns):
-        if ", ".join(map(shown, values)) == breach.key:
-            yield rows.numbers[place]
+        places.append(place)
+        keys.append(values)
+    for found in among(keys) if keys else ():
+        yield rows.numbers[places[found]]
 
 
 def _refusal(each: Pass, batch: Batch, number: int, breach: Breach, reason: str) -> Refusal:

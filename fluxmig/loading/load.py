@@ -185,18 +185,17 @@ class Load:
         """The failure, with the record that is to blame where the database has told only of its key."""
         if any(refusal.record for refusal in failure.refusals[-1:]):
             return failure
-        breach = loading.breach(error, (target.shape for target in planned.targets.values()))
-        if breach is None:
-            return failure
+        shapes = [target.shape for target in planned.targets.values()]
         reason = self.dialect.explain(error).reason
         again = replace(self._records, refuse=lambda _, __: None, goes_on=True)
-        try:
-            found = culprit(planned, again, breach, loading.shown, reason)
-        except DataFileError:  # it is another one by now
-            return failure
-        if found is None:
-            return failure
-        return LoadError(str(found), remedy=failure.remedy, refusals=[*failure.refusals[:-1], found])
+        for breach in loading.breaches(error, shapes):
+            with suppress(DataFileError, SQLAlchemyError), self.dialect.reading(self.bind) as connection:
+                among = partial(loading.among, connection, planned.targets[breach.table].shape, breach)
+                found = culprit(planned, again, breach, among, reason)
+                if found is not None:
+                    refusals = [*failure.refusals[:-1], found]
+                    return LoadError(str(found), remedy=failure.remedy, refusals=refusals)
+        return failure  # a file is another one by now, say, or it was standard input
 
     def _planned(self) -> tuple[Loading, LoadPlan]:
         """The plan, by the tables as they are; what cannot be is refused here."""
@@ -328,7 +327,7 @@ class Load:
     @contextmanager
     def _writing(self, loading: Loading, planned: LoadPlan) -> Iterator[Connection]:
         """A transaction under the runners' lock."""
-        with self.lock.transaction() as connection:
+        with self.lock.transaction(before=self.dialect.enforce) as connection:
             self.dialect.limit(connection, self.limits)
             with loading.session(connection, defer=planned.deferred):
                 self._connection = connection

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import StaticPool
 
 from fluxmig import (
     ConfigError,
@@ -251,8 +252,8 @@ def test_a_row_that_is_not_there_below_a_record(tables: Database, tmp_path: Path
 def test_what_a_temporary_table_has_twice(postgresql: Database, tmp_path: Path) -> None:
     """It is moved by one statement, which tells the key alone; the record behind is the one."""
     postgresql.rows(USERS)
-    records = [{"id": number, "email": f"{number % 4}@example.com"} for number in range(1, 8)]
-    path = put(tmp_path, "users.ndjson", "\n".join(map(json.dumps, records[:6])))
+    records = [{"id": number, "email": f"{number % 4}@example.com"} for number in range(1, 11)]
+    path = put(tmp_path, "users.ndjson", "\n".join(map(json.dumps, records)))
     with pytest.raises(LoadError) as caught:
         into(postgresql, path, on_conflict=OnConflict.UPDATE)
     (refusal,) = caught.value.refusals
@@ -260,17 +261,108 @@ def test_what_a_temporary_table_has_twice(postgresql: Database, tmp_path: Path) 
     assert "(email)=(1@example.com)" in refusal.reason
 
 
-def test_a_key_that_waits_for_the_end(postgresql: Database, tmp_path: Path) -> None:
-    postgresql.rows("CREATE TABLE a (id integer PRIMARY KEY, b_id integer NOT NULL)")
-    postgresql.rows("CREATE TABLE b (id integer PRIMARY KEY, a_id integer NOT NULL REFERENCES a)")
-    postgresql.rows("ALTER TABLE a ADD CONSTRAINT a_b_fkey FOREIGN KEY (b_id) REFERENCES b DEFERRABLE")
+A_AND_B = {
+    "postgresql": (
+        "CREATE TABLE a (id integer PRIMARY KEY, b_id integer NOT NULL)",
+        "CREATE TABLE b (id integer PRIMARY KEY, a_id integer NOT NULL REFERENCES a)",
+        "ALTER TABLE a ADD CONSTRAINT a_b_fkey FOREIGN KEY (b_id) REFERENCES b DEFERRABLE",
+    ),
+    "sqlite": (
+        "CREATE TABLE a (id integer PRIMARY KEY, b_id integer NOT NULL REFERENCES b)",
+        "CREATE TABLE b (id integer PRIMARY KEY, a_id integer NOT NULL REFERENCES a)",
+    ),
+}
+
+
+def circle(database: Database) -> Database:
+    for sql in A_AND_B["postgresql" if database.is_postgresql else "sqlite"]:
+        database.rows(sql)
+    return database
+
+
+@pytest.mark.waiting_keys
+def test_a_key_that_waits_for_the_end(database: Database, tmp_path: Path) -> None:
     records = [{"id": 1, "b_id": 2}, {"id": 2, "b_id": 3}]
     files = put(tmp_path, "a.json", records), put(tmp_path, "b.json", [{"id": 2, "a_id": 1}])
     with pytest.raises(LoadError) as caught:
-        into(postgresql, *files)
+        into(circle(database), *files)
     (refusal,) = caught.value.refusals
     assert (refusal.file, refusal.record, refusal.column) == (files[0], 2, "b_id")
-    assert postgresql.scalar("SELECT count(*) FROM b") == 0
+    assert refusal.path == "$[*].b_id"
+    assert database.scalar("SELECT count(*) FROM b") == 0
+
+
+@pytest.mark.waiting_keys
+def test_a_key_that_waits_for_the_end_of_a_batch(database: Database, tmp_path: Path) -> None:
+    key = "FOREIGN KEY (parent_id) REFERENCES nodes (id) DEFERRABLE"
+    database.rows(f"CREATE TABLE nodes (id integer PRIMARY KEY, parent_id integer, {key})")
+    records = [{"id": 1, "parent_id": 2}, {"id": 2}, {"id": 3, "parent_id": 1}, {"id": 4, "parent_id": 9}]
+    path = put(tmp_path, "nodes.ndjson", "\n".join(map(json.dumps, records)))
+    with pytest.raises(LoadError) as caught:
+        into(database, path, batch=2)
+    assert (caught.value.refusals[0].line, caught.value.refusals[0].path) == (4, "$[*].parent_id")
+    assert database.rows("SELECT id FROM nodes ORDER BY id") == [(1,), (2,)]
+
+
+def test_a_key_of_sqlite_that_was_broken_before(sqlite: Database, tmp_path: Path) -> None:
+    circle(sqlite).rows("INSERT INTO b VALUES (7, 8)")
+    sqlite.rows("INSERT INTO a VALUES (5, 6)")
+    files = put(tmp_path, "a.json", [{"id": 1, "b_id": 2}]), put(tmp_path, "b.json", [{"id": 2, "a_id": 3}])
+    with pytest.raises(LoadError) as caught:
+        into(sqlite, *files)
+    (refusal,) = caught.value.refusals
+    assert (refusal.file, refusal.record, refusal.column) == (files[1], 1, "a_id")
+    assert (refusal.code, refusal.reason) == ("SQLITE_CONSTRAINT_FOREIGNKEY", "FOREIGN KEY constraint failed")
+
+
+def test_sqlite_checks_the_keys_of_a_load(tables: Database, tmp_path: Path) -> None:
+    """Whatever the connection's pragma says, which has its value again behind the load."""
+    engine = tables.engine(poolclass=StaticPool)
+    path = put(tmp_path, "projects.json", [{"id": 1, "owner_id": 9, "name": "Tour"}])
+    with pytest.raises(LoadError) as caught:
+        load(engine, DataFiles((path,)))
+    assert caught.value.refusals[0].record == 1
+    assert tables.scalar("SELECT count(*) FROM projects") == 0
+    if tables.source == "sqlite":
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 0
+
+
+@pytest.mark.parametrize(
+    ("type_", "there", "value", "shown"),
+    [
+        ("uuid", "{6f1c2a90-0000-4000-8000-00000000000a}", "6F1C2A90-0000-4000-8000-00000000000B", "6f1c2a9"),
+        ("numeric(6, 2)", "1", "2.0", "2.00"),
+        ("numeric", "1", "2.00", "2.00"),
+        ("timestamptz", "2026-01-05T13:30Z", "2026-01-05T13:30:00+01:00", "2026-01-05 1"),
+        ("timestamp", "2026-01-05T13:30", "2026-01-05T12:30:00+01:00", "2026-01-05 11:30:00"),
+        ("time", "09:30", "10:30", "10:30:00"),
+        ("char(8)", "a", "b", "b       "),
+        ("double precision", "1", 1e25, "1e+25"),
+        ("boolean", "t", False, "f"),
+        ("bytea", "a", "AP8=", "\\x00ff"),
+        ("integer[]", "{1}", [2, 3], "{2,3}"),
+        ("interval", "1 day", "48:00", "48:00:00"),
+        ("inet", "10.0.0.1", "10.0.0.2/32", "10.0.0.2"),
+    ],
+)
+def test_a_key_that_is_written_otherwise(  # a table of them
+    postgresql: Database, tmp_path: Path, type_: str, there: str, value: object, shown: str
+) -> None:
+    postgresql.rows(f'CREATE TABLE a (":%s" {type_} PRIMARY KEY)')
+    postgresql.rows(f'CREATE TABLE b (id integer, "Key: %s" {type_} REFERENCES a, UNIQUE ("Key: %s"))')
+    postgresql.rows(f"INSERT INTO a VALUES ('{there}')")
+    records = [{"id": 1}, {"id": 2, "Key: %s": value}, {"id": 3, "Key: %s": value}]
+    path = put(tmp_path, "b.json", records)
+    with pytest.raises(LoadError) as caught:
+        into(postgresql, put(tmp_path, "other.json", records[:2]), into="b")
+    assert (caught.value.refusals[0].record, caught.value.refusals[0].column) == (2, "Key: %s")
+    assert f"=({shown}" in caught.value.refusals[0].reason
+    postgresql.rows('ALTER TABLE b DROP CONSTRAINT "b_Key: %s_fkey", ADD PRIMARY KEY (id)')
+    with pytest.raises(LoadError) as caught:
+        into(postgresql, path, on_conflict=OnConflict.UPDATE)
+    (refusal,) = caught.value.refusals
+    assert (refusal.record, refusal.column, refusal.code) == (3, "Key: %s", "23505")
 
 
 @pytest.mark.parametrize("key", ["a) b", "(x)=(y)", "it's \\ \t é"])
