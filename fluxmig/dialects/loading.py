@@ -79,11 +79,13 @@ class Loading:
         keeps_nul: Whether a text may hold the character NUL.
         defers: Whether every foreign key can be checked at the end of the transaction.
         streams: Whether a writer takes rows of any number at once, and tells which one was refused.
+        twice: The codes that mean "a row has this key already".
     """
 
     keeps_nul: ClassVar[bool] = True
     defers: ClassVar[bool] = False
     streams: ClassVar[bool] = False
+    twice: ClassVar[frozenset[str]] = frozenset()
 
     # --- what there is ------------------------------------------------------------------------------------
 

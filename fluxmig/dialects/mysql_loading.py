@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import types
 from sqlalchemy.dialects import mysql
@@ -35,6 +35,8 @@ _BITS: tuple[tuple[type[TypeEngine[Any]], int], ...] = (
 
 class MySQLLoading(Loading):
     """MySQL and MariaDB: keys are checked row by row, and no key can wait (13.1.20.5)."""
+
+    twice: ClassVar[frozenset[str]] = frozenset({"1062", "1586"})  # ER_DUP_ENTRY, also with the key's name
 
     def of_type(self, name: str, kind: TypeEngine[Any]) -> Column:
         """Whole numbers by their bytes and sign (11.1.2); TINYINT(1) is what BOOLEAN means (11.1.1)."""

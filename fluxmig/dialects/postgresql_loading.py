@@ -52,6 +52,7 @@ class PostgreSQLLoading(Loading):
     """By statements with many parameters: for drivers that have no COPY."""
 
     keeps_nul: ClassVar[bool] = False  # 8.3: the character with the code zero cannot be stored
+    twice: ClassVar[frozenset[str]] = frozenset({_TWICE})
 
     def column(self, described: Mapping[str, Any], *, is_alone: bool = False) -> Column:
         """Also the sequence of a serial column, which is its default."""

@@ -43,6 +43,9 @@ class SQLiteLoading(Loading):
     """SQLite."""
 
     defers: ClassVar[bool] = True
+    twice: ClassVar[frozenset[str]] = frozenset(  # rescode.html
+        {"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID", "SQLITE_CONSTRAINT_UNIQUE"}
+    )
 
     def columns(
         self,

@@ -33,7 +33,7 @@ from fluxmig.loading.records import Records
 from fluxmig.loading.repeats import Repeats
 from fluxmig.loading.spool import Spool
 from fluxmig.loading.tallies import Tallies
-from fluxmig.loading.writing import TableWriter
+from fluxmig.loading.writing import TableWriter, past_conflicts
 from fluxmig.model import Event, Finding, Limits, LogEntry
 
 if TYPE_CHECKING:
@@ -144,14 +144,19 @@ class Load:
         self._is_dry = True
         _, planned = self._planned()
         seen = Repeats(planned.targets.values())
-        for each in planned.passes:
-            for batch, rows in self._records.rows(each):
-                for some in rows:
-                    self._tallies[some.table].read += len(some)
-                    for refusal in seen.among(some, each.file):
-                        line = batch.line_of_number(refusal.record)
-                        self._tallies.refuse(replace(refusal, line=line), None)
-        self._tallies.settle()
+        try:
+            for each in planned.passes:
+                for batch, rows in self._records.rows(each):
+                    for some in rows:
+                        self._tallies[some.table].read += len(some)
+                        for refusal in seen.among(some, each.file):
+                            line = batch.line_of_number(refusal.record)
+                            self._tallies.refuse(replace(refusal, line=line), None)
+            self._tallies.settle()
+        except LoadError as error:
+            if seen.table:
+                error.remedy = past_conflicts(planned.targets[seen.table])
+            raise
         return self._report()
 
     # --- one transaction, or many -------------------------------------------------------------------------

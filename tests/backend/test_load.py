@@ -61,6 +61,11 @@ MEMBERS = """CREATE TABLE project_members (
   CONSTRAINT members_user_fkey FOREIGN KEY (user_id) REFERENCES users (id)
 )"""
 ADA = {"id": 1, "email": "ada@example.com", "displayName": "Ada Lovelace", "isActive": True, "balance": 10.25}
+PAST_CONFLICTS = (
+    "--on-conflict skip leaves a row that is there as it is, update gives it the record's values; the key is"
+    " the primary key, or the unique constraint that --key names"
+)
+NOTHING = "nothing is loaded; --max-rejects N lets so many records be refused, --rejects FILE keeps them"
 BOB = {"id": 2, "email": "bob@example.com", "displayName": None}
 
 
@@ -398,8 +403,10 @@ def test_what_is_there_already(tables: Database, tmp_path: Path, policy: str) ->
         tmp_path, "users.json", [{"id": 1, "email": "new@example.com"}, BOB, {**BOB, "display_name": "Bob"}]
     )
     if policy == "error":
-        with pytest.raises(LoadError):
-            into(tables, path)
+        with pytest.raises(LoadError) as caught:
+            into(tables, path, ignore_unknown=True)
+        assert caught.value.refusals[0].record == 1
+        assert caught.value.remedy == f"{PAST_CONFLICTS}\n{NOTHING}"
         assert tables.rows("SELECT id, email FROM users") == [(1, "ada@example.com")]
         return
     report = into(tables, path, ignore_unknown=True, on_conflict=OnConflict(policy))
@@ -410,6 +417,18 @@ def test_what_is_there_already(tables: Database, tmp_path: Path, policy: str) ->
     else:  # what a record does not have stays as it is
         assert totals(report) == {"users": (3, 1, 2, 0, 0)}
         assert rows == [(1, "new@example.com", "Ada Lovelace"), (2, "bob@example.com", "Bob")]
+
+
+@pytest.mark.parametrize("policy", ["skip", "update"])
+def test_another_constraint_than_the_one_that_says_so(tables: Database, tmp_path: Path, policy: str) -> None:
+    into(tables, put(tmp_path, "users.json", [ADA]))
+    path = put(tmp_path, "users.json", [BOB, {**ADA, "id": 9}])
+    with pytest.raises(LoadError) as caught:
+        into(tables, path, on_conflict=OnConflict(policy))
+    assert caught.value.refusals[0].record == 2
+    assert caught.value.remedy == (
+        f"--on-conflict {policy} goes by id alone; --key NAME has it go by another constraint\n{NOTHING}"
+    )
 
 
 def test_a_unique_constraint_says_what_is_there(tables: Database, tmp_path: Path) -> None:
@@ -525,6 +544,7 @@ def test_a_dry_run_writes_nothing_and_tells_all(tables: Database, tmp_path: Path
         "no column for the field x; --ignore-unknown passes over such, --rest-into COLUMN keeps them",
         "an earlier record has the same id",
     ]
+    assert caught.value.remedy == PAST_CONFLICTS
     assert tables.tables() == {"users", "projects", "project_members"}
     assert tables.scalar("SELECT count(*) FROM users") == 0
 
