@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.types import TypeEngine
 
+    from fluxmig.dialects.base import ServerError
     from fluxmig.loading.tables import Breach, Rows, Target
 
-__all__ = ["Loading", "Writer", "clause"]
+__all__ = ["Loading", "ManyWriter", "Writer", "clause", "place_of"]
 
 _AT_ONCE = 100
 """Keys in one query: databases allow so many parameters and not many more."""
@@ -93,7 +94,7 @@ class Loading:
         """The tables of these names; None where there is none. Only reads."""
         catalog = inspect(connection)
         default = catalog.default_schema_name
-        places = {name: _place(name) for name in names}
+        places = {name: place_of(name) for name in names}
         by_place = {(schema or default, word): name for name, (schema, word) in places.items()}
         found: dict[str, TableShape | None] = {}
         for name, (schema, word) in places.items():
@@ -196,7 +197,7 @@ class Loading:
 
     def writer(self, connection: Connection, target: Target) -> Writer:
         """What takes rows for a table."""
-        return _ManyWriter(self, connection, target)
+        return ManyWriter(self, connection, target)
 
     def bound(self, column: Column, values: list[Any]) -> list[Any]:
         """The values of a column as the driver takes them."""
@@ -228,6 +229,10 @@ class Loading:
         first = max(connection.scalar(query) or 0, behind) + 1
         return list(range(first, first + count))
 
+    def is_twice(self, error: ServerError) -> bool:
+        """Whether it says that a row has this key already."""
+        return error.code in self.twice
+
     def breaches(self, error: DBAPIError, shapes: Iterable[TableShape]) -> list[Breach]:
         """The keys that may be what was refused; none where a writer tells the row itself."""
         return []
@@ -245,7 +250,7 @@ class Loading:
         return []
 
 
-class _ManyWriter:
+class ManyWriter:
     """Statements with many sets of parameters; keys are looked up first where it matters who is there."""
 
     def __init__(self, loading: Loading, connection: Connection, target: Target) -> None:
@@ -335,7 +340,7 @@ def clause(name: str, columns: Sequence[ColumnElement[Any]] = ()) -> TableClause
     return table(word, *columns, schema=schema or None)  # type: ignore[arg-type]
 
 
-def _place(name: str) -> tuple[str | None, str]:
+def place_of(name: str) -> tuple[str | None, str]:
     """The schema and the name of a table; a dot is between the two."""
     schema, _, word = name.rpartition(".")
     return schema or None, word

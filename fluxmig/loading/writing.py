@@ -53,7 +53,8 @@ class TableWriter:
         self._file = file
         self.tally.names |= dict.fromkeys(rows.names)
         writer = self._writer = self._writer or self.loading.writer(self.connection, self.target)
-        if self.refuse is None and (self.loading.streams or not self.dialect.table_style.has_savepoints):
+        is_whole = self.refuse is None and self.loading.streams
+        if is_whole or not self.dialect.table_style.has_savepoints:
             try:
                 writer.write(rows)
             except DBAPIError as error:
@@ -131,7 +132,7 @@ class TableWriter:
 
     def _remedy(self, error: DBAPIError) -> str | None:
         server = self.dialect.explain(error)
-        if server.code in self.loading.twice:
+        if self.loading.is_twice(server):
             return past_conflicts(self.target)
         return self.dialect.way_out(server) or self.dialect.remedy(server)
 
