@@ -125,7 +125,7 @@ class _Stages:
 
     def _within(self, target: Target, url: str) -> tuple[str, str | None]:
         if target.schema is None:
-            return url, None
+            return url, self.manner.schema
         return within(url, target.schema, target.shared, self.environ)
 
     def _server(self, engine: Engine) -> scratch.Server:
