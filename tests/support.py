@@ -349,6 +349,7 @@ COMMITS_DDL = {"mariadb", "mysql-url", "firebird"}
 LACKING = {
     "transactional_ddl": (COMMITS_DDL, "does not roll back what creates and drops"),
     "savepoints": ({"duckdb"}, "has no savepoints"),
+    "caseless": ({"duckdb"}, "has no collation in its keys"),
     "later_keys": ({"duckdb"}, "has no foreign key that is added to a table later"),
     "waiting_keys": (
         {"duckdb", "mariadb", "mysql-url"},

@@ -296,17 +296,22 @@ class ManyWriter:
         return tuple(row[name] for name in self._target.key)
 
     def _known(self, keys: Sequence[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
-        """Which of these keys the table has."""
-        mine: list[ColumnElement[Any]] = [named(name) for name in self._target.key]
-        found: set[tuple[Any, ...]] = set()
+        """Which of these keys the table has; where it takes another one for the same, each is asked for."""
+        known: set[tuple[Any, ...]] = set()
         for start in range(0, len(keys), _AT_ONCE):
-            some = keys[start : start + _AT_ONCE]
-            wanted = or_(
-                *(and_(*(each == value for each, value in zip(mine, key, strict=True))) for key in some)
-            )
-            query = select(*mine).select_from(clause(self._target.shape.name, mine)).where(wanted)
-            found.update(tuple(row) for row in self._connection.execute(query))
-        return found
+            some = set(keys[start : start + _AT_ONCE])
+            found = self._found(some)
+            if not found <= some:  # by a collation, say, which case does not matter to
+                found = {key for key in some if key in found or self._found({key})}
+            known |= found
+        return known
+
+    def _found(self, keys: Iterable[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
+        """The keys in the table that the database takes for one of these."""
+        mine: list[ColumnElement[Any]] = [named(name) for name in self._target.key]
+        wanted = or_(*(and_(*(each == value for each, value in zip(mine, key, strict=True))) for key in keys))
+        query = select(*mine).select_from(clause(self._target.shape.name, mine)).where(wanted)
+        return {tuple(row) for row in self._connection.execute(query)}
 
     def _insert(self, given: list[dict[str, Any]]) -> None:
         to = clause(self._target.shape.name, [named(name) for name in given[0]])

@@ -432,6 +432,44 @@ def test_another_constraint_than_the_one_that_says_so(tables: Database, tmp_path
     )
 
 
+@pytest.mark.parametrize("policy", ["skip", "update"])
+def test_many_keys_that_are_there(tables: Database, tmp_path: Path, policy: str) -> None:
+    """They are looked up so many at a time."""
+    users = [{"id": number, "email": f"{number}@example.com"} for number in range(1, 451)]
+    into(tables, put(tmp_path, "users.json", users[::3]))
+    path = put(tmp_path, "users.json", [{**each, "email": f"{each['id']}"} for each in users])
+    report = into(tables, path, on_conflict=OnConflict(policy))
+    counts = (450, 300, 0, 150, 0) if policy == "skip" else (450, 300, 150, 0, 0)
+    assert totals(report) == {"users": counts}
+    changed = 300 if policy == "skip" else 450
+    assert tables.scalar("SELECT count(*) FROM users WHERE email NOT LIKE '%@%'") == changed
+
+
+@pytest.mark.caseless
+@pytest.mark.parametrize("max_rejects", [0, 3])
+@pytest.mark.parametrize("policy", ["skip", "update"])
+def test_keys_that_the_database_takes_for_the_same(
+    database: Database, tmp_path: Path, policy: str, max_rejects: int
+) -> None:
+    """A collation that case does not matter to; also between records of one file."""
+    email = f"varchar(20) {'COLLATE NOCASE' if database.source == 'sqlite' else ''}"
+    if database.is_postgresql:
+        database.rows("CREATE EXTENSION citext")
+        email = "citext"
+    database.rows(f"CREATE TABLE users (id integer, email {email} PRIMARY KEY)")
+    database.rows("INSERT INTO users VALUES (1, 'ada')")
+    records = [
+        *({"id": 2, "email": "Ada"}, {"id": 3, "email": "BOB"}),
+        *({"id": 4, "email": "ADA"}, {"id": 5, "email": "bob"}),
+    ]
+    path = put(tmp_path, "users.json", records)
+    report = into(database, path, on_conflict=OnConflict(policy), max_rejects=max_rejects)
+    counts = (4, 1, 0, 3, 0) if policy == "skip" else (4, 1, 3, 0, 0)
+    assert totals(report) == {"users": counts}
+    expected = [(1, "ada"), (3, "bob")] if policy == "skip" else [(4, "ada"), (5, "bob")]
+    assert sorted((row[0], str(row[1]).lower()) for row in database.rows("SELECT * FROM users")) == expected
+
+
 def test_a_unique_constraint_says_what_is_there(tables: Database, tmp_path: Path) -> None:
     into(tables, put(tmp_path, "users.json", [ADA]))
     path = put(tmp_path, "users.json", [{"id": 9, "email": "ada@example.com", "display_name": "A"}])
