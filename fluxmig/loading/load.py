@@ -50,6 +50,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Load", "understood"]
 
+_STAYS = (
+    "the batches before are loaded; the same command goes on behind them, if no file changes; if one does,"
+    " --on-conflict skip passes over what is there"
+)
 _NOTHING = "nothing is loaded; --max-rejects N lets so many records be refused, --rejects FILE keeps them"
 
 
@@ -370,7 +374,7 @@ class Load:
         if self._committed:
             error.loaded = replace(self._report(), tables=self._committed)
         if self.batch is not None:
-            stays = "the batches before are loaded; the same command goes on behind them, if no file changes"
+            stays = _STAYS
             error.remedy = f"{error.remedy}\n{stays}" if error.remedy else stays
         elif isinstance(error, LoadError) and error.refusals and not self.max_rejects:
             error.remedy = f"{error.remedy}\n{_NOTHING}" if error.remedy else _NOTHING
