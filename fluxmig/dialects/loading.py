@@ -91,7 +91,16 @@ class Loading:
     # --- what there is ------------------------------------------------------------------------------------
 
     def shapes(self, connection: Connection, names: Iterable[str]) -> dict[str, TableShape | None]:
-        """The tables of these names; None where there is none. Only reads."""
+        """The tables of these names; None where there is none. Only reads.
+
+        SQLAlchemy warns of types that it does not know, which take text here, and of indexes of expressions,
+        which tell no conflict.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SAWarning)
+            return self._shapes(connection, names)
+
+    def _shapes(self, connection: Connection, names: Iterable[str]) -> dict[str, TableShape | None]:
         catalog = inspect(connection)
         default = catalog.default_schema_name
         places = {name: place_of(name) for name in names}
@@ -99,16 +108,14 @@ class Loading:
         found: dict[str, TableShape | None] = {}
         for name, (schema, word) in places.items():
             try:
-                with warnings.catch_warnings():
-                    warnings.filterwarnings("ignore", "Did not recognize type", SAWarning)
-                    described = catalog.get_columns(word, schema=schema)  # such a column takes text
+                described = catalog.get_columns(word, schema=schema)
             except NoSuchTableError:
                 found[name] = None
                 continue
             primary_key = catalog.get_pk_constraint(word, schema=schema)
             primary = tuple(primary_key["constrained_columns"])
             columns = self.columns(connection, word, schema, described, primary)
-            uniques = _uniques(catalog, word, schema)
+            uniques = self.uniques(connection, catalog, word, schema)
             if primary:
                 uniques[primary_key["name"] or "primary key"] = primary
             keys = [
@@ -122,6 +129,21 @@ class Loading:
                 for key in catalog.get_foreign_keys(word, schema=schema)
             ]
             found[name] = TableShape(name, columns, primary, uniques, tuple(keys))
+        return found
+
+    def uniques(
+        self, connection: Connection, catalog: Inspector, word: str, schema: str | None
+    ) -> dict[str, tuple[str, ...]]:
+        """The columns of each unique constraint, or unique index of whole columns and rows, by name."""
+        found: dict[str, tuple[str, ...]] = {}
+        for index in catalog.get_indexes(word, schema=schema):
+            options = index.get("dialect_options", {})
+            partial = any(key.endswith("_where") and value is not None for key, value in options.items())
+            names = index["column_names"]
+            if index["unique"] and not partial and not index.get("expressions") and None not in names:
+                found[str(index["name"])] = tuple(map(str, names))
+        for constraint in catalog.get_unique_constraints(word, schema=schema):
+            found[str(constraint["name"])] = tuple(constraint["column_names"])
         return found
 
     def tables(self, connection: Connection) -> list[str]:
@@ -349,20 +371,6 @@ def place_of(name: str) -> tuple[str | None, str]:
     """The schema and the name of a table; a dot is between the two."""
     schema, _, word = name.rpartition(".")
     return schema or None, word
-
-
-def _uniques(catalog: Inspector, word: str, schema: str | None) -> dict[str, tuple[str, ...]]:
-    """The columns of each unique constraint, or unique index of whole columns and rows, by name."""
-    found: dict[str, tuple[str, ...]] = {}
-    for index in catalog.get_indexes(word, schema=schema):
-        options = index.get("dialect_options", {})
-        partial = any(key.endswith("_where") and value is not None for key, value in options.items())
-        names = index["column_names"]
-        if index["unique"] and not partial and not index.get("expressions") and None not in names:
-            found[str(index["name"])] = tuple(map(str, names))
-    for constraint in catalog.get_unique_constraints(word, schema=schema):
-        found[str(constraint["name"])] = tuple(constraint["column_names"])
-    return found
 
 
 def _bounds(kind: TypeEngine[Any]) -> tuple[int, int]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import types
+from sqlalchemy import text, types
 from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -15,7 +16,7 @@ from fluxmig.dialects.loading import Loading
 from fluxmig.loading.tables import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
     from sqlalchemy.types import TypeEngine
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["MySQLLoading"]
 
+_CHECKS = text(
+    "SELECT check_clause FROM information_schema.check_constraints"
+    " WHERE constraint_schema = coalesce(:schema, DATABASE()) AND table_name = :table"
+)
+_JSON = re.compile(r"json_valid\(`(?P<name>(?:[^`]|``)+)`\)")
 _BITS: tuple[tuple[type[TypeEngine[Any]], int], ...] = (
     (mysql.TINYINT, 8),
     (mysql.MEDIUMINT, 24),
@@ -37,6 +43,24 @@ class MySQLLoading(Loading):
     """MySQL and MariaDB: keys are checked row by row, and no key can wait (13.1.20.5)."""
 
     twice: ClassVar[frozenset[str]] = frozenset({"1062", "1586"})  # ER_DUP_ENTRY, also with the key's name
+
+    def columns(
+        self,
+        connection: Connection,
+        word: str,
+        schema: str | None,
+        described: Sequence[Mapping[str, Any]],
+        primary: tuple[str, ...],
+    ) -> dict[str, Column]:
+        """MariaDB's JSON is a LONGTEXT with a check (mariadb.com, "JSON Data Type")."""
+        found = super().columns(connection, word, schema, described, primary)
+        if getattr(connection.dialect, "is_mariadb", False):
+            for checked in connection.scalars(_CHECKS, {"schema": schema, "table": word}):
+                is_json = _JSON.fullmatch(checked)
+                name = is_json["name"].replace("``", "`") if is_json else ""
+                if name in found and found[name].kind is Kind.TEXT:
+                    found[name] = replace(found[name], kind=Kind.JSON, type="JSON", length=None)
+        return found
 
     def of_type(self, name: str, kind: TypeEngine[Any]) -> Column:
         """Whole numbers by their bytes and sign (11.1.2); TINYINT(1) is what BOOLEAN means (11.1.1)."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
+    from sqlalchemy.engine import Inspector
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.types import TypeEngine
 
@@ -67,6 +68,24 @@ class SQLiteLoading(Loading):
                 kind = Kind.OTHER
             if kind:
                 found[name] = replace(found[name], kind=kind, type=declared)
+        return found
+
+    def uniques(
+        self, connection: Connection, catalog: Inspector, word: str, schema: str | None
+    ) -> dict[str, tuple[str, ...]]:
+        """Also those that SQLAlchemy, which reads the table's SQL, does not find: by their columns.
+
+        `email varchar(40) UNIQUE` is one: behind a type with brackets, it looks for none.
+        """
+        found = super().uniques(connection, catalog, word, schema)
+        before = f"{identifier(schema)}." if schema else ""
+        for row in connection.exec_driver_sql(f"PRAGMA {before}index_list({identifier(word)})").all():
+            index, is_unique, origin, is_partial = row[1:5]
+            info = connection.exec_driver_sql(f"PRAGMA {before}index_info({identifier(index)})")
+            names = tuple(each[2] for each in info)
+            is_whole = is_unique and not is_partial and None not in names
+            if is_whole and origin == "u" and names not in found.values():
+                found[",".join(names)] = names
         return found
 
     def counts(self, kind: TypeEngine[Any]) -> bool:

@@ -1,4 +1,4 @@
-"""DataFiles of JSON into tables, on every database."""
+"""Files of JSON into tables, on every database."""
 
 from __future__ import annotations
 
@@ -473,20 +473,54 @@ def test_keys_that_the_database_takes_for_the_same(
 def test_a_unique_constraint_says_what_is_there(tables: Database, tmp_path: Path) -> None:
     into(tables, put(tmp_path, "users.json", [ADA]))
     path = put(tmp_path, "users.json", [{"id": 9, "email": "ada@example.com", "display_name": "A"}])
-    key = "users_email_key"
-    if tables.source == "sqlite":
-        key = load_keys(tables)[0]
-    report = into(tables, path, on_conflict=OnConflict.SKIP, key=key)
-    assert totals(report) == {"users": (1, 0, 0, 1, 0)}
+    for key in ("users_email_key", "email"):
+        report = into(tables, path, on_conflict=OnConflict.SKIP, key=key)
+        assert totals(report) == {"users": (1, 0, 0, 1, 0)}
     with pytest.raises(ConfigError) as caught:
         into(tables, path, on_conflict=OnConflict.SKIP, key="nonsense")
     assert caught.value.message == "users has no unique constraint nonsense"
 
 
-def load_keys(database: Database) -> list[str]:
-    from sqlalchemy import inspect
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "a varchar(9) UNIQUE, b integer",
+        "a varchar(9) CONSTRAINT it UNIQUE, b integer",
+        "a varchar(9), b integer, UNIQUE (a)",
+        '"a" numeric(9, 0) NOT NULL UNIQUE, b integer UNIQUE',
+    ],
+)
+def test_a_unique_column(database: Database, tmp_path: Path, columns: str) -> None:
+    """Wherever its table says so."""
+    if database.is_mysql:
+        columns = columns.replace('"', "").replace("CONSTRAINT it", "")
+    database.rows(f"CREATE TABLE t (id integer PRIMARY KEY, {columns})")
+    database.rows("INSERT INTO t (id, a) VALUES (1, '5')")
+    path = put(tmp_path, "t.json", [{"id": 7, "a": "5", "b": 3}])
+    assert totals(into(database, path, on_conflict=OnConflict.SKIP, key="a")) == {"t": (1, 0, 0, 1, 0)}
+    with pytest.raises(ConfigError) as caught:
+        into(database, path, on_conflict=OnConflict.SKIP, key="a,b")
+    assert caught.value.message == "t has no unique constraint a,b"
 
-    return [str(key["name"]) for key in inspect(database.engine()).get_unique_constraints("users")]
+
+def test_an_index_of_sqlite_that_tells_no_conflict(sqlite: Database, tmp_path: Path) -> None:
+    sqlite.rows("CREATE TABLE t (id integer, a text, b text)")
+    sqlite.rows("CREATE UNIQUE INDEX partial ON t (a) WHERE b IS NULL")
+    sqlite.rows("CREATE UNIQUE INDEX folded ON t (lower(b))")
+    for key in ("a", "b", "partial", "folded"):
+        with pytest.raises(ConfigError, match=f"^t has no unique constraint {key}\n.*: none$"):
+            into(sqlite, put(tmp_path, "t.json", [{"id": 1}]), on_conflict=OnConflict.SKIP, key=key)
+
+
+def test_json_of_mariadb(mariadb: Database, tmp_path: Path) -> None:
+    """It is text with a check there."""
+    mariadb.rows("CREATE TABLE t (id integer PRIMARY KEY, `doc s` json, plain longtext, rest json NOT NULL)")
+    records = [{"id": 1, "doc s": {"a": [1.10]}, "plain": "[", "other": None}, {"id": 2, "doc s": "text"}]
+    report = into(mariadb, put(tmp_path, "t.json", [records[0]]), rest_into="rest")
+    assert totals(report) == {"t": (1, 1, 0, 0, 0)}
+    assert mariadb.rows("SELECT `doc s`, plain, rest FROM t") == [('{"a":[1.1]}', "[", '{"other":null}')]
+    into(mariadb, put(tmp_path, "t.json", [{**records[1], "rest": []}]))
+    assert mariadb.scalar("SELECT `doc s` FROM t WHERE id = 2") == '"text"'
 
 
 @pytest.mark.savepoints
