@@ -135,10 +135,13 @@ class DuckDBLoading(Loading):
             named = [(columns, columns) for columns in into.uniques.values()]
         else:
             named = [(key.columns, key.referred) for key in into.foreign_keys]
+        key = found["key"]
+        fitting = [
+            columns for columns, names in named if not _NAMED.match(key) or key.startswith(f"{names[0]}: ")
+        ]
         return [
-            Breach(into.name, columns, frozenset({found["key"]}), is_twice=twice is not None, code=code)
-            for columns, names in named
-            if not _NAMED.match(found["key"]) or found["key"].startswith(f"{names[0]}: ")
+            Breach(into.name, columns, frozenset({key}), twice is not None, code, len(fitting) == 1)
+            for columns in fitting
         ]
 
     def among(

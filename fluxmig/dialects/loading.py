@@ -259,6 +259,10 @@ class Loading:
         """The keys that may be what was refused; none where a writer tells the row itself."""
         return []
 
+    def blamed(self, error: DBAPIError, shape: TableShape) -> tuple[str, ...]:
+        """The columns of a table that an error speaks of; none where it does not, or not in a way we know."""
+        return next((breach.columns for breach in self.breaches(error, [shape])), ())
+
     def among(
         self, connection: Connection, shape: TableShape, breach: Breach, keys: Sequence[tuple[Any, ...]]
     ) -> list[int]:

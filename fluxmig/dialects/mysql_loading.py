@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.types import TypeEngine
 
     from fluxmig.loading.tables import Column, TableShape
@@ -30,6 +31,9 @@ _CHECKS = text(
     " WHERE constraint_schema = coalesce(:schema, DATABASE()) AND table_name = :table"
 )
 _JSON = re.compile(r"json_valid\(`(?P<name>(?:[^`]|``)+)`\)")
+_COLUMN = re.compile(r"\b[Cc]olumn '(?P<name>[^']+)'")
+_FOREIGN = re.compile(r"FOREIGN KEY \((?P<names>[^)]+)\)")
+_KEY = re.compile(r" for key '(?P<name>[^']+)'$")
 _BITS: tuple[tuple[type[TypeEngine[Any]], int], ...] = (
     (mysql.TINYINT, 8),
     (mysql.MEDIUMINT, 24),
@@ -76,6 +80,17 @@ class MySQLLoading(Loading):
             else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
         )
         return replace(found, low=low, high=high)
+
+    def blamed(self, error: DBAPIError, shape: TableShape) -> tuple[str, ...]:
+        """By the message, which names a column, or a key; MySQL's with the table before it."""
+        said = str(error.orig.args[-1]) if error.orig and error.orig.args else ""
+        if column := _COLUMN.search(said):
+            return (column["name"],)
+        if foreign := _FOREIGN.search(said):
+            return tuple(name.strip("`") for name in foreign["names"].split(", "))
+        key = _KEY.search(said)
+        name = key["name"].rpartition(".")[2] if key else ""
+        return shape.primary_key if name == "PRIMARY" else shape.uniques.get(name, ())
 
     @contextmanager
     def session(self, connection: Connection, *, defer: bool) -> Iterator[None]:

@@ -84,7 +84,10 @@ class PostgreSQLLoading(Loading):
         found = super().of_type(name, kind)
         if isinstance(kind, postgresql.JSONB):
             return replace(found, kind=Kind.JSONB)
-        return replace(found, kind=Kind.OTHER) if isinstance(kind, types.Interval) else found
+        is_zoned = (
+            isinstance(kind, types.Time) and kind.timezone
+        )  # JSON has no such time: the server reads it
+        return replace(found, kind=Kind.OTHER) if is_zoned or isinstance(kind, types.Interval) else found
 
     @contextmanager
     def session(self, connection: Connection, *, defer: bool) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ _WORDS = {
 }
 _NUMBERS = ("NUMERIC", "DECIMAL")
 _BROKEN = 'SELECT DISTINCT "table", fkid FROM pragma_foreign_key_check'
+_NAMED = re.compile(r"(?:UNIQUE|NOT NULL) constraint failed: (?P<names>.+)")
 _DIGITS = 15  # of a number with a point (datatype3.html, "Type Affinity")
 
 
@@ -87,6 +89,16 @@ class SQLiteLoading(Loading):
             if is_whole and origin == "u" and names not in found.values():
                 found[",".join(names)] = names
         return found
+
+    def blamed(self, error: DBAPIError, shape: TableShape) -> tuple[str, ...]:
+        """By the message, which names columns, but none of a foreign key; where there is one, it is that."""
+        said = str(error.orig)
+        if said.startswith("FOREIGN KEY") and len(shape.foreign_keys) == 1:
+            return shape.foreign_keys[0].columns
+        prefix = f"{shape.name.rpartition('.')[2]}."
+        named = _NAMED.match(said)
+        words = named["names"].split(", ") if named else []
+        return tuple(name for word in words if (name := word.removeprefix(prefix)) in shape.columns)
 
     def counts(self, kind: TypeEngine[Any]) -> bool:
         """INTEGER PRIMARY KEY is the number of the row (autoinc.html)."""

@@ -1,7 +1,8 @@
-"""The key that a database has refused -> the record that has it. Reads the files once more."""
+"""What a database has refused -> the record that it is, and where. Reads the files once more."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fluxmig.loading.nouns import Refusal
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from fluxmig.loading.records import Records
     from fluxmig.loading.tables import Breach, Rows
 
-__all__ = ["culprit"]
+__all__ = ["culprit", "placed"]
 
 
 def culprit(
@@ -38,8 +39,7 @@ def culprit(
     Raises:
         DataFileError: A file cannot be read any more.
     """
-    for fitter in (each for of in planned.passes for root in of.fitters for each in root.family):
-        fitter.matcher.generate = lambda _, __, count: [None] * count
+    _make_no_keys(planned)
     found = None
     for each in planned.passes:
         if breach.table not in each.tables or each.file == STDIN:
@@ -51,6 +51,38 @@ def culprit(
                 if not (breach.is_twice and is_first):
                     return found
     return found
+
+
+def placed(planned: LoadPlan, records: Records, refusal: Refusal, columns: Sequence[str]) -> Refusal:
+    """The refusal of a record that is known, with its line and path, and its column where that is one of one.
+
+    As it is, where it cannot be told which part of a file the record is of, as in standard input.
+
+    Args:
+        planned: As that of `culprit`.
+        records: Likewise.
+        refusal: What the database has refused.
+        columns: The columns that it speaks of.
+
+    Raises:
+        DataFileError: The file cannot be read any more.
+    """
+    passes = [each for each in planned.passes if each.file == refusal.file and refusal.table in each.tables]
+    number = refusal.record
+    if len(passes) != 1 or refusal.file == STDIN or number is None:
+        return refusal
+    _make_no_keys(planned)
+    column = refusal.column or (columns[0] if len(columns) == 1 else None)
+    for batch, _ in records.rows(passes[0]):
+        if number in batch.numbers:
+            path = _path(passes[0], refusal.table, column, batch.records[number - batch.first])
+            return replace(refusal, line=batch.line_of_number(number), column=column, path=path)
+    return refusal
+
+
+def _make_no_keys(planned: LoadPlan) -> None:
+    for fitter in (each for of in planned.passes for root in of.fitters for each in root.family):
+        fitter.matcher.generate = lambda _, __, count: [None] * count
 
 
 def _numbers(
@@ -70,12 +102,15 @@ def _numbers(
 def _refusal(each: Pass, batch: Batch, number: int, breach: Breach, reason: str) -> Refusal:
     """With the path, too, where one column is the key."""
     column = breach.columns[0] if len(breach.columns) == 1 else None
-    record = batch.records[number - batch.first]
-    path = next(
+    path = _path(each, breach.table, column, batch.records[number - batch.first])
+    line = batch.line_of_number(number)
+    return Refusal(each.file, number, breach.table, reason, line, column, path, code=breach.code)
+
+
+def _path(each: Pass, table: str, column: str | None, record: Any) -> str:
+    return next(
         fitter.where(column, record)
         for root in each.fitters
         for fitter in root.family
-        if fitter.table.name == breach.table
+        if fitter.table.name == table
     )
-    line = batch.line_of_number(number)
-    return Refusal(each.file, number, breach.table, reason, line, column, path, code=breach.code)

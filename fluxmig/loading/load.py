@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig.errors import ConfigError, DataFileError, LoadError
 from fluxmig.loading import mapping
-from fluxmig.loading.culprits import culprit
+from fluxmig.loading.culprits import culprit, placed
 from fluxmig.loading.guessing import mapping_of
 from fluxmig.loading.nouns import (
     DataFiles,
@@ -192,19 +192,29 @@ class Load:
         self, failure: LoadError, error: DBAPIError, loading: Loading, planned: LoadPlan
     ) -> LoadError:
         """The failure, with the record that is to blame where the database has told only of its key."""
-        if any(refusal.record for refusal in failure.refusals[-1:]):
-            return failure
+        again = replace(self._records, refuse=lambda _, __: None, goes_on=True, on_progress=None)
         shapes = [target.shape for target in planned.targets.values()]
+        if any(refusal.record for refusal in failure.refusals[-1:]):
+            if self.max_rejects:  # of which the last one is one too many
+                return failure
+            last = failure.refusals[-1]
+            columns = loading.blamed(error, planned.targets[last.table].shape)
+            with suppress(DataFileError):
+                last = placed(planned, again, last, columns)
+            return LoadError(str(last), remedy=failure.remedy, refusals=[last])
         reason = self.dialect.explain(error).reason
-        again = replace(self._records, refuse=lambda _, __: None, goes_on=True)
+        suspects: list[Refusal] = []
         for breach in loading.breaches(error, shapes):
             with suppress(DataFileError, SQLAlchemyError), self.dialect.reading(self.bind) as connection:
                 among = partial(loading.among, connection, planned.targets[breach.table].shape, breach)
                 found = culprit(planned, again, breach, among, reason)
-                if found is not None:
-                    refusals = [*failure.refusals[:-1], found]
-                    return LoadError(str(found), remedy=failure.remedy, refusals=refusals)
-        return failure  # a file is another one by now, say, or it was standard input
+                suspects += [found] if found else []
+                if found and breach.is_sure:
+                    break
+        if not suspects or len({suspect.record for suspect in suspects}) > 1:
+            return failure  # a file is another one by now, say, or it was standard input
+        found = suspects[0] if len(suspects) == 1 else replace(suspects[0], column=None, path=None)
+        return LoadError(str(found), remedy=failure.remedy, refusals=[*failure.refusals[:-1], found])
 
     def _planned(self) -> tuple[Loading, LoadPlan]:
         """The plan, by the tables as they are; what cannot be is refused here."""

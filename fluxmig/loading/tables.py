@@ -196,6 +196,7 @@ class Breach:
         keys: Their values, as the database writes them, with commas between; the first row with any is it.
         is_twice: Whether a row has it already: of several records with it, the second one is to blame.
         code: The database's code of the error.
+        is_sure: Whether it is this key that is refused; else it is one of several that may be.
     """
 
     table: str
@@ -203,3 +204,4 @@ class Breach:
     keys: frozenset[str]
     is_twice: bool = False
     code: str | None = None
+    is_sure: bool = True

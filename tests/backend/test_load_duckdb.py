@@ -180,3 +180,19 @@ def test_what_does_not_fit_may_be_refused_and_what_duckdb_refuses_not(
         into(duckdb, put(tmp_path, "t.ndjson", {"id": 4}, {"id": 1}), max_rejects=2)
     assert caught.value.message.endswith("[ConstraintException]")
     assert duckdb.scalar("SELECT count(*) FROM t") == 2
+
+
+@pytest.mark.parametrize(("first", "record"), [(1, 2), (9, None)])
+def test_two_keys_of_which_one_is_refused(
+    duckdb: Database, tmp_path: Path, first: int, record: int | None
+) -> None:
+    """DuckDB names the column of the other table, and both are called so there."""
+    for name in ("a", "b"):
+        duckdb.rows(f"CREATE TABLE {name} (id integer PRIMARY KEY)")
+    duckdb.rows("INSERT INTO a SELECT * FROM range(1, 10)")
+    duckdb.rows("INSERT INTO b SELECT * FROM range(1, 9)")
+    duckdb.rows("CREATE TABLE t (a integer REFERENCES a (id), b integer REFERENCES b (id))")
+    path = put(tmp_path, "t.ndjson", {"a": first, "b": 1}, {"a": 9 if first == 1 else 1, "b": 9})
+    with pytest.raises(LoadError) as caught:
+        into(duckdb, path)
+    assert [(of.record, of.column) for of in caught.value.refusals] == [(record, None)]
