@@ -282,6 +282,7 @@ class ManyWriter:
     def __init__(self, loading: Loading, connection: Connection, target: Target) -> None:
         self._loading, self._connection, self._target = loading, connection, target
         self._written = Written()
+        self._queries: dict[int, Select[Any]] = {}
 
     def write(self, rows: Rows) -> None:
         """Has the database take them at once."""
@@ -294,12 +295,14 @@ class ManyWriter:
         if self._target.on_conflict is OnConflict.ERROR or not set(self._target.key) <= set(rows.names):
             self._insert(given)
             return
-        known = self._known([self._key(row) for row in given])
+        known = self._known(list(filter(_is_whole, map(self._key, given))))
         new: list[dict[str, Any]] = []
         there: list[dict[str, Any]] = []
         for row in given:
-            (there if self._key(row) in known else new).append(row)
-            known.add(self._key(row))
+            key = self._key(row)
+            (there if key in known else new).append(row)
+            if _is_whole(key):
+                known.add(key)
         if new:
             self._insert(new)
         if there and self._target.on_conflict is OnConflict.UPDATE:
@@ -325,19 +328,38 @@ class ManyWriter:
         """Which of these keys the table has; where it takes another one for the same, each is asked for."""
         known: set[tuple[Any, ...]] = set()
         for start in range(0, len(keys), _AT_ONCE):
-            some = set(keys[start : start + _AT_ONCE])
+            some = keys[start : start + _AT_ONCE]
             found = self._found(some)
-            if not found <= some:  # by a collation, say, which case does not matter to
-                found = {key for key in some if key in found or self._found({key})}
+            if not found.issubset(some):  # by a collation, say, which case does not matter to
+                found = {key for key in some if key in found or self._found([key])}
             known |= found
         return known
 
-    def _found(self, keys: Iterable[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
+    def _found(self, keys: Sequence[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
         """The keys in the table that the database takes for one of these."""
+        if len(keys) not in self._queries:
+            self._queries[len(keys)] = self._query(len(keys))
+        given = {
+            f"key {number} {place}": value
+            for number, key in enumerate(keys)
+            for place, value in enumerate(key)
+        }
+        if len(self._target.key) == 1:
+            given = {"keys": [value for (value,) in keys]}
+        return {tuple(row) for row in self._connection.execute(self._queries[len(keys)], given)}
+
+    def _query(self, count: int) -> Select[Any]:
+        """What looks up so many keys; made once, since SQLAlchemy takes longer for it than the database."""
         mine: list[ColumnElement[Any]] = [named(name) for name in self._target.key]
-        wanted = or_(*(and_(*(each == value for each, value in zip(mine, key, strict=True))) for key in keys))
-        query = select(*mine).select_from(clause(self._target.shape.name, mine)).where(wanted)
-        return {tuple(row) for row in self._connection.execute(query)}
+        wanted: ColumnElement[bool] = mine[0].in_(bindparam("keys", expanding=True))
+        if len(mine) > 1:
+            wanted = or_(
+                *(
+                    and_(*(each == bindparam(f"key {number} {place}") for place, each in enumerate(mine)))
+                    for number in range(count)
+                )
+            )
+        return select(*mine).select_from(clause(self._target.shape.name, mine)).where(wanted)
 
     def _insert(self, given: list[dict[str, Any]]) -> None:
         to = clause(self._target.shape.name, [named(name) for name in given[0]])
@@ -363,6 +385,11 @@ class ManyWriter:
         ]
         self._connection.execute(statement, parameters)
         self._written += Written(updated=len(given))
+
+
+def _is_whole(key: tuple[Any, ...]) -> bool:
+    """Whether a key can be another row's, too: null is like no other."""
+    return None not in key
 
 
 def clause(name: str, columns: Sequence[ColumnElement[Any]] = ()) -> TableClause:

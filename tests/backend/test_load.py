@@ -476,6 +476,20 @@ def test_many_keys_that_are_there(tables: Database, tmp_path: Path, policy: str)
     assert tables.scalar("SELECT count(*) FROM users WHERE email NOT LIKE '%@%'") == changed
 
 
+@pytest.mark.parametrize("policy", ["skip", "update"])
+@pytest.mark.parametrize("columns", ["a", "a,b"])
+def test_null_is_like_no_other_key(database: Database, tmp_path: Path, policy: str, columns: str) -> None:
+    database.rows(f"CREATE TABLE t (a integer, b integer, c integer, UNIQUE ({columns}))")
+    database.rows("INSERT INTO t VALUES (NULL, 1, 0), (1, 1, 0)")
+    records = [{"a": None, "b": 1, "c": 1}, {"a": None, "b": 1, "c": 2}, {"a": 1, "b": 1, "c": 3}]
+    path = put(tmp_path, "t.json", records)
+    report = into(database, path, on_conflict=OnConflict(policy), key=columns)
+    assert totals(report) == {"t": (3, 2, 0, 1, 0) if policy == "skip" else (3, 2, 1, 0, 0)}
+    last = (1, 1, 0) if policy == "skip" else (1, 1, 3)
+    assert database.rows("SELECT a, b, c FROM t WHERE a = 1") == [last]
+    assert database.rows("SELECT c FROM t WHERE a IS NULL ORDER BY c") == [(0,), (1,), (2,)]
+
+
 @pytest.mark.caseless
 @pytest.mark.parametrize("max_rejects", [0, 3])
 @pytest.mark.parametrize("policy", ["skip", "update"])
