@@ -31,7 +31,7 @@ _CHECKS = text(
     " WHERE constraint_schema = coalesce(:schema, DATABASE()) AND table_name = :table"
 )
 _JSON = re.compile(r"json_valid\(`(?P<name>(?:[^`]|``)+)`\)")
-_COLUMN = re.compile(r"\b[Cc]olumn '(?P<name>[^']+)'")
+_COLUMN = re.compile(r"\b[Cc]olumn (?:'(?P<name>[^']+)'|(?:`[^`]+`\.)*`(?P<quoted>[^`]+)`)")
 _FOREIGN = re.compile(r"FOREIGN KEY \((?P<names>[^)]+)\)")
 _KEY = re.compile(r" for key '(?P<name>[^']+)'$")
 _BITS: tuple[tuple[type[TypeEngine[Any]], int], ...] = (
@@ -85,7 +85,7 @@ class MySQLLoading(Loading):
         """By the message, which names a column, or a key; MySQL's with the table before it."""
         said = str(error.orig.args[-1]) if error.orig and error.orig.args else ""
         if column := _COLUMN.search(said):
-            return (column["name"],)
+            return (column["name"] or column["quoted"],)
         if foreign := _FOREIGN.search(said):
             return tuple(name.strip("`") for name in foreign["names"].split(", "))
         key = _KEY.search(said)

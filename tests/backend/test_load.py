@@ -557,6 +557,16 @@ def test_an_index_of_sqlite_that_tells_no_conflict(sqlite: Database, tmp_path: P
             into(sqlite, put(tmp_path, "t.json", [{"id": 1}]), on_conflict=OnConflict.SKIP, key=key)
 
 
+def test_which_column_mariadb_refuses(mariadb: Database, tmp_path: Path) -> None:
+    mariadb.rows("CREATE TABLE t (id integer PRIMARY KEY, made timestamp NULL, word varchar(3), bits bit(2))")
+    for field, value in (("made", "0001-01-01T00:00:00Z"), ("bits", "abcd")):
+        path = put(tmp_path, "t.json", [{"id": 1}, {"id": 2, field: value}])
+        with pytest.raises(LoadError) as caught:
+            into(mariadb, path)
+        (refusal,) = caught.value.refusals
+        assert (refusal.record, refusal.line, refusal.path) == (2, 1, f"$[*].{field}")
+
+
 def test_json_of_mariadb(mariadb: Database, tmp_path: Path) -> None:
     """It is text with a check there."""
     mariadb.rows("CREATE TABLE t (id integer PRIMARY KEY, `doc s` json, plain longtext, rest json NOT NULL)")
