@@ -108,10 +108,11 @@ def run(session: Session, **options: Any) -> None:
     the report. Ctrl-C ends what is under way and keeps what came of it. The options of `fluxmig run` for
     each of them are taken too: --on-duplicate, --strict, --lock-timeout, --wait-lock and so on.
     """
-    targets, pace = _fleet(session, options), _pace(options)
+    pace = _pace(options)
     _refuse_without_folder(options["html"])
+    targets = _fleet(session, options)
     if session.settings.dry_run:
-        planned, report = waves(targets, pace), _status(session, targets, options)
+        planned, report = waves(targets, pace), _status(session, targets, options, to=options["to"])
         lines = render_fleet.status_lines(report) + render_fleet.plan_lines(planned)
         session.out(lines, render_fleet.fleet_json(report, session.command))
         _exit(report.exit_code)
@@ -253,6 +254,12 @@ def _fleet(session: Session, options: dict[str, Any]) -> tuple[Target, ...]:
             "it is not said which databases" if not given else "it is said in two ways which databases",
             remedy="give one of --targets FILE, --targets-sql SQL and --schemas PATTERN",
         )
+    for option, name, of in (
+        ("targets_url", "--targets-url", "targets_sql"),
+        ("shared", "--shared-schema", "schemas"),
+    ):
+        if options[option] and not options[of]:
+            raise ConfigError(f"{name} says nothing without --{of.replace('_', '-')}", remedy="leave it out")
     if options["file"]:
         found = sources.from_file(options["file"], base=base, environ=environ)
     elif options["targets_sql"]:
@@ -270,14 +277,16 @@ def _needed(url: str | None, option: str) -> str:
     return url
 
 
-def _status(session: Session, targets: Sequence[Target], options: dict[str, Any]) -> FleetReport:
+def _status(
+    session: Session, targets: Sequence[Target], options: dict[str, Any], to: str | None = None
+) -> FleetReport:
     from fluxmig import fleet as library  # noqa: PLC0415  # SQLAlchemy loads here and not at start-up
 
     return library.status(
         targets,
         session.settings.migrations,
         pace=Pace(options["parallel"], options["per_host"], options["timeout"]),
-        manner=_manner(session),
+        manner=_manner(session, to),
         executor=options["executor"],
         environ=session.variables,
     )
@@ -288,9 +297,9 @@ def _pace(options: dict[str, Any]) -> Pace:
         options["parallel"],
         options["per_host"],
         options["timeout"],
-        share(options["max_failures"]) if options["max_failures"] else None,
-        canary(options["canaries"]) if options["canaries"] else 0,
-        shares(options["sizes"]) if options["sizes"] else (),
+        share(options["max_failures"]) if options["max_failures"] is not None else None,
+        canary(options["canaries"]) if options["canaries"] is not None else 0,
+        shares(options["sizes"]) if options["sizes"] is not None else (),
     )
 
 
@@ -298,6 +307,7 @@ def _manner(session: Session, to: str | None = None) -> Manner:
     settings = session.settings
     return Manner(
         table=settings.table,
+        schema=settings.schema,
         to=to,
         on_duplicate=settings.on_duplicate,
         strict=settings.strict,

@@ -12,14 +12,14 @@ import click
 from fluxmig import render_load
 from fluxmig.console import command
 from fluxmig.errors import ConfigError, StoppedError
-from fluxmig.loading.mapping import zone
+from fluxmig.loading.mapping import read, zone
 from fluxmig.loading.nouns import DataFiles, OnConflict, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fluxmig.console import Session
-    from fluxmig.loading.nouns import LoadProgress, Refusal
+    from fluxmig.loading.nouns import LoadMapping, LoadProgress, Refusal
 
 __all__ = ["load"]
 
@@ -31,7 +31,7 @@ def _said(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--key",
             metavar="NAME",
-            help="The unique constraint that tells a conflict; the primary key if not set.",
+            help="The unique constraint, or its columns, that tells a conflict; else the primary key.",
         ),
         click.option(
             "--on-conflict",
@@ -42,9 +42,7 @@ def _said(function: Callable[..., Any]) -> Callable[..., Any]:
             "--rest-into", metavar="COLUMN", help="A column of JSON for fields that no column takes."
         ),
         click.option("--ignore-unknown", is_flag=True, help="Pass over fields that no column takes."),
-        click.option(
-            "--lines", is_flag=True, help="DataFiles have one record a line, whatever they are called."
-        ),
+        click.option("--lines", is_flag=True, help="Files have one record a line, whatever they are called."),
         click.option("--into", metavar="TABLE,...", help="The table of each file; of several arrays in one."),
     ):
         function = option(function)
@@ -80,10 +78,10 @@ def load(
     standard input. Its name, or the array in it, names the table, and fields find their columns by name. All
     of it is one transaction: what does not fit ends it, and nothing is loaded.
     """
-    what = _mapping(files, mapping, said)
+    what, inputs = _mapping(files, mapping, said)
     settings = session.settings
     with ExitStack() as stack, session.migrator(read_only=settings.dry_run) as migrator:
-        kept = _kept(rejects, stack)
+        kept = _kept(rejects, inputs, stack, adds=batch is not None)
 
         def on_refusal(refusal: Refusal, data: Any) -> None:
             if kept:
@@ -114,15 +112,18 @@ def load(
     session.warn(report.findings)
 
 
-def _mapping(files: tuple[str, ...], mapping: str | None, said: dict[str, Any]) -> DataFiles | Path:
-    """What is asked for: a mapping, or files alone."""
+def _mapping(
+    files: tuple[str, ...], mapping: str | None, said: dict[str, Any]
+) -> tuple[DataFiles | LoadMapping, list[str]]:
+    """What is asked for: a mapping, or files alone; and the files that it reads."""
     if mapping is not None:
         if files or any(said.values()):
             raise ConfigError(
                 "a mapping says all that there is to say of files",
                 remedy="put it into the mapping, or leave that out",
             )
-        return Path(mapping)
+        found = read(Path(mapping))
+        return found, [mapping, *(each.file for each in found.rules)]
     rule = Rule(
         "",
         ignore_unknown=said["ignore_unknown"],
@@ -132,14 +133,18 @@ def _mapping(files: tuple[str, ...], mapping: str | None, said: dict[str, Any]) 
         zone=zone(said["zone"], "--zone"),
     )
     into = tuple(filter(None, (said["into"] or "").split(",")))
-    return DataFiles(files, into, True if said["lines"] else None, rule)
+    return DataFiles(files, into, True if said["lines"] else None, rule), list(files)
 
 
-def _kept(path: str | None, stack: ExitStack) -> IO[str] | None:
-    """The file for what is refused, empty."""
+def _kept(path: str | None, inputs: list[str], stack: ExitStack, *, adds: bool) -> IO[str] | None:
+    """The file for what is refused, empty; or as it is, where a load may go on that has refused before."""
     if path is None:
         return None
+    if Path(path).exists() and any(Path(file).exists() and Path(path).samefile(file) for file in inputs):
+        raise ConfigError(
+            f"{path} is a file to be read, and --rejects would empty it", remedy="--rejects FILE"
+        )
     try:
-        return stack.enter_context(Path(path).open("w", encoding="utf-8"))
+        return stack.enter_context(Path(path).open("a" if adds else "w", encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}", remedy="--rejects FILE") from error

@@ -346,12 +346,12 @@ def _sqlite_file(url: URL, path: Path, *, read_only: bool, must_exist: bool) -> 
         raise DatabaseConnectionError(
             f"cannot open the SQLite database {path}: it is something else", remedy="name another file"
         )
-    if not read_only:
-        return url.set(database=str(path))
     if not path.exists() and must_exist:
         raise DatabaseConnectionError(
             f"{path.parent} has no such SQLite database yet", remedy="`fluxmig run` makes it"
         )
+    if not read_only:
+        return url.set(database=str(path))
     if not path.exists():
         return url.set(database=":memory:", query={})  # with `uri` among them, it would be a file's name
     return url.set(database=f"file:{quote(str(path))}", query={**url.query, "mode": "ro", "uri": "true"})

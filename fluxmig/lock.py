@@ -54,6 +54,7 @@ class Lock:
         characteristics: str | None = None,
         *,
         meanwhile: Callable[[Connection], None] | None = None,
+        before: Callable[[Connection], None] | None = None,
     ) -> Iterator[Connection]:
         """A transaction that has the lock until it ends.
 
@@ -61,6 +62,7 @@ class Lock:
             characteristics: What is asked of the transaction, `ISOLATION LEVEL SERIALIZABLE` say.
             meanwhile: Called each time that another runner has the lock, in a transaction without it; what it
                 raises ends the waiting.
+            before: Called before the transaction truly begins, as far as the database tells that apart.
 
         Raises:
             LockTimeoutError: Another runner kept it for too long.
@@ -68,6 +70,8 @@ class Lock:
         queue = _Queue(self)
         while True:
             with self.dialect.transaction(self.bind) as connection:
+                if before:
+                    before(connection)
                 if characteristics:
                     self.dialect.characterize(connection, characteristics)
                 if self.dialect.claim(connection, self.key):

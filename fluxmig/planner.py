@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 from shlex import quote
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from fluxmig.content import content, content_checksums, file_checksums
 from fluxmig.errors import ConfigError, LedgerError, RollbackError
@@ -26,6 +26,7 @@ __all__ = [
     "findings",
     "in_question",
     "matching",
+    "named",
     "of_reversal",
     "pending",
     "refuse_without_down",
@@ -39,6 +40,8 @@ __all__ = [
     "to_take_back",
     "unsettled",
 ]
+
+_Named = TypeVar("_Named", "MigrationStatus", "Migration")
 
 MARKS = frozenset({Event.MARKED, Event.MARKED_BY_HAND, Event.ADOPTED})
 """Events that record a migration without having run it to the end."""
@@ -245,7 +248,7 @@ def select(all_statuses: Sequence[MigrationStatus], selection: Selection) -> tup
         raise ConfigError(f"steps must be 1 or more, and not {selection.steps}")
     todo = pending(all_statuses)
     if selection.only is not None:
-        chosen = _named(all_statuses, selection.only, "--only")
+        chosen = named(all_statuses, selection.only, "--only")
         if len(chosen) > 1:
             names = " and ".join(status.name for status in chosen)
             raise ConfigError(f"--only {selection.only} is ambiguous: {names}", remedy="give the file's name")
@@ -253,7 +256,7 @@ def select(all_statuses: Sequence[MigrationStatus], selection: Selection) -> tup
             raise LedgerError(f"{chosen[0].name} is applied already", names=[chosen[0].name])
         todo = tuple(migration for migration in todo if migration.name == chosen[0].name)
     if selection.to is not None:
-        last = max(sort_key(status.name) for status in _named(all_statuses, selection.to, "--to"))
+        last = max(sort_key(status.name) for status in named(all_statuses, selection.to, "--to"))
         todo = tuple(migration for migration in todo if sort_key(migration.name) <= last)
     return todo if selection.steps is None else todo[: selection.steps]
 
@@ -268,7 +271,7 @@ def to_restart(
     """
     if selection.restart is None:
         return None
-    chosen = _named(all_statuses, selection.restart, "--restart")
+    chosen = named(all_statuses, selection.restart, "--restart")
     if len(chosen) > 1:
         names = " and ".join(status.name for status in chosen)
         raise ConfigError(
@@ -285,8 +288,8 @@ def to_restart(
     return status.name
 
 
-def matching(all_statuses: Sequence[MigrationStatus], word: str) -> tuple[MigrationStatus, ...]:
-    """The statuses that a file name (its `.sql` may be left out) or a number stands for."""
+def matching(all_statuses: Sequence[_Named], word: str) -> tuple[_Named, ...]:
+    """The statuses, or migrations, that a file name (its `.sql` may be left out) or a number stands for."""
     for name in (word, f"{word}.sql"):
         if exact := tuple(status for status in all_statuses if status.name == name):
             return exact
@@ -295,7 +298,7 @@ def matching(all_statuses: Sequence[MigrationStatus], word: str) -> tuple[Migrat
     return tuple(status for status in all_statuses if number_of(status.name) == int(word))
 
 
-def _named(all_statuses: Sequence[MigrationStatus], word: str, option: str) -> tuple[MigrationStatus, ...]:
+def named(all_statuses: Sequence[_Named], word: str, option: str) -> tuple[_Named, ...]:
     """As `matching`; raises `ConfigError` where that is nothing."""
     if found := matching(all_statuses, word):
         return found
@@ -332,7 +335,7 @@ def to_take_back(
         return newest_first[: steps or 1], None
     if _is_zero(to) and not any(number_of(status.name) == 0 for status in all_statuses):
         return newest_first, None
-    behind = {status.name for status in _named(all_statuses, to, "--to")}
+    behind = {status.name for status in named(all_statuses, to, "--to")}
     for place, status in enumerate(newest_first):
         if status.name in behind:
             return newest_first[:place], status.name
@@ -380,7 +383,7 @@ def to_redo(all_statuses: Sequence[MigrationStatus], name: str | None) -> Migrat
         _refuse_nothing(applied)
         chosen = applied[-1:]
     else:
-        chosen = _named(all_statuses, name, "redo")
+        chosen = named(all_statuses, name, "redo")
     if len(chosen) > 1:
         names = " and ".join(status.name for status in chosen)
         raise ConfigError(f"redo {name} is ambiguous: {names}", remedy="give the file's name")

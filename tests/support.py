@@ -361,7 +361,12 @@ COMMITS_DDL = {"mariadb", "mysql-url", "firebird"}
 LACKING = {
     "transactional_ddl": (COMMITS_DDL, "does not roll back what creates and drops"),
     "savepoints": ({"duckdb"}, "has no savepoints"),
-    "reflection": ({"duckdb"}, "has a catalog that its dialect of SQLAlchemy cannot read"),
+    "caseless": ({"duckdb"}, "has no collation in its keys"),
+    "later_keys": ({"duckdb"}, "has no foreign key that is added to a table later"),
+    "waiting_keys": (
+        {"duckdb", "mariadb", "mysql-url"},
+        "checks a foreign key with each row or statement",
+    ),
     "catalog": ({"duckdb"}, "has no catalog that fluxmig compares"),
     "own_databases": ({"duckdb"}, "is a file, and fluxmig makes none of its kind"),
     "concurrent_writers": ({"duckdb"}, "is for one process, and one of two that write at once is refused"),

@@ -492,6 +492,9 @@ class Dialect:
         """Runs a COPY ... FROM stdin and streams its rows, for a dialect whose rules know such rows."""
         raise NotImplementedError
 
+    def enforce(self, connection: Connection) -> None:
+        """Before a transaction: has its foreign keys checked, where they need not be."""
+
     def loading(self, connection: Connection) -> Loading:
         """How rows get into its tables."""
         from fluxmig.dialects.loading import Loading  # noqa: PLC0415  # who migrates needs nothing of it

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from fluxmig.dialects.loading import Loading
     from fluxmig.objects import Created
 
 __all__ = ["DuckDB"]
@@ -87,6 +88,12 @@ class DuckDB(Dialect):
             finally:
                 with suppress(DBAPIError):
                     connection.exec_driver_sql(self.begin_sql)  # for SQLAlchemy to end
+
+    def loading(self, connection: Connection) -> Loading:
+        """By lists of texts."""
+        from fluxmig.dialects.duckdb_loading import DuckDBLoading  # noqa: PLC0415  # as that of the base
+
+        return DuckDBLoading()
 
     def explain(self, error: DBAPIError, script: str = "") -> ServerError:
         """The first paragraph of the message, the exception's name, and the place of the caret."""

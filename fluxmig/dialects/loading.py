@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.types import TypeEngine
 
+    from fluxmig.dialects.base import ServerError
     from fluxmig.loading.tables import Breach, Rows, Target
 
-__all__ = ["Loading", "Writer", "clause"]
+__all__ = ["Loading", "ManyWriter", "Writer", "clause", "place_of"]
 
 _AT_ONCE = 100
 """Keys in one query: databases allow so many parameters and not many more."""
@@ -79,33 +80,42 @@ class Loading:
         keeps_nul: Whether a text may hold the character NUL.
         defers: Whether every foreign key can be checked at the end of the transaction.
         streams: Whether a writer takes rows of any number at once, and tells which one was refused.
+        twice: The codes that mean "a row has this key already".
     """
 
     keeps_nul: ClassVar[bool] = True
     defers: ClassVar[bool] = False
     streams: ClassVar[bool] = False
+    twice: ClassVar[frozenset[str]] = frozenset()
 
     # --- what there is ------------------------------------------------------------------------------------
 
     def shapes(self, connection: Connection, names: Iterable[str]) -> dict[str, TableShape | None]:
-        """The tables of these names; None where there is none. Only reads."""
+        """The tables of these names; None where there is none. Only reads.
+
+        SQLAlchemy warns of types that it does not know, which take text here, and of indexes of expressions,
+        which tell no conflict.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SAWarning)
+            return self._shapes(connection, names)
+
+    def _shapes(self, connection: Connection, names: Iterable[str]) -> dict[str, TableShape | None]:
         catalog = inspect(connection)
         default = catalog.default_schema_name
-        places = {name: _place(name) for name in names}
+        places = {name: place_of(name) for name in names}
         by_place = {(schema or default, word): name for name, (schema, word) in places.items()}
         found: dict[str, TableShape | None] = {}
         for name, (schema, word) in places.items():
             try:
-                with warnings.catch_warnings():
-                    warnings.filterwarnings("ignore", "Did not recognize type", SAWarning)
-                    described = catalog.get_columns(word, schema=schema)  # such a column takes text
+                described = catalog.get_columns(word, schema=schema)
             except NoSuchTableError:
                 found[name] = None
                 continue
             primary_key = catalog.get_pk_constraint(word, schema=schema)
             primary = tuple(primary_key["constrained_columns"])
             columns = self.columns(connection, word, schema, described, primary)
-            uniques = _uniques(catalog, word, schema)
+            uniques = self.uniques(connection, catalog, word, schema)
             if primary:
                 uniques[primary_key["name"] or "primary key"] = primary
             keys = [
@@ -119,6 +129,21 @@ class Loading:
                 for key in catalog.get_foreign_keys(word, schema=schema)
             ]
             found[name] = TableShape(name, columns, primary, uniques, tuple(keys))
+        return found
+
+    def uniques(
+        self, connection: Connection, catalog: Inspector, word: str, schema: str | None
+    ) -> dict[str, tuple[str, ...]]:
+        """The columns of each unique constraint, or unique index of whole columns and rows, by name."""
+        found: dict[str, tuple[str, ...]] = {}
+        for index in catalog.get_indexes(word, schema=schema):
+            options = index.get("dialect_options", {})
+            partial = any(key.endswith("_where") and value is not None for key, value in options.items())
+            names = index["column_names"]
+            if index["unique"] and not partial and not index.get("expressions") and None not in names:
+                found[str(index["name"])] = tuple(map(str, names))
+        for constraint in catalog.get_unique_constraints(word, schema=schema):
+            found[str(constraint["name"])] = tuple(constraint["column_names"])
         return found
 
     def tables(self, connection: Connection) -> list[str]:
@@ -194,7 +219,7 @@ class Loading:
 
     def writer(self, connection: Connection, target: Target) -> Writer:
         """What takes rows for a table."""
-        return _ManyWriter(self, connection, target)
+        return ManyWriter(self, connection, target)
 
     def bound(self, column: Column, values: list[Any]) -> list[Any]:
         """The values of a column as the driver takes them."""
@@ -226,25 +251,38 @@ class Loading:
         first = max(connection.scalar(query) or 0, behind) + 1
         return list(range(first, first + count))
 
-    def breach(self, error: DBAPIError, shapes: Iterable[TableShape]) -> Breach | None:
-        """The key that was refused; None where it is something else, or a writer tells the row itself."""
-        return None
+    def is_twice(self, error: ServerError) -> bool:
+        """Whether it says that a row has this key already."""
+        return error.code in self.twice
 
-    def shown(self, value: Any) -> str:
-        """How the database writes a value, in what it says of a key."""
-        return str(value)
+    def breaches(self, error: DBAPIError, shapes: Iterable[TableShape]) -> list[Breach]:
+        """The keys that may be what was refused; none where a writer tells the row itself."""
+        return []
+
+    def blamed(self, error: DBAPIError, shape: TableShape) -> tuple[str, ...]:
+        """The columns of a table that an error speaks of; none where it does not, or not in a way we know."""
+        return next((breach.columns for breach in self.breaches(error, [shape])), ())
+
+    def among(
+        self, connection: Connection, shape: TableShape, breach: Breach, keys: Sequence[tuple[Any, ...]]
+    ) -> list[int]:
+        """The places of those keys that are the breach's, by how the database writes them. Only reads."""
+        columns = [shape.columns[name] for name in breach.columns]
+        stored = zip(*map(self.bound, columns, map(list, zip(*keys, strict=True))), strict=True)
+        return [place for place, key in enumerate(stored) if ", ".join(map(str, key)) in breach.keys]
 
     def move(self, connection: Connection, shape: TableShape, names: Sequence[str]) -> list[str]:
         """Moves what counts columns on past the greatest value in them; what it was, and where it is now."""
         return []
 
 
-class _ManyWriter:
+class ManyWriter:
     """Statements with many sets of parameters; keys are looked up first where it matters who is there."""
 
     def __init__(self, loading: Loading, connection: Connection, target: Target) -> None:
         self._loading, self._connection, self._target = loading, connection, target
         self._written = Written()
+        self._queries: dict[int, Select[Any]] = {}
 
     def write(self, rows: Rows) -> None:
         """Has the database take them at once."""
@@ -257,12 +295,14 @@ class _ManyWriter:
         if self._target.on_conflict is OnConflict.ERROR or not set(self._target.key) <= set(rows.names):
             self._insert(given)
             return
-        known = self._known([self._key(row) for row in given])
+        known = self._known(list(filter(_is_whole, map(self._key, given))))
         new: list[dict[str, Any]] = []
         there: list[dict[str, Any]] = []
         for row in given:
-            (there if self._key(row) in known else new).append(row)
-            known.add(self._key(row))
+            key = self._key(row)
+            (there if key in known else new).append(row)
+            if _is_whole(key):
+                known.add(key)
         if new:
             self._insert(new)
         if there and self._target.on_conflict is OnConflict.UPDATE:
@@ -285,17 +325,41 @@ class _ManyWriter:
         return tuple(row[name] for name in self._target.key)
 
     def _known(self, keys: Sequence[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
-        """Which of these keys the table has."""
-        mine: list[ColumnElement[Any]] = [named(name) for name in self._target.key]
-        found: set[tuple[Any, ...]] = set()
+        """Which of these keys the table has; where it takes another one for the same, each is asked for."""
+        known: set[tuple[Any, ...]] = set()
         for start in range(0, len(keys), _AT_ONCE):
             some = keys[start : start + _AT_ONCE]
+            found = self._found(some)
+            if not found.issubset(some):  # by a collation, say, which case does not matter to
+                found = {key for key in some if key in found or self._found([key])}
+            known |= found
+        return known
+
+    def _found(self, keys: Sequence[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
+        """The keys in the table that the database takes for one of these."""
+        if len(keys) not in self._queries:
+            self._queries[len(keys)] = self._query(len(keys))
+        given = {
+            f"key {number} {place}": value
+            for number, key in enumerate(keys)
+            for place, value in enumerate(key)
+        }
+        if len(self._target.key) == 1:
+            given = {"keys": [value for (value,) in keys]}
+        return {tuple(row) for row in self._connection.execute(self._queries[len(keys)], given)}
+
+    def _query(self, count: int) -> Select[Any]:
+        """What looks up so many keys; made once, since SQLAlchemy takes longer for it than the database."""
+        mine: list[ColumnElement[Any]] = [named(name) for name in self._target.key]
+        wanted: ColumnElement[bool] = mine[0].in_(bindparam("keys", expanding=True))
+        if len(mine) > 1:
             wanted = or_(
-                *(and_(*(each == value for each, value in zip(mine, key, strict=True))) for key in some)
+                *(
+                    and_(*(each == bindparam(f"key {number} {place}") for place, each in enumerate(mine)))
+                    for number in range(count)
+                )
             )
-            query = select(*mine).select_from(clause(self._target.shape.name, mine)).where(wanted)
-            found.update(tuple(row) for row in self._connection.execute(query))
-        return found
+        return select(*mine).select_from(clause(self._target.shape.name, mine)).where(wanted)
 
     def _insert(self, given: list[dict[str, Any]]) -> None:
         to = clause(self._target.shape.name, [named(name) for name in given[0]])
@@ -323,30 +387,21 @@ class _ManyWriter:
         self._written += Written(updated=len(given))
 
 
+def _is_whole(key: tuple[Any, ...]) -> bool:
+    """Whether a key can be another row's, too: null is like no other."""
+    return None not in key
+
+
 def clause(name: str, columns: Sequence[ColumnElement[Any]] = ()) -> TableClause:
     """A table, for SQLAlchemy; its schema is before a dot in the name."""
     schema, _, word = name.rpartition(".")
     return table(word, *columns, schema=schema or None)  # type: ignore[arg-type]
 
 
-def _place(name: str) -> tuple[str | None, str]:
+def place_of(name: str) -> tuple[str | None, str]:
     """The schema and the name of a table; a dot is between the two."""
     schema, _, word = name.rpartition(".")
     return schema or None, word
-
-
-def _uniques(catalog: Inspector, word: str, schema: str | None) -> dict[str, tuple[str, ...]]:
-    """The columns of each unique constraint, or unique index of whole columns and rows, by name."""
-    found: dict[str, tuple[str, ...]] = {}
-    for index in catalog.get_indexes(word, schema=schema):
-        options = index.get("dialect_options", {})
-        partial = any(key.endswith("_where") and value is not None for key, value in options.items())
-        names = index["column_names"]
-        if index["unique"] and not partial and not index.get("expressions") and None not in names:
-            found[str(index["name"])] = tuple(map(str, names))
-    for constraint in catalog.get_unique_constraints(word, schema=schema):
-        found[str(constraint["name"])] = tuple(constraint["column_names"])
-    return found
 
 
 def _bounds(kind: TypeEngine[Any]) -> tuple[int, int]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import types
+from sqlalchemy import text, types
 from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -15,15 +16,24 @@ from fluxmig.dialects.loading import Loading
 from fluxmig.loading.tables import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.types import TypeEngine
 
     from fluxmig.loading.tables import Column, TableShape
 
 __all__ = ["MySQLLoading"]
 
+_CHECKS = text(
+    "SELECT check_clause FROM information_schema.check_constraints"
+    " WHERE constraint_schema = coalesce(:schema, DATABASE()) AND table_name = :table"
+)
+_JSON = re.compile(r"json_valid\(`(?P<name>(?:[^`]|``)+)`\)")
+_COLUMN = re.compile(r"\b[Cc]olumn (?:'(?P<name>[^']+)'|(?:`[^`]+`\.)*`(?P<quoted>[^`]+)`)")
+_FOREIGN = re.compile(r"FOREIGN KEY \((?P<names>[^)]+)\)")
+_KEY = re.compile(r" for key '(?P<name>[^']+)'$")
 _BITS: tuple[tuple[type[TypeEngine[Any]], int], ...] = (
     (mysql.TINYINT, 8),
     (mysql.MEDIUMINT, 24),
@@ -35,6 +45,26 @@ _BITS: tuple[tuple[type[TypeEngine[Any]], int], ...] = (
 
 class MySQLLoading(Loading):
     """MySQL and MariaDB: keys are checked row by row, and no key can wait (13.1.20.5)."""
+
+    twice: ClassVar[frozenset[str]] = frozenset({"1062", "1586"})  # ER_DUP_ENTRY, also with the key's name
+
+    def columns(
+        self,
+        connection: Connection,
+        word: str,
+        schema: str | None,
+        described: Sequence[Mapping[str, Any]],
+        primary: tuple[str, ...],
+    ) -> dict[str, Column]:
+        """MariaDB's JSON is a LONGTEXT with a check (mariadb.com, "JSON Data Type")."""
+        found = super().columns(connection, word, schema, described, primary)
+        if getattr(connection.dialect, "is_mariadb", False):
+            for checked in connection.scalars(_CHECKS, {"schema": schema, "table": word}):
+                is_json = _JSON.fullmatch(checked)
+                name = is_json["name"].replace("``", "`") if is_json else ""
+                if name in found and found[name].kind is Kind.TEXT:
+                    found[name] = replace(found[name], kind=Kind.JSON, type="JSON", length=None)
+        return found
 
     def of_type(self, name: str, kind: TypeEngine[Any]) -> Column:
         """Whole numbers by their bytes and sign (11.1.2); TINYINT(1) is what BOOLEAN means (11.1.1)."""
@@ -50,6 +80,17 @@ class MySQLLoading(Loading):
             else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
         )
         return replace(found, low=low, high=high)
+
+    def blamed(self, error: DBAPIError, shape: TableShape) -> tuple[str, ...]:
+        """By the message, which names a column, or a key; MySQL's with the table before it."""
+        said = str(error.orig.args[-1]) if error.orig and error.orig.args else ""
+        if column := _COLUMN.search(said):
+            return (column["name"] or column["quoted"],)
+        if foreign := _FOREIGN.search(said):
+            return tuple(name.strip("`") for name in foreign["names"].split(", "))
+        key = _KEY.search(said)
+        name = key["name"].rpartition(".")[2] if key else ""
+        return shape.primary_key if name == "PRIMARY" else shape.uniques.get(name, ())
 
     @contextmanager
     def session(self, connection: Connection, *, defer: bool) -> Iterator[None]:

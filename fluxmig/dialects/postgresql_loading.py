@@ -5,6 +5,7 @@ Section numbers are those of the manual of version 18.
 
 from __future__ import annotations
 
+import json
 import re
 from array import array
 from contextlib import AbstractContextManager, contextmanager
@@ -13,12 +14,12 @@ from itertools import count
 from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import cast, func, select, types
+from sqlalchemy import cast, func, select, text, types
 from sqlalchemy import column as word
 from sqlalchemy.dialects import postgresql
 
 from fluxmig.dialects import psycopg_driver
-from fluxmig.dialects.base import identifier, send_as_is
+from fluxmig.dialects.base import escape, identifier, send_as_is
 from fluxmig.dialects.loading import Loading, clause
 from fluxmig.loading.nouns import OnConflict
 from fluxmig.loading.tables import Breach, Kind, Written
@@ -42,6 +43,8 @@ _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _SEQUENCE = re.compile(r"^nextval\('(?P<name>.+)'::regclass\)$")
 _OF_IDENTITY = "SELECT pg_catalog.pg_get_serial_sequence(%(table)s, %(column)s)"
 _NO_SUCH_ROW, _TWICE = "23503", "23505"  # foreign_key_violation, unique_violation
+_WITHOUT_SPECIALS = {Kind.BOOLEAN, Kind.INTEGER, Kind.NUMERIC, Kind.FLOAT}
+_WITHOUT_SPECIALS |= {Kind.TIMESTAMP, Kind.TIMESTAMPTZ, Kind.DATE, Kind.TIME}
 _numbers = count(1)
 
 
@@ -49,6 +52,7 @@ class PostgreSQLLoading(Loading):
     """By statements with many parameters: for drivers that have no COPY."""
 
     keeps_nul: ClassVar[bool] = False  # 8.3: the character with the code zero cannot be stored
+    twice: ClassVar[frozenset[str]] = frozenset({_TWICE})
 
     def column(self, described: Mapping[str, Any], *, is_alone: bool = False) -> Column:
         """Also the sequence of a serial column, which is its default."""
@@ -80,7 +84,10 @@ class PostgreSQLLoading(Loading):
         found = super().of_type(name, kind)
         if isinstance(kind, postgresql.JSONB):
             return replace(found, kind=Kind.JSONB)
-        return replace(found, kind=Kind.OTHER) if isinstance(kind, types.Interval) else found
+        is_zoned = (
+            isinstance(kind, types.Time) and kind.timezone
+        )  # JSON has no such time: the server reads it
+        return replace(found, kind=Kind.OTHER) if is_zoned or isinstance(kind, types.Interval) else found
 
     @contextmanager
     def session(self, connection: Connection, *, defer: bool) -> Iterator[None]:
@@ -101,7 +108,7 @@ class PostgreSQLLoading(Loading):
         made = connection.exec_driver_sql(query, execution_options={"no_parameters": True}).scalars()
         return [value if isinstance(value, int) else str(value) for value in made]
 
-    def breach(self, error: DBAPIError, shapes: Iterable[TableShape]) -> Breach | None:
+    def breaches(self, error: DBAPIError, shapes: Iterable[TableShape]) -> list[Breach]:
         """By the names that the error has, and `(columns)=(values)` in its DETAIL, of whatever language.
 
         Foreign keys are checked behind a COPY, or at the end of the transaction, and what is in a temporary
@@ -110,22 +117,42 @@ class PostgreSQLLoading(Loading):
         said: Any = getattr(error.orig, "diag", None)
         code = getattr(said, "sqlstate", None)
         if code not in {_NO_SUCH_ROW, _TWICE}:
-            return None
+            return []
         for shape in shapes:
             schema, _, word = shape.name.rpartition(".")
             if word != said.table_name or schema not in {"", said.schema_name}:
                 continue
             keys = {key.name: key.columns for key in shape.foreign_keys}
             columns = (keys if code == _NO_SUCH_ROW else shape.uniques).get(said.constraint_name, ())
-            _, there, behind = (said.message_detail or "").partition(f"({', '.join(columns)})=(")
-            if columns and there:
-                key = behind.rpartition(")")[0]
-                return Breach(shape.name, tuple(columns), key, is_twice=code == _TWICE, code=code)
-        return None
+            _, _, behind = (said.message_detail or "").partition(")=(")
+            if columns and behind:
+                told = frozenset({behind.rpartition(")")[0]})
+                return [Breach(shape.name, tuple(columns), told, is_twice=code == _TWICE, code=code)]
+        return []
 
-    def shown(self, value: Any) -> str:
-        """Of booleans, the first letter (8.6)."""
-        return str(value)[0].lower() if isinstance(value, bool) else str(value)
+    def among(
+        self, connection: Connection, shape: TableShape, breach: Breach, keys: Sequence[tuple[Any, ...]]
+    ) -> list[int]:
+        """By having the server read them for these columns and write them again, as its DETAIL does.
+
+        `format` writes with the type's own output function (9.4.1), and so does the DETAIL.
+        """
+        writers = [_plain_of(shape.columns[name]) for name in breach.columns]
+        documents = [
+            json.dumps(
+                {name: write(of) for name, write, of in zip(breach.columns, writers, key, strict=True)}
+            )
+            for key in keys
+        ]
+        read = ", ".join(f"of.{identifier(name)}" for name in breach.columns)
+        form = ", ".join(["%s"] * len(breach.columns))
+        record = escape(f"json_populate_record(NULL::{_table(shape.name)}, given.document::json) AS of")
+        query = text(
+            "SELECT given.place - 1 FROM unnest(CAST(:documents AS text[])) WITH ORDINALITY"  # noqa: S608
+            f" AS given (document, place), {record}"
+            f" WHERE format('{form}', {escape(read)}) = ANY (CAST(:keys AS text[])) ORDER BY given.place"
+        )
+        return list(connection.scalars(query, {"documents": documents, "keys": list(breach.keys)}))
 
     def move(self, connection: Connection, shape: TableShape, names: Sequence[str]) -> list[str]:
         """By setval (9.17), never back."""
@@ -285,6 +312,15 @@ def _texts(column: Column) -> Callable[[list[Any]], list[str]]:
 
 
 def _text_of(column: Column) -> Callable[[Any], str]:
+    """What writes a value that is not null."""
+    plain = _plain_of(column)
+    if column.kind in _WITHOUT_SPECIALS:
+        return plain
+    return _escaped if plain is _itself else lambda value: _escaped(plain(value))
+
+
+def _plain_of(column: Column) -> Callable[[Any], str]:
+    """What writes one as the server reads it, without what COPY wants escaped."""
     match column.kind:
         case Kind.BOOLEAN:
             return {True: "t", False: "f"}.__getitem__
@@ -295,12 +331,16 @@ def _text_of(column: Column) -> Callable[[Any], str]:
         case Kind.TIMESTAMP | Kind.TIMESTAMPTZ | Kind.DATE | Kind.TIME:
             return lambda value: value if type(value) is str else value.isoformat()
         case Kind.BYTES:
-            return lambda value: f"\\\\x{value.hex()}"
+            return lambda value: f"\\x{value.hex()}"
         case Kind.ARRAY:
-            item = _text_of(column.item or column)
-            return lambda value: _escaped(_array(value, item))
+            item = _plain_of(column.item or column)
+            return lambda value: _array(value, item)
         case _:
-            return _escaped
+            return _itself
+
+
+def _itself(value: str) -> str:
+    return value
 
 
 def _escaped(value: str) -> str:
@@ -316,7 +356,7 @@ def _array(values: list[Any], item: Callable[[Any], str]) -> str:
         elif isinstance(value, list):
             parts.append(_array(value, item))
         else:
-            text = value if isinstance(value, str) else item(value).replace("\\\\", "\\")
+            text = item(value)
             parts.append('"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"')
     return "{" + ",".join(parts) + "}"
 

@@ -156,8 +156,16 @@ class SQLite(Dialect):
             )
         if _is_open(connection):  # by the engine's own "begin" listener, and still empty
             connection.exec_driver_sql("ROLLBACK")
-        connection.info[_KEYS] = connection.exec_driver_sql("PRAGMA foreign_keys").scalar()
-        connection.exec_driver_sql(f"PRAGMA {characteristics}")
+        connection.info[_VIOLATIONS] = frozenset()
+        _set(connection, characteristics)
+
+    def enforce(self, connection: Connection) -> None:
+        """PRAGMA foreign_keys = ON; not inside a transaction of the caller's, where that has no effect."""
+        if connection.in_nested_transaction():
+            return
+        if _is_open(connection):
+            connection.exec_driver_sql("ROLLBACK")
+        _set(connection, "foreign_keys = ON")
 
     def begin_by_hand(self, characteristics: str | None) -> str:
         """Likewise."""
@@ -255,7 +263,7 @@ class SQLite(Dialect):
             raise
         finally:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {patience_ms}")
-        if _KEYS in connection.info:
+        if _VIOLATIONS in connection.info:
             connection.info[_VIOLATIONS] = frozenset(sqlite_session.violations(connection))
         return True
 
@@ -364,6 +372,12 @@ class SQLite(Dialect):
     def may_write(self, connection: Connection, table: Table) -> bool | None:
         """As `may_create`: a file has one permission for all."""
         return self.may_create(connection, table.schema)
+
+
+def _set(connection: Connection, characteristics: str) -> None:
+    """Sets PRAGMA foreign_keys, which is put back behind the transaction."""
+    connection.info[_KEYS] = connection.exec_driver_sql("PRAGMA foreign_keys").scalar()
+    connection.exec_driver_sql(f"PRAGMA {characteristics}")
 
 
 def _put_back(connection: Connection, *, nested: bool) -> None:

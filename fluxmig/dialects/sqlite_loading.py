@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,15 +10,18 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import types
+from sqlalchemy.exc import IntegrityError
 
 from fluxmig.dialects.base import identifier, send_as_is
 from fluxmig.dialects.loading import Loading
-from fluxmig.loading.tables import Kind
+from fluxmig.loading.tables import Breach, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
+    from sqlalchemy.engine import Inspector
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.types import TypeEngine
 
     from fluxmig.loading.tables import Column, TableShape
@@ -33,6 +37,8 @@ _WORDS = {
     "BOOL": Kind.BOOLEAN,
 }
 _NUMBERS = ("NUMERIC", "DECIMAL")
+_BROKEN = 'SELECT DISTINCT "table", fkid FROM pragma_foreign_key_check'
+_NAMED = re.compile(r"(?:UNIQUE|NOT NULL) constraint failed: (?P<names>.+)")
 _DIGITS = 15  # of a number with a point (datatype3.html, "Type Affinity")
 
 
@@ -40,6 +46,9 @@ class SQLiteLoading(Loading):
     """SQLite."""
 
     defers: ClassVar[bool] = True
+    twice: ClassVar[frozenset[str]] = frozenset(  # rescode.html
+        {"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID", "SQLITE_CONSTRAINT_UNIQUE"}
+    )
 
     def columns(
         self,
@@ -63,6 +72,34 @@ class SQLiteLoading(Loading):
                 found[name] = replace(found[name], kind=kind, type=declared)
         return found
 
+    def uniques(
+        self, connection: Connection, catalog: Inspector, word: str, schema: str | None
+    ) -> dict[str, tuple[str, ...]]:
+        """Also those that SQLAlchemy, which reads the table's SQL, does not find: by their columns.
+
+        `email varchar(40) UNIQUE` is one: behind a type with brackets, it looks for none.
+        """
+        found = super().uniques(connection, catalog, word, schema)
+        before = f"{identifier(schema)}." if schema else ""
+        for row in connection.exec_driver_sql(f"PRAGMA {before}index_list({identifier(word)})").all():
+            index, is_unique, origin, is_partial = row[1:5]
+            info = connection.exec_driver_sql(f"PRAGMA {before}index_info({identifier(index)})")
+            names = tuple(each[2] for each in info)
+            is_whole = is_unique and not is_partial and None not in names
+            if is_whole and origin == "u" and names not in found.values():
+                found[",".join(names)] = names
+        return found
+
+    def blamed(self, error: DBAPIError, shape: TableShape) -> tuple[str, ...]:
+        """By the message, which names columns, but none of a foreign key; where there is one, it is that."""
+        said = str(error.orig)
+        if said.startswith("FOREIGN KEY") and len(shape.foreign_keys) == 1:
+            return shape.foreign_keys[0].columns
+        prefix = f"{shape.name.rpartition('.')[2]}."
+        named = _NAMED.match(said)
+        words = named["names"].split(", ") if named else []
+        return tuple(name for word in words if (name := word.removeprefix(prefix)) in shape.columns)
+
     def counts(self, kind: TypeEngine[Any]) -> bool:
         """INTEGER PRIMARY KEY is the number of the row (autoinc.html)."""
         return isinstance(kind, types.INTEGER)
@@ -74,12 +111,37 @@ class SQLiteLoading(Loading):
             return replace(found, low=-(2**63), high=2**63 - 1)
         return replace(found, digits=_DIGITS) if found.kind is Kind.NUMERIC else found
 
+    def __init__(self) -> None:
+        self._unmet: dict[tuple[str, tuple[str, ...]], frozenset[str]] = {}
+
     @contextmanager
     def session(self, connection: Connection, *, defer: bool) -> Iterator[None]:
-        """PRAGMA defer_foreign_keys, which ends with the transaction; who waits is told of no row."""
+        """PRAGMA defer_foreign_keys, which ends with the transaction.
+
+        A COMMIT that a key does not let pass leaves the transaction open (foreignkeys.html, 4.2), and tells
+        no row; so it is sent here, where the rows can still be asked for. An empty transaction follows.
+        """
         if defer:
             send_as_is(connection, "PRAGMA defer_foreign_keys = ON")
         yield
+        if connection.in_nested_transaction():
+            return
+        try:
+            send_as_is(connection, "COMMIT")
+        except IntegrityError:
+            self._unmet = _unmet(connection)
+            raise
+        send_as_is(connection, "BEGIN")
+
+    def breaches(self, error: DBAPIError, shapes: Iterable[TableShape]) -> list[Breach]:
+        """The keys that did not let a COMMIT pass; also those of rows that were there before."""
+        code = getattr(error.orig, "sqlite_errorname", None)
+        return [
+            Breach(shape.name, key.columns, keys, code=code)
+            for shape in shapes
+            for key in shape.foreign_keys
+            if (keys := self._unmet.get((shape.name.rpartition(".")[2], key.columns)))
+        ]
 
     def keys(
         self, connection: Connection, shape: TableShape, column: Column, count: int, behind: int
@@ -98,6 +160,22 @@ class SQLiteLoading(Loading):
                 return [float(value) if isinstance(value, Decimal) else value for value in values]
             case _:
                 return values
+
+
+def _unmet(connection: Connection) -> dict[tuple[str, tuple[str, ...]], frozenset[str]]:
+    """The keys of rows that reference nothing, by table and columns; of a table without row numbers, none."""
+    found: dict[tuple[str, tuple[str, ...]], frozenset[str]] = {}
+    for word, number in connection.exec_driver_sql(_BROKEN).all():
+        listed = connection.exec_driver_sql(f"PRAGMA foreign_key_list({identifier(word)})")
+        columns = tuple(row[3] for row in listed if row[0] == number)
+        values = ", ".join(f"of.{identifier(name)}" for name in columns)
+        rows = connection.exec_driver_sql(
+            f"SELECT DISTINCT {values} FROM pragma_foreign_key_check(?) AS broken"  # noqa: S608  # quoted
+            f" JOIN {identifier(word)} AS of ON of.rowid = broken.rowid WHERE broken.fkid = ?",
+            (word, number),
+        )
+        found[word, columns] = frozenset(", ".join(map(str, row)) for row in rows)
+    return found
 
 
 def _utc(value: datetime | None) -> str | None:

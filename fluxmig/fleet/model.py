@@ -180,12 +180,14 @@ class Manner:
     """How each target is worked on; the fields are as `Migrator` has them.
 
     Attributes:
+        schema: The ledger's, of targets that are no schemas themselves.
         to: Up to and including this file name or number.
         wait_s: How long to wait for a server that does not answer, when it is tried again.
         production: Whether PostgreSQL must use SSL, unless the URL says otherwise.
     """
 
     table: str = "schema_migrations"
+    schema: str | None = None
     to: str | None = None
     on_duplicate: OnDuplicate = OnDuplicate.MARK
     strict: bool = False

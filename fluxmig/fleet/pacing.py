@@ -173,7 +173,8 @@ class Pacing:
         if self.wave and self.wave.is_canary:
             self.stop(f"the canary {result.name} is {result.state}")
         elif self._may_fail is not None and self._failed > self._may_fail:
-            self.stop(f"{self._failed} targets failed, and {self._pace.max_failures} may")
+            targets = "1 target" if self._failed == 1 else f"{self._failed} targets"
+            self.stop(f"{targets} failed, and {self._pace.max_failures} may")
 
     def _end_wave(self, now: float) -> None:
         if self._late:

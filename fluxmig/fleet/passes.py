@@ -19,11 +19,11 @@ from fluxmig.fleet.runner import Runner
 from fluxmig.fleet.state import opened
 from fluxmig.fleet.targets import unique
 from fluxmig.fleet.waves import waves
+from fluxmig.planner import named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
-    from contextlib import AbstractContextManager
 
     from fluxmig.fleet.model import Target, Task, Wave
     from fluxmig.fleet.state import State
@@ -61,10 +61,10 @@ def status(
         MigrationFileError: A file cannot be read as a migration.
     """
     fleet, files = _fleet(targets), _files(migrations)
-    pace = replace(pace or Pace(), canary=0, waves=(), max_failures=None)
-    _refuse_unfit(pace)
+    pace, manner = replace(pace or Pace(), canary=0, waves=(), max_failures=None), manner or Manner()
+    _refuse_unfit(fleet, files, pace, manner)
     began_at = datetime.now(UTC)
-    job_of = partial(_job, pace, manner or Manner(), writes=False)
+    job_of = partial(_job, pace, manner, writes=False)
     with crew_of(executor, files, environ or {}) as crew:
         runner = Runner(Pacing(waves(fleet, pace), pace), crew, job_of, on_result=on_result)
         runner.go()
@@ -105,13 +105,14 @@ def run(  # noqa: PLR0913  # keywords, and each a decision of the caller
     """
     fleet, files = _fleet(targets), _files(migrations)
     pace, manner = pace or Pace(), manner or Manner()
-    _refuse_unfit(pace)
+    _refuse_unfit(fleet, files, pace, manner)
     if resume and state is None:
         raise ConfigError("there is no state to resume from", remedy="give the state of the earlier run")
     began_at = datetime.now(UTC)
-    with _opened(state, environ or {}) as kept, crew_of(executor, files, environ or {}) as crew:
+    opening = nullcontext() if state is None else opened(state, environ or {}, must_exist=resume)
+    with opening as kept, crew_of(executor, files, environ or {}) as crew:
         digest = _digest(files, manner)
-        done = _carried(kept.done(digest), fleet) if kept and resume else {}
+        done = _carried(kept, digest, fleet) if kept and resume else {}
         left = tuple(target for target in fleet if target.name not in done)
         pacing = Pacing(waves(left, _fitting(pace, done)), pace, manner.wait_lock_s)
         begun = [done.get(target.name) or _waiting(target) for target in fleet]
@@ -140,24 +141,20 @@ def _files(migrations: str | Path | Files) -> Files:
     return migrations if isinstance(migrations, Files) else Files.read(Path(migrations))
 
 
-def _opened(
-    state: str | Path | None, environ: Mapping[str, str]
-) -> AbstractContextManager[State] | AbstractContextManager[None]:
-    return opened(state, environ) if state is not None else nullcontext()
-
-
 def _job(pace: Pace, manner: Manner, task: Task, *, writes: bool) -> Job:
     return Job(task, manner, pace.timeout_s, writes)
 
 
 def _digest(files: Files, manner: Manner) -> str:
     """What two runs have in common, of which one can go on where the other has ended."""
-    said = f"{files.digest}\0{manner.table}\0{manner.to or ''}"
+    said = f"{files.digest}\0{manner.schema or ''}\0{manner.table}\0{manner.to or ''}"
     return hashlib.sha256(said.encode()).hexdigest()
 
 
-def _carried(done: Mapping[str, Result], fleet: Iterable[Target]) -> dict[str, Result]:
+def _carried(kept: State, digest: str, fleet: Iterable[Target]) -> dict[str, Result]:
     """Of what earlier runs have done, what is still in the fleet."""
+    kept.refuse_strangers([target.name for target in fleet])
+    done = kept.done(digest)
     return {target.name: replace(done[target.name], wave=_BEFORE) for target in fleet if target.name in done}
 
 
@@ -185,6 +182,10 @@ def _waiting(target: Target) -> Result:
     return Result(target.name, target.group)
 
 
-def _refuse_unfit(pace: Pace) -> None:
+def _refuse_unfit(fleet: Sequence[Target], files: Files, pace: Pace, manner: Manner) -> None:
+    """Raises `ConfigError` for what is wrong of all targets, before one is connected to."""
+    if manner.to is not None:
+        named(files.folder.migrations, manner.to, "--to")
+    waves(fleet, pace)
     if pace.parallel < 1 or (pace.per_host is not None and pace.per_host < 1):
         raise ConfigError("nothing can be done by fewer than one at a time", remedy="give 1 or more")

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fluxmig import scratch, structure
-from fluxmig.connect import reach, within
+from fluxmig.connect import parse_url, reach, within
 from fluxmig.dialects import dialect_of
-from fluxmig.errors import FluxmigError
+from fluxmig.errors import ConfigError, FluxmigError
 from fluxmig.files import Files
 from fluxmig.fleet.model import Manner, StateRehearsal
 from fluxmig.fleet.targets import expanded
@@ -44,8 +44,8 @@ def rehearse(
 ) -> Iterator[StateRehearsal]:
     """A rehearsal for each state that targets with something pending are in, as each is done.
 
-    Targets whose ledgers say the same are in one state: the first stands for all of them. Only reads the
-    targets. That a migration fails, or a target cannot be copied, is no error here.
+    Targets of one kind of database whose ledgers say the same are in one state: the first stands for all.
+    Only reads the targets. That a migration fails, or a target cannot be copied, is no error here.
 
     Args:
         targets: The fleet.
@@ -60,19 +60,28 @@ def rehearse(
     """
     files = migrations if isinstance(migrations, Files) else Files.read(Path(migrations))
     by_name = {target.name: target for target in targets}
-    groups: dict[str, list[Result]] = {}
+    groups: dict[tuple[str, str], list[Result]] = {}
     for result in report.results:
         if result.pending and result.fingerprint:
-            groups.setdefault(result.fingerprint, []).append(result)
+            kind = _kind(by_name[result.name], environ or {})
+            groups.setdefault((kind, result.fingerprint), []).append(result)
     with ExitStack() as stack:
         stages = _Stages(stack, files, manner or Manner(), source, environ or {}, postgres_bin, denied, tell)
-        for fingerprint, results in groups.items():
+        for (_, fingerprint), results in groups.items():
             names, first = tuple(result.name for result in results), results[0]
             state = (fingerprint, names, first.at, first.pending or 0)
             try:
                 yield StateRehearsal(*state, rehearsal=stages.rehearse(by_name[first.name]))
             except FluxmigError as error:
                 yield StateRehearsal(*state, message=str(error), own_code=error.exit_code)
+
+
+def _kind(target: Target, environ: Mapping[str, str]) -> str:
+    """SQLAlchemy's name of the database; of a URL that is not known here, nothing."""
+    try:
+        return parse_url(expanded(target.url, environ)).get_backend_name()
+    except ConfigError:  # the rehearsal will say so
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +134,7 @@ class _Stages:
 
     def _within(self, target: Target, url: str) -> tuple[str, str | None]:
         if target.schema is None:
-            return url, None
+            return url, self.manner.schema
         return within(url, target.schema, target.shared, self.environ)
 
     def _server(self, engine: Engine) -> scratch.Server:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     create_engine,
     event,
     insert,
+    inspect,
     select,
     update,
 )
@@ -43,6 +44,7 @@ __all__ = ["DEFAULT", "State", "opened"]
 DEFAULT = Path(".fluxmig", "fleet.sqlite")
 """The file of the command line, where no other is named."""
 
+_MAKES = "`fluxmig fleet run`, without --resume, makes one"
 _BUSY_S = 30
 """How long a SQLite file that another runner writes is waited for."""
 
@@ -85,30 +87,30 @@ _RESULT = (
 def opened(
     place: str | Path, environ: Mapping[str, str] | None = None, *, must_exist: bool = False
 ) -> Iterator[State]:
-    """The state at a place; the tables are made where they are missing.
+    """The state at a place; the tables are made where they are missing, unless they must exist.
 
     Args:
         place: A file, or the URL of a control database.
         environ: Where libpq's own variables are looked up.
-        must_exist: Whether a file that is not there is an error.
+        must_exist: Whether it is an error that there is none yet.
 
     Raises:
         ConfigError: It cannot be had, or used.
         DatabaseConnectionError: The control database does not answer.
     """
     if "://" in str(place):
-        with reach(str(place), environ=environ) as engine:
-            yield _made(engine, "the control database")
+        with reach(str(place), must_exist=must_exist, environ=environ) as engine:
+            yield _made(engine, "the control database", must_exist=must_exist)
         return
     path = Path(place)
     if must_exist and not path.is_file():
-        raise ConfigError(f"there is no state of a fleet at {path}", remedy="`fluxmig fleet run` makes it")
+        raise ConfigError(f"there is no state of a fleet at {path}", remedy=_MAKES)
     with suppress(FileExistsError):
         path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_S})
     event.listen(engine, "connect", _set_up)
     try:
-        yield _made(engine, str(path))
+        yield _made(engine, str(path), must_exist=must_exist)
     finally:
         engine.dispose()
 
@@ -157,7 +159,7 @@ class State:
             found = connection.execute(query.where(_RUNS.c.run == run) if run else query).first()
             if found is None:
                 what = f"no run {run}" if run else "no run of a fleet"
-                raise ConfigError(f"{self._place} has {what}", remedy="`fluxmig fleet run` makes one")
+                raise ConfigError(f"{self._place} has {what}", remedy=_MAKES)
             rows = connection.execute(
                 select(_RESULTS).where(_RESULTS.c.run == found.run).order_by(_RESULTS.c.number)
             ).all()
@@ -171,6 +173,16 @@ class State:
             began_at,
             ended_at,
         )
+
+    def refuse_strangers(self, names: Iterable[str]) -> None:
+        """Raises `ConfigError` where earlier runs knew none of these targets: it is another fleet's."""
+        with self._writing() as connection:
+            known = set(connection.scalars(select(_RESULTS.c.name).distinct()))
+        if known.isdisjoint(names):
+            raise ConfigError(
+                f"{self._place} is the state of another fleet: its runs knew none of these targets",
+                remedy="name the state of the earlier run with --state, or leave --resume out",
+            )
 
     def done(self, digest: str) -> Mapping[str, Result]:
         """The targets that earlier runs of the same have done, by name."""
@@ -195,15 +207,18 @@ class State:
             ) from error
 
 
-def _made(engine: Engine, place: str) -> State:
+def _made(engine: Engine, place: str, *, must_exist: bool) -> State:
     """The state, with its tables; another runner may make them at the same time, and be first with each."""
     state = State(engine, place)
-    for _ in _METADATA.tables:
+    for _ in () if must_exist else _METADATA.tables:
         with suppress(DBAPIError):
             _METADATA.create_all(engine)
             return state
     with state._writing() as connection:  # noqa: SLF001  # for its errors
-        _METADATA.create_all(connection)
+        if not must_exist:
+            _METADATA.create_all(connection)
+        elif not inspect(connection).has_table(_RUNS.name):
+            raise ConfigError(f"{place} has no run of a fleet", remedy=_MAKES)
     return state
 
 

@@ -56,9 +56,17 @@ def shares(text: str) -> tuple[Share, ...]:
 
 
 def canary(text: str) -> int | tuple[str, ...]:
-    """A number of targets, or names with commas between."""
+    """A number of targets, or names with commas between; raises `ConfigError` where that is nobody."""
     text = text.strip()
-    return int(text) if text.isdecimal() else tuple(name.strip() for name in text.split(",") if name.strip())
+    if text.isdecimal():
+        chosen: int | tuple[str, ...] = int(text)
+    else:
+        chosen = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not chosen:
+        raise ConfigError(
+            f"{text!r} makes no target a canary", remedy="write how many, or their names; or leave it out"
+        )
+    return chosen
 
 
 def _parted(
@@ -82,6 +90,8 @@ def _checked(given: tuple[Share, ...]) -> tuple[Share, ...]:
     """The shares, up to all; raises `ConfigError` where they do not grow, or end before."""
     if not given:
         return (Share(100, is_percentage=True),)
+    if empty := next((each for each in given if not each.number), None):
+        raise ConfigError(f"a wave of {empty} has no target", remedy="write 1%,10%,100% say")
     for one, other in pairwise(given):
         if one.is_percentage == other.is_percentage and one.number >= other.number:
             raise ConfigError(

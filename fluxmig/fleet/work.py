@@ -18,6 +18,7 @@ from fluxmig.fleet.model import Result, TargetState
 from fluxmig.fleet.targets import expanded
 from fluxmig.migrator import Migrator
 from fluxmig.model import Outcome, Report, State
+from fluxmig.planner import Selection, select
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,7 +72,7 @@ def _in_place(
     job: Job, files: Files, environ: Mapping[str, str], url: str, leash: Leash, result: Result
 ) -> Result:
     target, manner = job.task.target, job.manner
-    schema = None
+    schema = manner.schema
     if target.schema is not None:
         url, schema = within(url, target.schema, target.shared, environ)
     with reach(
@@ -86,7 +87,7 @@ def _in_place(
         leash.hold(engine)
         migrator = _migrator(job, engine, files, schema, leash)
         if not job.writes:
-            return _of_status(migrator.status(), result)
+            return _of_status(migrator.status(), manner.to, result)
         report = migrator.run(to=manner.to, keep_going=manner.keep_going, on_start=leash.check)
         return replace(_of_report(report, result), state=TargetState.DONE)
 
@@ -139,9 +140,9 @@ def _of_report(report: Report, result: Result) -> Result:
     )
 
 
-def _of_status(statuses: Sequence[MigrationStatus], result: Result) -> Result:
+def _of_status(statuses: Sequence[MigrationStatus], to: str | None, result: Result) -> Result:
     applied = [status for status in statuses if status.state is State.APPLIED]
-    pending = len(statuses) - len(applied)
+    pending = len(select(statuses, Selection(to)))
     return replace(
         result,
         state=TargetState.PENDING if pending else TargetState.DONE,

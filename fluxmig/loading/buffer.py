@@ -18,7 +18,7 @@ _CHUNK = 2**18
 while the next ones are parsed."""
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_UTF_8 = "JSON is UTF-8: save the file so, `iconv -f UTF-16 -t UTF-8` say"
+_UTF_8 = "JSON is UTF-8: save the file so, `iconv -f {} -t UTF-8` say"
 
 _GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1
 
@@ -105,7 +105,7 @@ class Buffer:
                 line = self._line + self._text.count("\n") + error.object[: error.start].count(b"\n")
                 byte = f"{error.object[error.start]:#04x}" if error.start < len(error.object) else "end"
                 raise DataFileError(
-                    f"{self.name}:{line}: not UTF-8: the byte {byte}", remedy=_UTF_8
+                    f"{self.name}:{line}: not UTF-8: the byte {byte}", remedy=_UTF_8.format("CP1252")
                 ) from None
         return len(self._text) > had
 
@@ -135,7 +135,9 @@ class Buffer:
                 remedy="a compressed file ends in .gz, or is piped by gunzip -c",
             )
         if chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in chunk[:4]:
-            raise DataFileError(f"{self.name}:1: not UTF-8: it looks like UTF-16 or UTF-32", remedy=_UTF_8)
+            raise DataFileError(
+                f"{self.name}:1: not UTF-8: it looks like UTF-16 or UTF-32", remedy=_UTF_8.format("UTF-16")
+            )
         return chunk.removeprefix(codecs.BOM_UTF8)
 
     # --- errors -------------------------------------------------------------------------------------------

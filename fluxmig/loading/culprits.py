@@ -1,25 +1,30 @@
-"""The key that a database has refused -> the record that has it. Reads the files once more."""
+"""What a database has refused -> the record that it is, and where. Reads the files once more."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fluxmig.loading.nouns import Refusal
 from fluxmig.loading.paths import STDIN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fluxmig.loading.planning import LoadPlan, Pass
     from fluxmig.loading.reading import Batch
     from fluxmig.loading.records import Records
     from fluxmig.loading.tables import Breach, Rows
 
-__all__ = ["culprit"]
+__all__ = ["culprit", "placed"]
 
 
 def culprit(
-    planned: LoadPlan, records: Records, breach: Breach, shown: Callable[[Any], str], reason: str
+    planned: LoadPlan,
+    records: Records,
+    breach: Breach,
+    among: Callable[[Sequence[tuple[Any, ...]]], Iterable[int]],
+    reason: str,
 ) -> Refusal | None:
     """The refusal of the record whose row has the key; None where none is found, as in standard input.
 
@@ -28,44 +33,84 @@ def culprit(
             fault.
         records: What reads the files.
         breach: The key.
-        shown: How the database writes a value.
+        among: The places of the breach's keys among others, which only the database can tell for certain.
         reason: Why it is refused.
 
     Raises:
         DataFileError: A file cannot be read any more.
     """
-    for fitter in (each for of in planned.passes for root in of.fitters for each in root.family):
-        fitter.matcher.generate = lambda _, __, count: [None] * count
+    _make_no_keys(planned)
     found = None
     for each in planned.passes:
         if breach.table not in each.tables or each.file == STDIN:
             continue
         for batch, parts in records.rows(each):
-            for number in (number for rows in parts for number in _numbers(rows, breach, shown)):
+            for number in (number for rows in parts for number in _numbers(rows, breach, among)):
+                is_first = found is None
                 found = _refusal(each, batch, number, breach, reason)
-                if not breach.is_twice:
+                if not (breach.is_twice and is_first):
                     return found
     return found
 
 
-def _numbers(rows: Rows, breach: Breach, shown: Callable[[Any], str]) -> Iterator[int]:
+def placed(planned: LoadPlan, records: Records, refusal: Refusal, columns: Sequence[str]) -> Refusal:
+    """The refusal of a record that is known, with its line and path, and its column where that is one of one.
+
+    As it is, where it cannot be told which part of a file the record is of, as in standard input.
+
+    Args:
+        planned: As that of `culprit`.
+        records: Likewise.
+        refusal: What the database has refused.
+        columns: The columns that it speaks of.
+
+    Raises:
+        DataFileError: The file cannot be read any more.
+    """
+    passes = [each for each in planned.passes if each.file == refusal.file and refusal.table in each.tables]
+    number = refusal.record
+    if len(passes) != 1 or refusal.file == STDIN or number is None:
+        return refusal
+    _make_no_keys(planned)
+    column = refusal.column or (columns[0] if len(columns) == 1 else None)
+    for batch, _ in records.rows(passes[0]):
+        if number in batch.numbers:
+            path = _path(passes[0], refusal.table, column, batch.records[number - batch.first])
+            return replace(refusal, line=batch.line_of_number(number), column=column, path=path)
+    return refusal
+
+
+def _make_no_keys(planned: LoadPlan) -> None:
+    for fitter in (each for of in planned.passes for root in of.fitters for each in root.family):
+        fitter.matcher.generate = lambda _, __, count: [None] * count
+
+
+def _numbers(
+    rows: Rows, breach: Breach, among: Callable[[Sequence[tuple[Any, ...]]], Iterable[int]]
+) -> Iterator[int]:
     """The numbers of the records behind the rows with that key."""
     if rows.table != breach.table:
         return
+    places, keys = [], []
     for place, values in rows.keys(breach.columns):
-        if ", ".join(map(shown, values)) == breach.key:
-            yield rows.numbers[place]
+        places.append(place)
+        keys.append(values)
+    for found in among(keys) if keys else ():
+        yield rows.numbers[places[found]]
 
 
 def _refusal(each: Pass, batch: Batch, number: int, breach: Breach, reason: str) -> Refusal:
     """With the path, too, where one column is the key."""
     column = breach.columns[0] if len(breach.columns) == 1 else None
-    record = batch.records[number - batch.first]
-    path = next(
+    path = _path(each, breach.table, column, batch.records[number - batch.first])
+    line = batch.line_of_number(number)
+    return Refusal(each.file, number, breach.table, reason, line, column, path, code=breach.code)
+
+
+def _path(each: Pass, table: str, column: str | None, record: Any) -> str:
+    return next(
         fitter.where(column, record)
         for root in each.fitters
         for fitter in root.family
-        if fitter.table.name == breach.table
+        if fitter.table.name == table
     )
-    line = batch.line_of_number(number)
-    return Refusal(each.file, number, breach.table, reason, line, column, path, code=breach.code)

@@ -1,4 +1,4 @@
-"""DataFiles and nothing else said -> a mapping: what a file is called, and what it holds, name the table."""
+"""Files and nothing else said -> a mapping: what a file is called, and what it holds, name the table."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fluxmig.errors import ConfigError, DataFileError, LoadError
 from fluxmig.loading import mapping
-from fluxmig.loading.culprits import culprit
+from fluxmig.loading.culprits import culprit, placed
 from fluxmig.loading.guessing import mapping_of
 from fluxmig.loading.nouns import (
     DataFiles,
@@ -33,7 +33,7 @@ from fluxmig.loading.records import Records
 from fluxmig.loading.repeats import Repeats
 from fluxmig.loading.spool import Spool
 from fluxmig.loading.tallies import Tallies
-from fluxmig.loading.writing import TableWriter
+from fluxmig.loading.writing import TableWriter, past_conflicts
 from fluxmig.model import Event, Finding, Limits, LogEntry
 
 if TYPE_CHECKING:
@@ -50,6 +50,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Load", "understood"]
 
+_STAYS = (
+    "the batches before are loaded; the same command goes on behind them, if no file changes; if one does,"
+    " --on-conflict skip passes over what is there"
+)
 _NOTHING = "nothing is loaded; --max-rejects N lets so many records be refused, --rejects FILE keeps them"
 
 
@@ -144,14 +148,19 @@ class Load:
         self._is_dry = True
         _, planned = self._planned()
         seen = Repeats(planned.targets.values())
-        for each in planned.passes:
-            for batch, rows in self._records.rows(each):
-                for some in rows:
-                    self._tallies[some.table].read += len(some)
-                    for refusal in seen.among(some, each.file):
-                        line = batch.line_of_number(refusal.record)
-                        self._tallies.refuse(replace(refusal, line=line), None)
-        self._tallies.settle()
+        try:
+            for each in planned.passes:
+                for batch, rows in self._records.rows(each):
+                    for some in rows:
+                        self._tallies[some.table].read += len(some)
+                        for refusal in seen.among(some, each.file):
+                            line = batch.line_of_number(refusal.record)
+                            self._tallies.refuse(replace(refusal, line=line), None)
+            self._tallies.settle()
+        except LoadError as error:
+            if seen.table:
+                error.remedy = past_conflicts(planned.targets[seen.table])
+            raise
         return self._report()
 
     # --- one transaction, or many -------------------------------------------------------------------------
@@ -183,19 +192,28 @@ class Load:
         self, failure: LoadError, error: DBAPIError, loading: Loading, planned: LoadPlan
     ) -> LoadError:
         """The failure, with the record that is to blame where the database has told only of its key."""
+        again = replace(self._records, refuse=lambda _, __: None, goes_on=True, on_progress=None)
+        shapes = [target.shape for target in planned.targets.values()]
         if any(refusal.record for refusal in failure.refusals[-1:]):
-            return failure
-        breach = loading.breach(error, (target.shape for target in planned.targets.values()))
-        if breach is None:
-            return failure
+            if self.max_rejects:  # of which the last one is one too many
+                return failure
+            last = failure.refusals[-1]
+            columns = loading.blamed(error, planned.targets[last.table].shape)
+            with suppress(DataFileError):
+                last = placed(planned, again, last, columns)
+            return LoadError(str(last), remedy=failure.remedy, refusals=[last])
         reason = self.dialect.explain(error).reason
-        again = replace(self._records, refuse=lambda _, __: None, goes_on=True)
-        try:
-            found = culprit(planned, again, breach, loading.shown, reason)
-        except DataFileError:  # it is another one by now
-            return failure
-        if found is None:
-            return failure
+        suspects: list[Refusal] = []
+        for breach in loading.breaches(error, shapes):
+            with suppress(DataFileError, SQLAlchemyError), self.dialect.reading(self.bind) as connection:
+                among = partial(loading.among, connection, planned.targets[breach.table].shape, breach)
+                found = culprit(planned, again, breach, among, reason)
+                suspects += [found] if found else []
+                if found and breach.is_sure:
+                    break
+        if not suspects or len({suspect.record for suspect in suspects}) > 1:
+            return failure  # a file is another one by now, say, or it was standard input
+        found = suspects[0] if len(suspects) == 1 else replace(suspects[0], column=None, path=None)
         return LoadError(str(found), remedy=failure.remedy, refusals=[*failure.refusals[:-1], found])
 
     def _planned(self) -> tuple[Loading, LoadPlan]:
@@ -328,7 +346,7 @@ class Load:
     @contextmanager
     def _writing(self, loading: Loading, planned: LoadPlan) -> Iterator[Connection]:
         """A transaction under the runners' lock."""
-        with self.lock.transaction() as connection:
+        with self.lock.transaction(before=self.dialect.enforce) as connection:
             self.dialect.limit(connection, self.limits)
             with loading.session(connection, defer=planned.deferred):
                 self._connection = connection
@@ -366,7 +384,7 @@ class Load:
         if self._committed:
             error.loaded = replace(self._report(), tables=self._committed)
         if self.batch is not None:
-            stays = "the batches before are loaded; the same command goes on behind them, if no file changes"
+            stays = _STAYS
             error.remedy = f"{error.remedy}\n{stays}" if error.remedy else stays
         elif isinstance(error, LoadError) and error.refusals and not self.max_rejects:
             error.remedy = f"{error.remedy}\n{_NOTHING}" if error.remedy else _NOTHING

@@ -124,7 +124,7 @@ class LoadMapping:
 
 @dataclass(frozen=True, slots=True)
 class DataFiles:
-    """DataFiles to load, and what is said of all of them.
+    """Files to load, and what is said of all of them.
 
     Attributes:
         names: The files.

@@ -147,13 +147,14 @@ def _key(rule: Rule, table: TableShape) -> tuple[str, ...]:
         if not table.primary_key:
             raise ConfigError(f"{table.name} has no primary key", remedy="--key names a unique constraint")
         return table.primary_key
-    if rule.key not in table.uniques:
+    by_columns = {",".join(names): names for names in table.uniques.values()}
+    if rule.key not in table.uniques.keys() | by_columns.keys():
         known = ", ".join(table.uniques) or "none"
         raise ConfigError(
             f"{table.name} has no unique constraint {rule.key}",
-            remedy=f"those of whole columns and rows: {known}",
+            remedy=f"those of whole columns and rows, which their columns name, too: {known}",
         )
-    return table.uniques[rule.key]
+    return table.uniques.get(rule.key) or by_columns[rule.key]
 
 
 def _refuse_twice(passes: Sequence[Pass]) -> None:

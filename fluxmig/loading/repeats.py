@@ -18,9 +18,14 @@ _MOST = 1_000_000
 
 
 class Repeats:
-    """The keys that a dry run has met, of tables in which a second one would be an error."""
+    """The keys that a dry run has met, of tables in which a second one would be an error.
+
+    Attributes:
+        table: The first table that has one twice; None where none has.
+    """
 
     def __init__(self, targets: Iterable[Target]) -> None:
+        self.table: str | None = None
         self._seen: dict[str, dict[tuple[str, ...], set[int]]] = {
             target.shape.name: {key: set() for key in target.shape.uniques.values()}
             for target in targets
@@ -35,6 +40,7 @@ class Repeats:
             for place, values in rows.keys(key):
                 number = hash(values)
                 if number in seen:
+                    self.table = self.table or rows.table
                     named = ", ".join(f"{name} = {value}" for name, value in zip(key, values, strict=True))
                     reason = f"an earlier record has the same {', '.join(key)}"
                     yield Refusal(file, rows.numbers[place], rows.table, reason, value=named)

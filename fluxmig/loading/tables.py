@@ -188,18 +188,20 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A key that the database does not take, where it does not say of which row it is.
+    """Keys that the database does not take, where it does not say of which row they are.
 
     Attributes:
-        table: The table whose row has it, as `TableShape.name`.
+        table: The table whose row has one, as `TableShape.name`.
         columns: Its columns.
-        key: Their values, as the database writes them, with commas between.
-        is_twice: Whether a row has it already, and the last record with it is the one; else the first is.
+        keys: Their values, as the database writes them, with commas between; the first row with any is it.
+        is_twice: Whether a row has it already: of several records with it, the second one is to blame.
         code: The database's code of the error.
+        is_sure: Whether it is this key that is refused; else it is one of several that may be.
     """
 
     table: str
     columns: tuple[str, ...]
-    key: str
+    keys: frozenset[str]
     is_twice: bool = False
     code: str | None = None
+    is_sure: bool = True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DBAPIError
 
 from fluxmig.errors import LoadError
-from fluxmig.loading.nouns import Refusal
+from fluxmig.loading.nouns import OnConflict, Refusal
 from fluxmig.loading.tables import Written
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fluxmig.loading.tables import Rows, Target
     from fluxmig.loading.tallies import Tally
 
-__all__ = ["TableWriter"]
+__all__ = ["TableWriter", "past_conflicts"]
 
 
 @dataclass(slots=True)
@@ -53,7 +53,8 @@ class TableWriter:
         self._file = file
         self.tally.names |= dict.fromkeys(rows.names)
         writer = self._writer = self._writer or self.loading.writer(self.connection, self.target)
-        if self.refuse is None and (self.loading.streams or not self.dialect.table_style.has_savepoints):
+        is_whole = self.refuse is None and self.loading.streams
+        if is_whole or not self.dialect.table_style.has_savepoints:
             try:
                 writer.write(rows)
             except DBAPIError as error:
@@ -131,4 +132,19 @@ class TableWriter:
 
     def _remedy(self, error: DBAPIError) -> str | None:
         server = self.dialect.explain(error)
+        if self.loading.is_twice(server):
+            return past_conflicts(self.target)
         return self.dialect.way_out(server) or self.dialect.remedy(server)
+
+
+def past_conflicts(target: Target) -> str:
+    """What to do about a key that is there already."""
+    if target.on_conflict is OnConflict.ERROR:
+        return (
+            "--on-conflict skip leaves a row that is there as it is, update gives it the record's values; the"
+            " key is the primary key, or the unique constraint that --key names"
+        )
+    key = ", ".join(target.key)
+    return (
+        f"--on-conflict {target.on_conflict} goes by {key} alone; --key NAME has it go by another constraint"
+    )

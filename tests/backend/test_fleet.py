@@ -510,6 +510,26 @@ def test_one_rehearsal_for_each_state(databases: Databases, folder: Path, write:
     ]
 
 
+def test_a_rehearsal_for_each_kind_of_database(
+    one_postgresql: Database, sqlite: Database, folder: Path, write: Write
+) -> None:
+    """Their ledgers say the same, and what one takes, the other does not."""
+    write(
+        {
+            "001_a.sql": "CREATE TABLE a (id integer);",
+            "002_b.sql": "ALTER TABLE a ALTER COLUMN id TYPE bigint;",
+        }
+    )
+    found = targets([one_postgresql, sqlite])
+    report = fleet.run(found, folder, manner=Manner(to="1"))
+    assert states(report) == ["done", "done"]
+    rehearsed = list(fleet.rehearse(found, fleet.status(found, folder), folder))
+    assert [(each.names, each.at, each.exit_code) for each in rehearsed] == [
+        (("t0",), "001_a.sql", 0),
+        (("t1",), "001_a.sql", 1),
+    ]
+
+
 def test_a_rehearsal_of_a_schema(one_postgresql: Database, folder: Path, write: Write) -> None:
     write(ONE)
     one_postgresql.rows("CREATE SCHEMA t1")

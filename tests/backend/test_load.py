@@ -1,4 +1,4 @@
-"""DataFiles of JSON into tables, on every database."""
+"""Files of JSON into tables, on every database."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import StaticPool
 
 from fluxmig import (
     ConfigError,
@@ -28,6 +29,7 @@ from fluxmig import (
     TableTotals,
     load,
 )
+from fluxmig.dialects import duckdb_loading
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from tests.support import Database
 
 CONTAINERS = VERSIONS = False
-pytestmark = pytest.mark.reflection
 
 USERS = """CREATE TABLE users (
   id integer NOT NULL PRIMARY KEY,
@@ -60,6 +61,11 @@ MEMBERS = """CREATE TABLE project_members (
   CONSTRAINT members_user_fkey FOREIGN KEY (user_id) REFERENCES users (id)
 )"""
 ADA = {"id": 1, "email": "ada@example.com", "displayName": "Ada Lovelace", "isActive": True, "balance": 10.25}
+PAST_CONFLICTS = (
+    "--on-conflict skip leaves a row that is there as it is, update gives it the record's values; the key is"
+    " the primary key, or the unique constraint that --key names"
+)
+NOTHING = "nothing is loaded; --max-rejects N lets so many records be refused, --rejects FILE keeps them"
 BOB = {"id": 2, "email": "bob@example.com", "displayName": None}
 
 
@@ -186,7 +192,8 @@ def test_what_the_database_refuses_is_named(tables: Database, tmp_path: Path) ->
     path = put(tmp_path, "projects.json", projects)
     with pytest.raises(LoadError) as caught:
         into(tables, path)
-    assert caught.value.message.startswith(f"{path}: record 6 -> projects: ")
+    place = "$[*].name -> projects.name: " if tables.is_duckdb else "$[*] -> projects: "
+    assert caught.value.message.startswith(f"{path}:1: record 6, {place}")
     assert caught.value.refusals[0].record == 6
     assert tables.scalar("SELECT count(*) FROM projects") == 0
     assert tables.log("event, migration_name")[-1] == ("failed", "projects.json")
@@ -202,6 +209,7 @@ def test_a_row_that_is_not_there(tables: Database, tmp_path: Path, key: str) -> 
         into(tables, path)
     (refusal,) = caught.value.refusals
     assert (refusal.file, refusal.record, refusal.table) == (path, 7, "projects")
+    assert (refusal.line, refusal.path, refusal.column) == (7, f"$[*].{key}", "owner_id")
     if tables.is_postgresql:
         assert caught.value.message == (
             f"{path}:7: record 7, $[*].{key} -> projects.owner_id: insert or update on table"
@@ -213,6 +221,36 @@ def test_a_row_that_is_not_there(tables: Database, tmp_path: Path, key: str) -> 
     assert tables.scalar("SELECT count(*) FROM projects") == 0
 
 
+@pytest.mark.parametrize("extra", [{}, {"note": "$"}])
+@pytest.mark.parametrize(
+    ("record", "column"),
+    [
+        ({"id": 3, "Mail": "a"}, "mail"),
+        ({"id": 1, "mail": "c"}, "id"),
+        ({"id": 3, "mail": "c", "x": 1, "y": 1}, None),
+        ({"id": 3, "mail": "c", "x": 2, "y": 5}, None),
+    ],
+)
+def test_which_column_is_refused(
+    database: Database, tmp_path: Path, record: dict[str, Any], column: str | None, extra: dict[str, Any]
+) -> None:
+    """By the constraint's name, or what the message says; where it is one column, with the field's path."""
+    database.rows("CREATE TABLE p (x integer, y integer, PRIMARY KEY (x, y))")
+    database.rows("INSERT INTO p VALUES (1, 1), (2, 2)")
+    database.rows(
+        "CREATE TABLE t (id integer PRIMARY KEY, mail varchar(9), x integer, y integer, note varchar(9),"
+        " CONSTRAINT its_mail UNIQUE (mail), UNIQUE (x, y), FOREIGN KEY (x, y) REFERENCES p (x, y))"
+    )
+    records = [{"id": 1, "mail": "a"}, {"id": 2, "mail": "b", "x": 1, "y": 1}, {**record, **extra}]
+    path = put(tmp_path, "t.ndjson", "\n".join(map(json.dumps, records)))
+    with pytest.raises(LoadError) as caught:
+        into(database, path)
+    (refusal,) = caught.value.refusals
+    field = {"mail": "Mail" if "Mail" in record else "mail"}.get(column or "", column)
+    assert (refusal.record, refusal.line, refusal.column) == (3, 3, column)
+    assert refusal.path == (f"$[*].{field}" if field else "$[*]")
+
+
 def test_which_column_a_copy_refuses(postgresql: Database, tmp_path: Path) -> None:
     postgresql.rows('CREATE TABLE t (id integer, "a: b" numeric, line inet)')
     for field, value in (("a: b", "1e300000"), ("line", "nonsense: line")):
@@ -221,7 +259,7 @@ def test_which_column_a_copy_refuses(postgresql: Database, tmp_path: Path) -> No
             into(postgresql, path)
         (refusal,) = caught.value.refusals
         assert (refusal.record, refusal.column) == (2, field)
-        assert caught.value.message.startswith(f"{path}: record 2 -> t.{field}: ")
+        assert caught.value.message.startswith(f"{path}:1: record 2, $[*].{field} -> t.{field}: ")
 
 
 def test_a_type_that_nobody_knows(postgresql: Database, tmp_path: Path) -> None:
@@ -242,17 +280,17 @@ def test_a_row_that_is_not_there_below_a_record(tables: Database, tmp_path: Path
     with pytest.raises(LoadError) as caught:
         load(engine_of(tables), tmp_path / "load.toml")
     (refusal,) = caught.value.refusals
-    assert (refusal.record, refusal.table) == (2, "project_members")
-    if tables.is_postgresql:
+    assert (refusal.record, refusal.table, refusal.line) == (2, "project_members", 1)
+    if tables.source not in {"sqlite", "duckdb"}:  # which do not say which one of two keys
         assert refusal.path == "$.data.projects[*].members[*].user"
-        assert (refusal.line, refusal.column, refusal.code) == (1, "user_id", "23503")
+        assert refusal.column == "user_id"
 
 
 def test_what_a_temporary_table_has_twice(postgresql: Database, tmp_path: Path) -> None:
     """It is moved by one statement, which tells the key alone; the record behind is the one."""
     postgresql.rows(USERS)
-    records = [{"id": number, "email": f"{number % 4}@example.com"} for number in range(1, 8)]
-    path = put(tmp_path, "users.ndjson", "\n".join(map(json.dumps, records[:6])))
+    records = [{"id": number, "email": f"{number % 4}@example.com"} for number in range(1, 11)]
+    path = put(tmp_path, "users.ndjson", "\n".join(map(json.dumps, records)))
     with pytest.raises(LoadError) as caught:
         into(postgresql, path, on_conflict=OnConflict.UPDATE)
     (refusal,) = caught.value.refusals
@@ -260,17 +298,108 @@ def test_what_a_temporary_table_has_twice(postgresql: Database, tmp_path: Path) 
     assert "(email)=(1@example.com)" in refusal.reason
 
 
-def test_a_key_that_waits_for_the_end(postgresql: Database, tmp_path: Path) -> None:
-    postgresql.rows("CREATE TABLE a (id integer PRIMARY KEY, b_id integer NOT NULL)")
-    postgresql.rows("CREATE TABLE b (id integer PRIMARY KEY, a_id integer NOT NULL REFERENCES a)")
-    postgresql.rows("ALTER TABLE a ADD CONSTRAINT a_b_fkey FOREIGN KEY (b_id) REFERENCES b DEFERRABLE")
+A_AND_B = {
+    "postgresql": (
+        "CREATE TABLE a (id integer PRIMARY KEY, b_id integer NOT NULL)",
+        "CREATE TABLE b (id integer PRIMARY KEY, a_id integer NOT NULL REFERENCES a)",
+        "ALTER TABLE a ADD CONSTRAINT a_b_fkey FOREIGN KEY (b_id) REFERENCES b DEFERRABLE",
+    ),
+    "sqlite": (
+        "CREATE TABLE a (id integer PRIMARY KEY, b_id integer NOT NULL REFERENCES b)",
+        "CREATE TABLE b (id integer PRIMARY KEY, a_id integer NOT NULL REFERENCES a)",
+    ),
+}
+
+
+def circle(database: Database) -> Database:
+    for sql in A_AND_B["postgresql" if database.is_postgresql else "sqlite"]:
+        database.rows(sql)
+    return database
+
+
+@pytest.mark.waiting_keys
+def test_a_key_that_waits_for_the_end(database: Database, tmp_path: Path) -> None:
     records = [{"id": 1, "b_id": 2}, {"id": 2, "b_id": 3}]
     files = put(tmp_path, "a.json", records), put(tmp_path, "b.json", [{"id": 2, "a_id": 1}])
     with pytest.raises(LoadError) as caught:
-        into(postgresql, *files)
+        into(circle(database), *files)
     (refusal,) = caught.value.refusals
     assert (refusal.file, refusal.record, refusal.column) == (files[0], 2, "b_id")
-    assert postgresql.scalar("SELECT count(*) FROM b") == 0
+    assert refusal.path == "$[*].b_id"
+    assert database.scalar("SELECT count(*) FROM b") == 0
+
+
+@pytest.mark.waiting_keys
+def test_a_key_that_waits_for_the_end_of_a_batch(database: Database, tmp_path: Path) -> None:
+    key = "FOREIGN KEY (parent_id) REFERENCES nodes (id) DEFERRABLE"
+    database.rows(f"CREATE TABLE nodes (id integer PRIMARY KEY, parent_id integer, {key})")
+    records = [{"id": 1, "parent_id": 2}, {"id": 2}, {"id": 3, "parent_id": 1}, {"id": 4, "parent_id": 9}]
+    path = put(tmp_path, "nodes.ndjson", "\n".join(map(json.dumps, records)))
+    with pytest.raises(LoadError) as caught:
+        into(database, path, batch=2)
+    assert (caught.value.refusals[0].line, caught.value.refusals[0].path) == (4, "$[*].parent_id")
+    assert database.rows("SELECT id FROM nodes ORDER BY id") == [(1,), (2,)]
+
+
+def test_a_key_of_sqlite_that_was_broken_before(sqlite: Database, tmp_path: Path) -> None:
+    circle(sqlite).rows("INSERT INTO b VALUES (7, 8)")
+    sqlite.rows("INSERT INTO a VALUES (5, 6)")
+    files = put(tmp_path, "a.json", [{"id": 1, "b_id": 2}]), put(tmp_path, "b.json", [{"id": 2, "a_id": 3}])
+    with pytest.raises(LoadError) as caught:
+        into(sqlite, *files)
+    (refusal,) = caught.value.refusals
+    assert (refusal.file, refusal.record, refusal.column) == (files[1], 1, "a_id")
+    assert (refusal.code, refusal.reason) == ("SQLITE_CONSTRAINT_FOREIGNKEY", "FOREIGN KEY constraint failed")
+
+
+def test_sqlite_checks_the_keys_of_a_load(tables: Database, tmp_path: Path) -> None:
+    """Whatever the connection's pragma says, which has its value again behind the load."""
+    engine = tables.engine(poolclass=StaticPool)
+    path = put(tmp_path, "projects.json", [{"id": 1, "owner_id": 9, "name": "Tour"}])
+    with pytest.raises(LoadError) as caught:
+        load(engine, DataFiles((path,)))
+    assert caught.value.refusals[0].record == 1
+    assert tables.scalar("SELECT count(*) FROM projects") == 0
+    if tables.source == "sqlite":
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 0
+
+
+@pytest.mark.parametrize(
+    ("type_", "there", "value", "shown"),
+    [
+        ("uuid", "{6f1c2a90-0000-4000-8000-00000000000a}", "6F1C2A90-0000-4000-8000-00000000000B", "6f1c2a9"),
+        ("numeric(6, 2)", "1", "2.0", "2.00"),
+        ("numeric", "1", "2.00", "2.00"),
+        ("timestamptz", "2026-01-05T13:30Z", "2026-01-05T13:30:00+01:00", "2026-01-05 1"),
+        ("timestamp", "2026-01-05T13:30", "2026-01-05T12:30:00+01:00", "2026-01-05 11:30:00"),
+        ("time", "09:30", "10:30", "10:30:00"),
+        ("char(8)", "a", "b", "b       "),
+        ("double precision", "1", 1e25, "1e+25"),
+        ("boolean", "t", False, "f"),
+        ("bytea", "a", "AP8=", "\\x00ff"),
+        ("integer[]", "{1}", [2, 3], "{2,3}"),
+        ("interval", "1 day", "48:00", "48:00:00"),
+        ("inet", "10.0.0.1", "10.0.0.2/32", "10.0.0.2"),
+    ],
+)
+def test_a_key_that_is_written_otherwise(  # a table of them
+    postgresql: Database, tmp_path: Path, type_: str, there: str, value: object, shown: str
+) -> None:
+    postgresql.rows(f'CREATE TABLE a (":%s" {type_} PRIMARY KEY)')
+    postgresql.rows(f'CREATE TABLE b (id integer, "Key: %s" {type_} REFERENCES a, UNIQUE ("Key: %s"))')
+    postgresql.rows(f"INSERT INTO a VALUES ('{there}')")
+    records = [{"id": 1}, {"id": 2, "Key: %s": value}, {"id": 3, "Key: %s": value}]
+    path = put(tmp_path, "b.json", records)
+    with pytest.raises(LoadError) as caught:
+        into(postgresql, put(tmp_path, "other.json", records[:2]), into="b")
+    assert (caught.value.refusals[0].record, caught.value.refusals[0].column) == (2, "Key: %s")
+    assert f"=({shown}" in caught.value.refusals[0].reason
+    postgresql.rows('ALTER TABLE b DROP CONSTRAINT "b_Key: %s_fkey", ADD PRIMARY KEY (id)')
+    with pytest.raises(LoadError) as caught:
+        into(postgresql, path, on_conflict=OnConflict.UPDATE)
+    (refusal,) = caught.value.refusals
+    assert (refusal.record, refusal.column, refusal.code) == (3, "Key: %s", "23505")
 
 
 @pytest.mark.parametrize("key", ["a) b", "(x)=(y)", "it's \\ \t é"])
@@ -306,8 +435,10 @@ def test_what_is_there_already(tables: Database, tmp_path: Path, policy: str) ->
         tmp_path, "users.json", [{"id": 1, "email": "new@example.com"}, BOB, {**BOB, "display_name": "Bob"}]
     )
     if policy == "error":
-        with pytest.raises(LoadError):
-            into(tables, path)
+        with pytest.raises(LoadError) as caught:
+            into(tables, path, ignore_unknown=True)
+        assert caught.value.refusals[0].record == 1
+        assert caught.value.remedy == f"{PAST_CONFLICTS}\n{NOTHING}"
         assert tables.rows("SELECT id, email FROM users") == [(1, "ada@example.com")]
         return
     report = into(tables, path, ignore_unknown=True, on_conflict=OnConflict(policy))
@@ -320,25 +451,134 @@ def test_what_is_there_already(tables: Database, tmp_path: Path, policy: str) ->
         assert rows == [(1, "new@example.com", "Ada Lovelace"), (2, "bob@example.com", "Bob")]
 
 
+@pytest.mark.parametrize("policy", ["skip", "update"])
+def test_another_constraint_than_the_one_that_says_so(tables: Database, tmp_path: Path, policy: str) -> None:
+    into(tables, put(tmp_path, "users.json", [ADA]))
+    path = put(tmp_path, "users.json", [BOB, {**ADA, "id": 9}])
+    with pytest.raises(LoadError) as caught:
+        into(tables, path, on_conflict=OnConflict(policy))
+    assert caught.value.refusals[0].record == 2
+    assert caught.value.remedy == (
+        f"--on-conflict {policy} goes by id alone; --key NAME has it go by another constraint\n{NOTHING}"
+    )
+
+
+@pytest.mark.parametrize("policy", ["skip", "update"])
+def test_many_keys_that_are_there(tables: Database, tmp_path: Path, policy: str) -> None:
+    """They are looked up so many at a time."""
+    users = [{"id": number, "email": f"{number}@example.com"} for number in range(1, 451)]
+    into(tables, put(tmp_path, "users.json", users[::3]))
+    path = put(tmp_path, "users.json", [{**each, "email": f"{each['id']}"} for each in users])
+    report = into(tables, path, on_conflict=OnConflict(policy))
+    counts = (450, 300, 0, 150, 0) if policy == "skip" else (450, 300, 150, 0, 0)
+    assert totals(report) == {"users": counts}
+    changed = 300 if policy == "skip" else 450
+    assert tables.scalar("SELECT count(*) FROM users WHERE email NOT LIKE '%@%'") == changed
+
+
+@pytest.mark.parametrize("policy", ["skip", "update"])
+@pytest.mark.parametrize("columns", ["a", "a,b"])
+def test_null_is_like_no_other_key(database: Database, tmp_path: Path, policy: str, columns: str) -> None:
+    database.rows(f"CREATE TABLE t (a integer, b integer, c integer, UNIQUE ({columns}))")
+    database.rows("INSERT INTO t VALUES (NULL, 1, 0), (1, 1, 0)")
+    records = [{"a": None, "b": 1, "c": 1}, {"a": None, "b": 1, "c": 2}, {"a": 1, "b": 1, "c": 3}]
+    path = put(tmp_path, "t.json", records)
+    report = into(database, path, on_conflict=OnConflict(policy), key=columns)
+    assert totals(report) == {"t": (3, 2, 0, 1, 0) if policy == "skip" else (3, 2, 1, 0, 0)}
+    last = (1, 1, 0) if policy == "skip" else (1, 1, 3)
+    assert database.rows("SELECT a, b, c FROM t WHERE a = 1") == [last]
+    assert database.rows("SELECT c FROM t WHERE a IS NULL ORDER BY c") == [(0,), (1,), (2,)]
+
+
+@pytest.mark.caseless
+@pytest.mark.parametrize("max_rejects", [0, 3])
+@pytest.mark.parametrize("policy", ["skip", "update"])
+def test_keys_that_the_database_takes_for_the_same(
+    database: Database, tmp_path: Path, policy: str, max_rejects: int
+) -> None:
+    """A collation that case does not matter to; also between records of one file."""
+    email = f"varchar(20) {'COLLATE NOCASE' if database.source == 'sqlite' else ''}"
+    if database.is_postgresql:
+        database.rows("CREATE EXTENSION citext")
+        email = "citext"
+    database.rows(f"CREATE TABLE users (id integer, email {email} PRIMARY KEY)")
+    database.rows("INSERT INTO users VALUES (1, 'ada')")
+    records = [
+        *({"id": 2, "email": "Ada"}, {"id": 3, "email": "BOB"}),
+        *({"id": 4, "email": "ADA"}, {"id": 5, "email": "bob"}),
+    ]
+    path = put(tmp_path, "users.json", records)
+    report = into(database, path, on_conflict=OnConflict(policy), max_rejects=max_rejects)
+    counts = (4, 1, 0, 3, 0) if policy == "skip" else (4, 1, 3, 0, 0)
+    assert totals(report) == {"users": counts}
+    expected = [(1, "ada"), (3, "bob")] if policy == "skip" else [(4, "ada"), (5, "bob")]
+    assert sorted((row[0], str(row[1]).lower()) for row in database.rows("SELECT * FROM users")) == expected
+
+
 def test_a_unique_constraint_says_what_is_there(tables: Database, tmp_path: Path) -> None:
     into(tables, put(tmp_path, "users.json", [ADA]))
     path = put(tmp_path, "users.json", [{"id": 9, "email": "ada@example.com", "display_name": "A"}])
-    key = "users_email_key"
-    if tables.source == "sqlite":
-        key = load_keys(tables)[0]
-    report = into(tables, path, on_conflict=OnConflict.SKIP, key=key)
-    assert totals(report) == {"users": (1, 0, 0, 1, 0)}
+    for key in ("users_email_key", "email"):
+        report = into(tables, path, on_conflict=OnConflict.SKIP, key=key)
+        assert totals(report) == {"users": (1, 0, 0, 1, 0)}
     with pytest.raises(ConfigError) as caught:
         into(tables, path, on_conflict=OnConflict.SKIP, key="nonsense")
     assert caught.value.message == "users has no unique constraint nonsense"
 
 
-def load_keys(database: Database) -> list[str]:
-    from sqlalchemy import inspect
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "a varchar(9) UNIQUE, b integer",
+        "a varchar(9) CONSTRAINT it UNIQUE, b integer",
+        "a varchar(9), b integer, UNIQUE (a)",
+        '"a" numeric(9, 0) NOT NULL UNIQUE, b integer UNIQUE',
+    ],
+)
+def test_a_unique_column(database: Database, tmp_path: Path, columns: str) -> None:
+    """Wherever its table says so."""
+    if database.is_mysql:
+        columns = columns.replace('"', "").replace("CONSTRAINT it", "")
+    database.rows(f"CREATE TABLE t (id integer PRIMARY KEY, {columns})")
+    database.rows("INSERT INTO t (id, a) VALUES (1, '5')")
+    path = put(tmp_path, "t.json", [{"id": 7, "a": "5", "b": 3}])
+    assert totals(into(database, path, on_conflict=OnConflict.SKIP, key="a")) == {"t": (1, 0, 0, 1, 0)}
+    with pytest.raises(ConfigError) as caught:
+        into(database, path, on_conflict=OnConflict.SKIP, key="a,b")
+    assert caught.value.message == "t has no unique constraint a,b"
 
-    return [str(key["name"]) for key in inspect(database.engine()).get_unique_constraints("users")]
+
+def test_an_index_of_sqlite_that_tells_no_conflict(sqlite: Database, tmp_path: Path) -> None:
+    sqlite.rows("CREATE TABLE t (id integer, a text, b text)")
+    sqlite.rows("CREATE UNIQUE INDEX partial ON t (a) WHERE b IS NULL")
+    sqlite.rows("CREATE UNIQUE INDEX folded ON t (lower(b))")
+    for key in ("a", "b", "partial", "folded"):
+        with pytest.raises(ConfigError, match=f"^t has no unique constraint {key}\n.*: none$"):
+            into(sqlite, put(tmp_path, "t.json", [{"id": 1}]), on_conflict=OnConflict.SKIP, key=key)
 
 
+def test_which_column_mariadb_refuses(mariadb: Database, tmp_path: Path) -> None:
+    mariadb.rows("CREATE TABLE t (id integer PRIMARY KEY, made timestamp NULL, word varchar(3), bits bit(2))")
+    for field, value in (("made", "0001-01-01T00:00:00Z"), ("bits", "abcd")):
+        path = put(tmp_path, "t.json", [{"id": 1}, {"id": 2, field: value}])
+        with pytest.raises(LoadError) as caught:
+            into(mariadb, path)
+        (refusal,) = caught.value.refusals
+        assert (refusal.record, refusal.line, refusal.path) == (2, 1, f"$[*].{field}")
+
+
+def test_json_of_mariadb(mariadb: Database, tmp_path: Path) -> None:
+    """It is text with a check there."""
+    mariadb.rows("CREATE TABLE t (id integer PRIMARY KEY, `doc s` json, plain longtext, rest json NOT NULL)")
+    records = [{"id": 1, "doc s": {"a": [1.10]}, "plain": "[", "other": None}, {"id": 2, "doc s": "text"}]
+    report = into(mariadb, put(tmp_path, "t.json", [records[0]]), rest_into="rest")
+    assert totals(report) == {"t": (1, 1, 0, 0, 0)}
+    assert mariadb.rows("SELECT `doc s`, plain, rest FROM t") == [('{"a":[1.1]}', "[", '{"other":null}')]
+    into(mariadb, put(tmp_path, "t.json", [{**records[1], "rest": []}]))
+    assert mariadb.scalar("SELECT `doc s` FROM t WHERE id = 2") == '"text"'
+
+
+@pytest.mark.savepoints
 def test_refused_records_are_kept_apart(tables: Database, tmp_path: Path) -> None:
     into(tables, put(tmp_path, "users.json", [ADA]))
     projects: list[Any] = [{"id": number, "owner_id": 1, "name": "good"} for number in range(1, 21)]
@@ -433,6 +673,7 @@ def test_a_dry_run_writes_nothing_and_tells_all(tables: Database, tmp_path: Path
         "no column for the field x; --ignore-unknown passes over such, --rest-into COLUMN keeps them",
         "an earlier record has the same id",
     ]
+    assert caught.value.remedy == PAST_CONFLICTS
     assert tables.tables() == {"users", "projects", "project_members"}
     assert tables.scalar("SELECT count(*) FROM users") == 0
 
@@ -465,15 +706,16 @@ def test_a_table_that_is_not_there(tables: Database, tmp_path: Path) -> None:
     )
 
 
-def test_tables_that_cannot_be_read(duckdb: Database, tmp_path: Path) -> None:
-    pytest.importorskip(
-        "sqlalchemy", "2.1", reason="before 2.1, SQLAlchemy's queries are those that DuckDB knows"
-    )
+def test_tables_that_cannot_be_read(
+    duckdb: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duckdb_loading, "_COLUMNS", text("SELECT nonsense"))
     duckdb.rows("CREATE TABLE users (id integer)")
     with pytest.raises(ConfigError, match=r"^the tables of DuckDB cannot be read: "):
         into(duckdb, put(tmp_path, "users.json", [ADA]))
 
 
+@pytest.mark.later_keys
 def test_a_circle_of_keys(tables: Database, tmp_path: Path) -> None:
     key = "FOREIGN KEY (a_id) REFERENCES a (id)"
     tables.rows("CREATE TABLE a (id integer PRIMARY KEY, b_id integer NOT NULL)")
@@ -501,7 +743,7 @@ def test_a_table_that_refers_to_itself(tables: Database, tmp_path: Path) -> None
     tables.rows(f"CREATE TABLE nodes (id integer PRIMARY KEY, parent_id integer, {key})")
     rows = [{"id": 1, "parent_id": None}, {"id": 2, "parent_id": 3}, {"id": 3, "parent_id": 1}]
     path = put(tmp_path, "nodes.json", rows)
-    if tables.is_mysql:  # it checks row by row, and nothing makes it wait
+    if tables.is_mysql or tables.is_duckdb:  # they check row by row, and nothing makes them wait
         with pytest.raises(LoadError):
             into(tables, path)
         path = put(tmp_path, "nodes.json", [rows[0], rows[2], rows[1]])
@@ -518,12 +760,15 @@ table = "tags"
 columns = { name = "." }
 """
 COUNTED = {"sqlite": "integer PRIMARY KEY", "mariadb": "integer PRIMARY KEY AUTO_INCREMENT"}
+COUNTED["duckdb"] = "integer DEFAULT nextval('counted') PRIMARY KEY"
 
 
 @pytest.mark.parametrize("batch", [None, 1])
 def test_children_of_rows_whose_keys_the_database_gives(
     database: Database, tmp_path: Path, batch: int | None
 ) -> None:
+    if database.is_duckdb:
+        database.rows("CREATE SEQUENCE counted")
     key = COUNTED.get(database.source, "integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
     database.rows(f"CREATE TABLE albums (id {key}, title varchar(20) NOT NULL)")
     database.rows(
@@ -588,6 +833,7 @@ POSTGRESQL = {
     "plain": ("json", {"a": "\0"}, '{"a":"\\u0000"}'),
     "at": ("timestamptz", "2026-01-05T13:30:00.5+01:00", "2026-01-05 12:30:00.5+00"),
     "clock": ("time", "09:30", "09:30:00"),
+    "zoned": ("timetz", "09:30+02", "09:30:00+02"),
     "raw": ("bytea", "AP9cMA==", "\\x00ff5c30"),
     "mood": ("mood", "good", "good"),
     "numbers": ("integer[]", [1, None, 3], "{1,NULL,3}"),
@@ -651,6 +897,7 @@ def test_what_does_not_fit_postgresql(
 # --- transactions -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.savepoints
 def test_inside_a_transaction_of_the_callers(tables: Database, tmp_path: Path) -> None:
     path = put(tmp_path, "users.json", [ADA])
     engine = engine_of(tables)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,11 +36,12 @@ def tenants(tmp_path: Path, write: Write) -> Path:
 
 def spoil(path: Path) -> None:
     """Has the migration 002 fail on one of them, since its table is there."""
-    import sqlite3
+    with opened_raw(path) as connection:
+        connection.execute("CREATE TABLE b (other)")
 
-    connection = sqlite3.connect(path)
-    connection.execute("CREATE TABLE b (other)")
-    connection.close()
+
+def opened_raw(path: Path) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(path))
 
 
 def masked(text: str) -> str:
@@ -90,6 +93,92 @@ def test_canaries_that_fail(bare: Cli, tenants: Path, tmp_path: Path) -> None:
         "No more was handed out: the canary t2 is failed.",
     ]
     assert (done.code, done.err) == (1, "")
+
+
+def test_a_dry_run_up_to_a_migration(bare: Cli, tenants: Path) -> None:
+    shown = bare("fleet", "run", "--targets", tenants, "--to", "1", "--dry-run")
+    assert "  [ ] nothing applied  3 targets, 1 pending\n" in shown.out
+    bare("fleet", "run", "--targets", tenants, "--to", "1")
+    shown = bare("fleet", "run", "--targets", tenants, "--to", "1", "--dry-run")
+    assert "Targets: 3 | Done: 3 | " in shown.out
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--to", "NONSENSE"), "--to NONSENSE: there is no such migration"),
+        (("--to", "9"), "--to 9: there is no such migration"),
+        (("--canary", "nobody"), "no target has the name nobody, which is to be a canary"),
+        (("--canary", "0"), "'0' makes no target a canary"),
+        (("--canary", ""), "'' makes no target a canary"),
+        (("--canary", " , "), "',' makes no target a canary"),
+        (("--waves", "0%,100%"), "a wave of 0% has no target"),
+        (("--waves", "50%,10%,100%"), "the waves do not grow: 50% comes before 10%"),
+        (("--waves", "50%"), "the waves end at 50%, and leave targets out"),
+        (("--waves", ""), "'' is no number of targets"),
+        (("--max-failures", ""), "'' is no number of targets"),
+        (("--select", "stage=live"), "--select stage=live is for no target"),
+        (("--migrations", "nowhere"), "there is no folder nowhere"),
+        (("--targets-url", "sqlite:///t1.db"), "--targets-url says nothing without --targets-sql"),
+        (("--shared-schema", "public"), "--shared-schema says nothing without --schemas"),
+    ],
+)
+def test_what_is_wrong_of_all_is_said_once(
+    bare: Cli, tenants: Path, tmp_path: Path, options: tuple[str, ...], message: str, dry: tuple[str, ...]
+) -> None:
+    """Before a target is connected to, which would make its file, and before a state is kept."""
+    result = bare("fleet", "run", "--targets", tenants, *options, *dry)
+    assert (result.code, result.out, result.err.splitlines()[0]) == (2, "", f"error: {message}")
+    assert ([*tmp_path.glob("*.db")], (tmp_path / ".fluxmig").exists()) == ([], False)
+
+
+def test_what_cannot_be_resumed(bare: Cli, tenants: Path, tmp_path: Path) -> None:
+    def said(*options: object) -> str:
+        result = bare("fleet", "run", "--targets", tenants, "--resume", *options)
+        assert (result.code, result.out) == (2, "")
+        return result.err
+
+    makes = "`fluxmig fleet run`, without --resume, makes one\n"
+    state = tmp_path / "state.sqlite"
+    assert said("--state", state) == f"error: there is no state of a fleet at {state}\n{makes}"
+    assert not state.exists()
+    state.touch()
+    assert said("--state", state) == f"error: {state} has no run of a fleet\n{makes}"
+    other = tmp_path / "other.txt"
+    other.write_text("somebody sqlite:///somebody.db\n")
+    assert bare("fleet", "run", "--targets", other, "--state", state).code == 0
+    assert said("--state", state) == (
+        f"error: {state} is the state of another fleet: its runs knew none of these targets\n"
+        "name the state of the earlier run with --state, or leave --resume out\n"
+    )
+    assert sorted(path.name for path in tmp_path.glob("*.db")) == ["somebody.db"]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_report_makes_nothing(bare: Cli, tmp_path: Path, *, is_there: bool) -> None:
+    database = tmp_path / "some.db"
+    if is_there:
+        spoil(database)
+    result = bare("fleet", "report", "--state", f"sqlite:///{database}")
+    assert (result.code, result.out) == (2 if is_there else 6, "")
+    assert database.exists() == is_there
+    if is_there:
+        assert result.err.startswith("error: the control database has no run of a fleet\n")
+        with opened_raw(database) as connection:
+            assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("b",)]
+
+
+def test_the_schema_of_the_ledgers(bare: Cli, one_postgresql: Database, tmp_path: Path, write: Write) -> None:
+    write({"001_a.sql": "CREATE TABLE a (id integer);"})
+    one_postgresql.rows("CREATE SCHEMA ops")
+    (tmp_path / "targets.txt").write_text(f"it {one_postgresql.url}\n")
+    for command in ("run", "run", "status"):
+        shown = bare("fleet", command, "--targets", tmp_path / "targets.txt", "--schema", "ops")
+        assert (shown.code, shown.err) == (0, "")
+    assert "Done: 1" in shown.out
+    assert one_postgresql.rows("SELECT migration_name FROM ops.schema_migrations") == [("001_a.sql",)]
+    assert one_postgresql.scalar("SELECT to_regclass('public.schema_migrations')") is None
 
 
 def test_json(bare: Cli, tenants: Path, tmp_path: Path) -> None:
@@ -195,7 +284,7 @@ def test_secrets_stay_where_they_are(
         (
             ("report",),
             "there is no state of a fleet at .fluxmig/fleet.sqlite",
-            "`fluxmig fleet run` makes it",
+            "`fluxmig fleet run`, without --resume, makes one",
         ),
     ],
 )

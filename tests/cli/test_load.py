@@ -114,6 +114,38 @@ def test_rejects(cli: Cli, users: Database, tmp_path: Path) -> None:
     assert users.rows("SELECT id, email FROM users") == [(1, "ada@example.com")]
 
 
+@pytest.mark.parametrize("name", ["users.json", "./users.json", "load.toml", "link.json"])
+def test_rejects_into_a_file_that_is_read(cli: Cli, users: Database, tmp_path: Path, name: str) -> None:
+    """It would be empty before the first record is read."""
+    put(tmp_path, "users.json", ADA)
+    (tmp_path / "load.toml").write_text('[[load]]\nfile = "users.json"\ntable = "users"\n')
+    (tmp_path / "link.json").symlink_to("users.json")
+    before = {path: path.read_text() for path in tmp_path.glob("*.[jt]*")}
+    for what in (("users.json",), ("--mapping", "load.toml")):
+        if name == "load.toml" and what == ("users.json",):
+            continue  # which is no mapping then
+        result = cli("load", *what, "--max-rejects", "3", "--rejects", name)
+        assert (result.code, result.out) == (2, "")
+        assert (
+            result.err
+            == f"error: {name} is a file to be read, and --rejects would empty it\n--rejects FILE\n"
+        )
+        assert {path: path.read_text() for path in before} == before
+
+
+def test_rejects_of_batches_are_added(cli: Cli, users: Database, tmp_path: Path) -> None:
+    """A load that goes on does not take away what it has refused before."""
+    put(tmp_path, "users.ndjson", ADA, {"id": 4}, BOB, {"id": 5}, {**ADA, "id": 6}, lines=True)
+    users.rows("INSERT INTO users (id, email) VALUES (6, 'in the way')")
+    options = ("--batch", "2", "--max-rejects", "1", "--rejects", "refused.ndjson")
+    assert cli("load", "users.ndjson", *options).code == 1
+    users.rows("DELETE FROM users WHERE id = 6")
+    assert cli("load", "users.ndjson", *options).code == 0
+    kept = [json.loads(line)["record"] for line in (tmp_path / "refused.ndjson").read_text().splitlines()]
+    assert kept == [2, 4, 4]
+    assert users.rows("SELECT id FROM users ORDER BY id") == [(1,), (2,), (6,)]
+
+
 def test_rejects_that_are_no_text(cli: Cli, users: Database, tmp_path: Path) -> None:
     """Half a surrogate pair stays what it was; a line that is no JSON is kept as it is."""
     lines = ['{"id": 1, "email": "x\\\\\\ud800"}', '{oops\t"', '{"id": 2, "email": "é"}']
@@ -141,7 +173,8 @@ def test_batches(cli: Cli, users: Database, tmp_path: Path) -> None:
     result = cli("load", "users.json", "--batch", "1")
     assert (result.code, result.out) == (1, "")
     assert result.err.splitlines()[-1] == (
-        "the batches before are loaded; the same command goes on behind them, if no file changes"
+        "the batches before are loaded; the same command goes on behind them, if no file changes; if one"
+        " does, --on-conflict skip passes over what is there"
     )
     document = cli("load", "users.json", "--batch", "1", "--json").json
     assert "tables" not in document

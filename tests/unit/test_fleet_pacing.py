@@ -211,7 +211,7 @@ def test_with_a_limit_waves_go_on_below_it() -> None:
 def test_what_runs_comes_to_its_end() -> None:
     played, pacing = play(fleet("abcd"), Pace(parallel=3, max_failures=Share(0)), failing("a"))
     assert played.states == {"a": "failed", "b": "done", "c": "done"}
-    assert pacing.stopped == "1 targets failed, and 0 may"
+    assert pacing.stopped == "1 target failed, and 0 may"
 
 
 def test_the_unreachable_are_tried_again_at_the_end() -> None:
@@ -257,7 +257,7 @@ def test_what_waits_for_another_try_is_told_when_all_stops() -> None:
     pace = Pace(parallel=1, max_failures=Share(0))
     played, pacing = play(fleet("abcd"), pace, answer, wait_lock_s=600)
     assert played.states == {"a": "busy", "b": "unreachable", "c": "failed"}
-    assert pacing.stopped == "1 targets failed, and 0 may"
+    assert pacing.stopped == "1 target failed, and 0 may"
 
 
 def test_stop() -> None:

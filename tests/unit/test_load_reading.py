@@ -57,6 +57,7 @@ def test_the_records_at_a_path(text: str, path: tuple[str, ...], expected: Any) 
 
 CUT = "\nwas it written, or copied, to its end?"
 UTF_8 = "\nJSON is UTF-8: save the file so, `iconv -f UTF-16 -t UTF-8` say"
+CP1252 = UTF_8.replace("UTF-16", "CP1252")
 LINES = "\na file of one record a line ends in .ndjson or .jsonl, or is read with --lines"
 
 
@@ -88,8 +89,8 @@ LINES = "\na file of one record a line ends in .ndjson or .jsonl, or is read wit
         ),
         ("[" * 100_000, (EACH,), "f.json:1:2: arrays and objects are nested too deeply"),
         ('["a\nb"]', (EACH,), "f.json:1:4: not JSON: invalid control character"),
-        (b'["\xe9"]', (EACH,), f"f.json:1: not UTF-8: the byte 0xe9{UTF_8}"),
-        (b'[1,\n"\xc3', (EACH,), f"f.json:2: not UTF-8: the byte 0xc3{UTF_8}"),
+        (b'["\xe9"]', (EACH,), f"f.json:1: not UTF-8: the byte 0xe9{CP1252}"),
+        (b'[1,\n"\xc3', (EACH,), f"f.json:2: not UTF-8: the byte 0xc3{CP1252}"),
         ("[1]".encode("utf-16"), (EACH,), f"f.json:1: not UTF-8: it looks like UTF-16 or UTF-32{UTF_8}"),
         ("[1]".encode("utf-16-le"), (EACH,), f"f.json:1: not UTF-8: it looks like UTF-16 or UTF-32{UTF_8}"),
         ('{"a": [1]}', (EACH,), "f.json:1:1: $ is an object, and not an array"),
