@@ -28,6 +28,7 @@ from fluxmig import (
     TableTotals,
     load,
 )
+from tests.support import STEPWISE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -517,7 +518,7 @@ path = "tags[*]"
 table = "tags"
 columns = { name = "." }
 """
-COUNTED = {"sqlite": "integer PRIMARY KEY", "mariadb": "integer PRIMARY KEY AUTO_INCREMENT"}
+COUNTED = {"sqlite": "integer PRIMARY KEY"} | dict.fromkeys(STEPWISE, "integer PRIMARY KEY AUTO_INCREMENT")
 
 
 @pytest.mark.parametrize("batch", [None, 1])
