@@ -571,7 +571,12 @@ def test_what_counts_as_a_duplicate(
         (
             "CREATE TABLE x (id int, CONSTRAINT fk FOREIGN KEY (id) REFERENCES t (id))",
             "1005",
-            "Nothing like it",
+            "Another table has a constraint fk: choose another name for this one.",
+        ),
+        (
+            "CREATE TABLE x (id int, CONSTRAINT c CHECK (id > 0), CONSTRAINT `c` CHECK (id > 1))",
+            "1826",
+            "Nothing like it was there before: the file makes it twice.",
         ),
         ("SELECT 1 FROM nowhere", "1146", None),
     ],
@@ -583,6 +588,21 @@ def test_what_does_not(
     failure = failure_of(Migrator(mariadb.engine(), folder))
     assert failure.code == (MYSQL.get(code, code) if mariadb.product == "MySQL" else code)
     assert (failure.remedy or "").startswith(remedy or "") if remedy else failure.remedy is None
+
+
+def test_the_name_of_a_check_is_the_databases_on_mysql(mariadb: Database, folder: Path, write: Write) -> None:
+    if mariadb.product != "MySQL":
+        pytest.skip(f"the name of a check is its table's on {mariadb.product}")
+    write({"001_a.sql": SETUP, "002_b.sql": "CREATE TABLE x (id int, CONSTRAINT ck CHECK (id > 0))"})
+    failure = failure_of(Migrator(mariadb.engine(), folder))
+    assert (failure.code, failure.remedy) == (
+        "3822",
+        "Another table has a constraint ck: choose another name for this one.",
+    )
+    (folder / "002_b.sql").unlink()
+    write({"003_c.sql": "ALTER TABLE k ADD CONSTRAINT ck CHECK (id > 0)"})
+    step = last(Migrator(mariadb.engine(), folder))
+    assert (step.outcome, len(step.lost)) == (Outcome.MARKED, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""kill -9 of MariaDB or MySQL in the middle of a run: the next run finishes, nothing is done twice or left out.
+"""kill -9 of MariaDB or MySQL in the middle of a run: the next one finishes, nothing is lost or done twice.
 
 A server of the tests' own. This is its crash, and not that of the machine.
 """
