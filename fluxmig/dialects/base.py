@@ -117,7 +117,7 @@ class ServerError:
 
 
 class UnsoundError(Exception):
-    """A statement left, or met, something that is there and does not work.
+    """A statement left, or met, something that is there and does not work; or it cannot be sent at all.
 
     Attributes:
         message: What.

@@ -203,7 +203,12 @@ class MySQL(Dialect):
     # --- running ------------------------------------------------------------------------------------------
 
     def send(self, connection: Connection, script: str) -> None:
-        """Runs the SQL exactly as written: past the parameters of SQLAlchemy and of the driver."""
+        """Runs the SQL exactly as written: past the parameters of SQLAlchemy and of the driver.
+
+        Raises:
+            UnsoundError: It is longer than the server takes.
+        """
+        mysql_limits.refuse_too_long(connection, script)
         result = connection.exec_driver_sql(script, execution_options={"no_parameters": True})
         result.close()
         if hear := connection.info.get(_HEAR):
@@ -451,7 +456,9 @@ class MySQL(Dialect):
 
     def tracer(self, own: frozenset[str]) -> Tracer:
         """With what InnoDB has written anew."""
-        return mysql_trace.MySQLTracer(self, own, tables=self._innodb_tables)
+        return mysql_trace.MySQLTracer(
+            self, own, tables=self._innodb_tables, rebuilds_empty=not self._is_mariadb
+        )
 
     # --- facts --------------------------------------------------------------------------------------------
 

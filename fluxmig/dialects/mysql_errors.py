@@ -69,6 +69,7 @@ NO_SAVEPOINT: Final = "1305"
 """ER_SP_DOES_NOT_EXIST, of savepoints, too."""
 
 REMEDIES: Final[Mapping[str, str]] = {
+    "1153": "split the statement, or have the server's max_allowed_packet raised",  # ER_NET_PACKET_TOO_LARGE
     "1419": "the server keeps a binary log: ask somebody with SUPER, or for log_bin_trust_function_creators",
     "1568": "begin the file with `-- fluxmig: no-transaction`",  # ER_CANT_CHANGE_TX_CHARACTERISTICS
     "1665": "SET binlog_format = 'ROW' where the isolation level is READ COMMITTED",

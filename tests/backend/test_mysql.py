@@ -790,6 +790,23 @@ def test_a_statement_may_take_so_long(mariadb: Database, folder: Path, write: Wr
     assert failure.code in {"1969", "3024"}
 
 
+def test_a_statement_that_is_longer_than_the_server_takes(
+    mariadb: Database, folder: Path, write: Write
+) -> None:
+    most = mariadb.scalar("SELECT @@max_allowed_packet")
+    assert isinstance(most, int)
+    head, tail = "SELECT LENGTH('", "') AS length"
+
+    def of(length: int) -> str:
+        return f"{head}{'x' * (length - len(head + tail))}{tail};\n"
+
+    write({"001_long.sql": of(most - 2), "002_longer.sql": "SELECT 1;\n" + of(most - 1)})
+    failure = failure_of(Migrator(mariadb.engine(), folder))
+    assert (failure.path, failure.line) == (folder / "002_longer.sql", 2)
+    assert failure.message == f"the statement has {most - 1:,} bytes, and the server takes less than {most:,}"
+    assert failure.remedy == "split it, or have the server's max_allowed_packet raised"
+
+
 # --- logins -----------------------------------------------------------------------------------------------
 
 
