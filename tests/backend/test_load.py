@@ -741,6 +741,21 @@ def test_another_runner_has_the_lock(one_postgresql: Database, tmp_path: Path) -
             migrator.load(DataFiles((path,)))
 
 
+def test_bits_and_sets_of_mysql(mariadb: Database, tmp_path: Path) -> None:
+    mariadb.rows("CREATE TABLE odd (id integer PRIMARY KEY, is_on bit, bits bit(3), tags set('a', 'bc'))")
+    rows = [
+        {"id": 1, "is_on": True, "bits": 5, "tags": "a,bc"},
+        {"id": 2, "is_on": False, "bits": 0, "tags": ""},
+        {"id": 3, "is_on": None, "bits": 8},
+    ]
+    report = into(mariadb, put(tmp_path, "odd.json", rows), into="odd", max_rejects=1)
+    assert [each.reason for each in report.refusals] == ["not between 0 and 7"]
+    assert mariadb.rows("SELECT id, is_on + 0, bits + 0, tags FROM odd") == [
+        (1, 1, 5, "a,bc"),
+        (2, 0, 0, ""),
+    ]
+
+
 def test_the_zone_of_the_session_is_put_back(mariadb: Database, tmp_path: Path) -> None:
     mariadb.rows(USERS)
     engine = mariadb.engine()
