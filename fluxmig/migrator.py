@@ -803,6 +803,7 @@ class Migrator:
             version=fluxmig.__version__,
             style=self._dialect.table_style,
             is_passing=self._dialect.is_passing,
+            has_table=self._dialect.has_table,
         )
 
     def _read_folder(self) -> Folder:

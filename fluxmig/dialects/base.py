@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from socket import SHUT_RDWR, socket
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
-from sqlalchemy import TIMESTAMP, Engine, Text, func, text
+from sqlalchemy import TIMESTAMP, Engine, Text, func, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig import sql
@@ -697,6 +697,10 @@ class Dialect:
         """What to do, where fluxmig's own statements fail for want of a privilege or a schema; or None."""
         return None
 
+    def has_table(self, connection: Connection, table: Table) -> bool:
+        """Whether a table is there."""
+        return has_table(connection, table)
+
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """What is there of these objects; what cannot be told is left out. Only reads."""
         from fluxmig.dialects import existing  # noqa: PLC0415  # most runs do not ask
@@ -817,6 +821,11 @@ class Dialect:
     def may_write(self, connection: Connection, table: Table) -> bool | None:
         """Whether the login may insert into and delete from the table; None where that cannot be known."""
         return None
+
+
+def has_table(connection: Connection, table: Table) -> bool:
+    """Whether a table is there, as SQLAlchemy asks every database."""
+    return inspect(connection).has_table(table.name, schema=table.schema)
 
 
 def send_as_is(connection: Connection, command: str) -> None:

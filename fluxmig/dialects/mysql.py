@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import Engine, func, literal_column, select, text
+from sqlalchemy import Engine, false, func, literal_column, select, text
 from sqlalchemy.dialects.mysql import DATETIME, LONGTEXT
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -417,6 +417,20 @@ class MySQL(Dialect):
     def way_out(self, error: ServerError) -> str | None:
         """By the number."""
         return mysql_errors.WAYS_OUT.get(error.code or "")
+
+    def has_table(self, connection: Connection, table: Table) -> bool:
+        """By DESCRIBE, which on MySQL waits for no table that is just being made, once others were read.
+
+        A query waits (10.11.4, "Metadata Locking"), and keeps the table as it is from then on.
+        """
+        try:
+            return super().has_table(connection, table)
+        except DBAPIError as error:
+            if mysql_errors.code_of(error) != mysql_errors.BEING_MADE:
+                raise
+        with suppress(DBAPIError):  # it is not there, or not for this login to read
+            connection.execute(select(text("1")).select_from(table).where(false()))
+        return super().has_table(connection, table)
 
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By information_schema, which shows what the login has some privilege on (24.1)."""

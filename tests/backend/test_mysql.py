@@ -807,6 +807,32 @@ def test_a_statement_that_is_longer_than_the_server_takes(
     assert failure.remedy == "split it, or have the server's max_allowed_packet raised"
 
 
+def test_a_log_that_another_is_making_is_waited_for(mariadb: Database, folder: Path, write: Write) -> None:
+    """A RENAME has the one table for itself, and waits for the other one, until it gives up."""
+    write({"001_a.sql": "CREATE TABLE zz (id int)"})
+    Migrator(mariadb.engine(), folder).run()
+    refused: list[BaseException] = []
+
+    def rename() -> None:
+        with mariadb.engine().connect() as connection:
+            connection.execute(text("SET SESSION lock_wait_timeout = 1"))
+            try:
+                connection.execute(text("RENAME TABLE schema_migrations_log TO l, zz TO z"))
+            except DBAPIError as error:
+                refused.append(error)
+
+    rival = threading.Thread(target=rename)
+    with mariadb.engine().begin() as holder:
+        holder.execute(text("SELECT * FROM zz"))
+        rival.start()
+        waiting = "SELECT count(*) FROM information_schema.processlist WHERE state LIKE '%metadata lock%'"
+        while not mariadb.scalar(waiting):
+            time.sleep(0.02)
+        assert [each.conditions for each in Migrator(mariadb.engine(), folder).status()] == [()]
+        rival.join(30)
+    assert len(refused) == 1
+
+
 # --- logins -----------------------------------------------------------------------------------------------
 
 
