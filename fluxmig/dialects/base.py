@@ -701,6 +701,11 @@ class Dialect:
         """Whether a table is there."""
         return has_table(connection, table)
 
+    def grant(self, privileges: str, schema: str | None, table: str | None, user: str) -> str:
+        """What gives a user privileges: on a table, or in a schema."""
+        where = f"SCHEMA {schema}" if table is None else ".".join(filter(None, (schema, table)))
+        return f"GRANT {privileges} ON {where} TO {user}"
+
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """What is there of these objects; what cannot be told is left out. Only reads."""
         from fluxmig.dialects import existing  # noqa: PLC0415  # most runs do not ask

@@ -418,6 +418,11 @@ class MySQL(Dialect):
         """By the number."""
         return mysql_errors.WAYS_OUT.get(error.code or "")
 
+    def grant(self, privileges: str, schema: str | None, table: str | None, user: str) -> str:
+        """A user is a name and a host (13.7.1.6), as CURRENT_USER tells them."""
+        name, _, host = user.rpartition("@")
+        return f"GRANT {privileges} ON {schema}.{table or '*'} TO '{name}'@'{host}'"
+
     def has_table(self, connection: Connection, table: Table) -> bool:
         """By DESCRIBE, which on MySQL waits for no table that is just being made, once others were read.
 

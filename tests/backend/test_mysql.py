@@ -864,14 +864,58 @@ def test_what_a_login_may(
         verified = Migrator(engine, folder).verify()
         assert (verified.can_create, verified.can_write) == (can_create, can_write)
         assert verified.info.user == f"{name}@localhost"
-        assert [status.conditions for status in Migrator(engine, folder).status()] == [()]
-        write({"002_b.sql": "CREATE TABLE b (id int)"})
+        login = f"TO '{name}'@'localhost'"
+        expected = [] if can_create else [f"GRANT CREATE ON {name}.* {login}"]
         if not can_write:
-            with pytest.raises(ConfigError) as caught:
-                Migrator(engine, folder).run()
-            assert caught.value.remedy == "`fluxmig verify` lists the privileges that a run needs"
+            expected.append(f"GRANT SELECT, INSERT, DELETE ON {name}.schema_migrations {login}")
+        remedies = [each.remedy for each in verified.findings if each.kind == "permission"]
+        assert remedies == expected
+        for remedy in expected:
+            mariadb.rows(remedy)
+        assert [status.conditions for status in Migrator(engine, folder).status()] == [()]
+        again = Migrator(engine, folder).verify()
+        assert (again.can_create, again.can_write) == (True, True)
     finally:
         mariadb.rows(f"DROP USER {name}@localhost")
+
+
+def test_a_login_that_may_not_write(mariadb: Database, folder: Path, write: Write) -> None:
+    write({"001_a.sql": "CREATE TABLE a (id int)"})
+    Migrator(mariadb.engine(), folder).run()
+    name = make_url(mariadb.url).database
+    mariadb.rows(f"CREATE USER {name}@localhost IDENTIFIED BY 'secret'")
+    try:
+        mariadb.rows(f"GRANT SELECT ON {name}.* TO {name}@localhost")
+        url = make_url(mariadb.url).set(username=name, password="secret")
+        write({"002_b.sql": "CREATE TABLE b (id int)"})
+        with pytest.raises(ConfigError) as caught:
+            Migrator(create_engine(url, poolclass=NullPool), folder).run()
+        assert caught.value.remedy == "`fluxmig verify` lists the privileges that a run needs"
+    finally:
+        mariadb.rows(f"DROP USER {name}@localhost")
+
+
+@pytest.mark.parametrize(
+    ("option", "said", "way"),
+    [
+        ("ACCOUNT LOCK", "ccount is locked", "ALTER USER ... ACCOUNT UNLOCK, or take another user"),
+        ("", "to database '", "check the database in the URL, or GRANT the user a privilege on it"),
+    ],
+)
+def test_a_login_that_is_not_admitted(
+    mariadb: Database, tmp_path: Path, option: str, said: str, way: str
+) -> None:
+    name = make_url(mariadb.url).database
+    mariadb.rows(f"CREATE USER {name}@localhost IDENTIFIED BY 'secret' {option}")
+    try:
+        told = make_url(mariadb.url).set(username=name, password="secret")
+        url = told.render_as_string(hide_password=False)
+        result = process("status", "--database-url", url, "--migrations", str(tmp_path))
+    finally:
+        mariadb.rows(f"DROP USER {name}@localhost")
+    assert result.returncode == 6
+    assert said in result.stderr
+    assert result.stderr.endswith(f"\n{way}\n")
 
 
 # --- by hand ----------------------------------------------------------------------------------------------
