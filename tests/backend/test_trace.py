@@ -276,6 +276,13 @@ def test_what_innodb_does(
     assert [(each.kind, each.existed) for each in dropped.work] == [("drop table", False)]
 
 
+def test_odd_names_are_told_as_they_are_written(mariadb: Database, folder: Path, write: Write) -> None:
+    name = "order-items: 100%"
+    change = f"ALTER TABLE `{name}` ADD COLUMN n integer;\nALTER TABLE `{name}` MODIFY id bigint;"
+    write({"001_base.sql": f"CREATE TABLE `{name}` (id integer PRIMARY KEY);", "002_change.sql": change})
+    assert [work(trace) for trace in traced(mariadb, folder)] == [[], [f"rewrite {name}"]]
+
+
 def test_warnings_are_told_of_their_statement(mariadb: Database, folder: Path, write: Write) -> None:
     write({"001_a.sql": "SELECT 1;\nDROP TABLE IF EXISTS nobody;\nSELECT 2;\n"})
     found = [trace.notices for trace in traced(mariadb, folder)]
