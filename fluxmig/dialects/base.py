@@ -640,7 +640,7 @@ class Dialect:
         return False
 
     def interrupter(self, connection: Connection) -> Callable[[], None] | None:
-        """What ends a statement of this connection from another thread; None where a signal does."""
+        """What ends a statement of this connection from another thread; None where a signal to us does."""
         return None
 
     def cancel(self, driver: Any, engine: Engine) -> None:

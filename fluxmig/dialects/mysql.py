@@ -373,11 +373,11 @@ class MySQL(Dialect):
         return mysql_watch.onlooker(connection)
 
     def interrupter(self, connection: Connection) -> Callable[[], None] | None:
-        """KILL QUERY by a second connection; but PyMySQL, which waits in Python, hears of signals."""
-        if connection.dialect.driver == "pymysql":
+        """KILL QUERY by a second connection: neither server misses who waits for a statement."""
+        number = mysql_watch.number_of(connection.connection.dbapi_connection)
+        if number is None or connection.dialect.is_async:
             return None
-        number, pool = connection.scalar(select(func.connection_id())), connection.engine.pool.recreate()
-        return partial(mysql_watch.kill, pool, number)
+        return partial(mysql_watch.kill_soon, connection.engine.pool.recreate(), number)
 
     def cancel(self, driver: Any, engine: Engine) -> None:
         """KILL QUERY by a second connection; MariaDB goes on with what nobody waits for any more."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import shutil
+import signal
 import subprocess
+import sys
 import threading
 import time
 from importlib.util import find_spec
@@ -831,6 +833,29 @@ def test_a_log_that_another_is_making_is_waited_for(mariadb: Database, folder: P
         assert [each.conditions for each in Migrator(mariadb.engine(), folder).status()] == [()]
         rival.join(30)
     assert len(refused) == 1
+
+
+@pytest.mark.parametrize("driver", ["pymysql", "mysqldb"])
+def test_a_signal_ends_what_the_server_does(
+    mariadb: Database, folder: Path, write: Write, driver: str
+) -> None:
+    """Else it goes on, and the next run waits for its lock."""
+    url = by_driver(mariadb, f"mysql+{driver}")
+    numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900)"
+    write({"001_a.sql": f"{numbers} SELECT count(*) FROM n a, n b, n c, n d WHERE a.i + b.i + c.i <> d.i;"})
+    running = "SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'WITH RECURSIVE%'"
+    command = [sys.executable, "-m", "fluxmig", "run", "--database-url", url, "--migrations", str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as started:
+        while not mariadb.scalar(running):
+            assert started.poll() is None
+            time.sleep(0.02)
+        started.send_signal(signal.SIGINT)
+        said = started.communicate(timeout=60)[1]
+    assert (started.returncode, "interrupted by SIGINT" in said) == (130, True), said
+    deadline = time.monotonic() + 60
+    while mariadb.scalar(running):
+        assert time.monotonic() < deadline, "the server goes on"
+        time.sleep(0.05)
 
 
 # --- logins -----------------------------------------------------------------------------------------------
