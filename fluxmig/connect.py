@@ -65,6 +65,8 @@ _SHAPE = (
 )
 _OTHER_SERVER = r"Could not determine version from string '(\w+)"
 _OTHER_DIALECT = "for CockroachDB: pip install sqlalchemy-cockroachdb, and write cockroachdb+psycopg://"
+_LACKING = r"'(\w+)' package is required"
+"""PyMySQL's, of a password that it has to encrypt: the package is asked for by one login in a few."""
 _SECRETS = ("password", "passwd", "sslpassword")
 """Options of URLs that an Engine would show: SQLAlchemy hides but the password in its usual place."""
 
@@ -394,6 +396,11 @@ def _knock(engine: Engine, raw: str, wait_s: float) -> None:
             if not unreachable.may_pass(why) or time.monotonic() >= deadline:
                 cause = why if unreachable.shows(engine.url, raw, why) else None
                 raise unreachable.refusal(engine.url, raw, why) from cause
-        except Exception:  # noqa: BLE001  # whatever a driver's own function makes of words that it does not know
+        except Exception as error:  # noqa: BLE001  # whatever a driver makes of words that it does not know
+            if lacking := re.search(_LACKING, str(error)):
+                raise ConfigError(
+                    f"the driver {engine.driver} needs the package {lacking[1]} to send this password",
+                    remedy=f"pip install {lacking[1]}",
+                ) from None
             raise _bad_options(engine.url) from None
         time.sleep(_PAUSE_S)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fluxmig import sql
-from fluxmig.objects import created, is_soft, makes_one
+from fluxmig.objects import created, is_soft, makes_one, named_constraints
 from fluxmig.sending import RefusedError, send_statement
 
 if TYPE_CHECKING:
@@ -52,8 +52,19 @@ def refuted(
     # What the script sets may have it look for names elsewhere than this connection does.
     is_sure = all(each.is_qualified for each in made) or not dialect.may_change_session(script)
     if made and is_sure and all(each in found and not found[each].is_taken for each in made):
-        return "Nothing like it was there before: the file makes it twice."
+        return (
+            _of_another_table(dialect, connection, statement)
+            or "Nothing like it was there before: the file makes it twice."
+        )
     return "" if not made and server.code in dialect.doubtful_duplicates else None
+
+
+def _of_another_table(dialect: Dialect, connection: Connection, statement: Statement) -> str | None:
+    """Of a new table: the constraint whose name another table has taken, where names are the database's."""
+    named = named_constraints(statement.sql, dialect.rules)
+    found = dialect.existing(connection, named) if named else {}
+    taken = next((each.name for each in named if each in found and found[each].is_taken), None)
+    return taken and f"Another table has a constraint {taken}: choose another name for this one."
 
 
 def makes_again(dialect: Dialect, script: Script, statement: Statement) -> bool:

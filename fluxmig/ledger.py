@@ -26,7 +26,6 @@ from sqlalchemy import (
     false,
     func,
     insert,
-    inspect,
     or_,
     select,
     text,
@@ -35,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from fluxmig.dialects.base import TableStyle, send_as_is
+from fluxmig.dialects.base import TableStyle, has_table, send_as_is
 from fluxmig.errors import LedgerError
 from fluxmig.layouts.numbered import migration_of
 from fluxmig.model import Event, LogEntry, Progress, Record
@@ -145,6 +144,7 @@ class Ledger:
         version: str,
         style: TableStyle | None = None,
         is_passing: Callable[[DBAPIError], bool] = attrgetter("connection_invalidated"),
+        has_table: Callable[[Connection, Table], bool] = has_table,
     ) -> None:
         """Describes the tables; touches no database.
 
@@ -157,7 +157,9 @@ class Ledger:
             version: fluxmig's version, for the log.
             style: How the database wants them made.
             is_passing: Whether an error says nothing of the tables.
+            has_table: How to ask whether one of them is there.
         """
+        self._has_table = has_table
         self._client, self._version, self._is_passing = client, version, is_passing
         self._has_users = current_user is not None
         self._style = style = style or _PLAIN_STYLE
@@ -335,11 +337,11 @@ class Ledger:
 
     def exists(self, connection: Connection) -> bool:
         """Whether the ledger is there."""
-        return inspect(connection).has_table(self.table.name, schema=self.table.schema)
+        return self._has_table(connection, self.table)
 
     def log_exists(self, connection: Connection) -> bool:
         """Whether the log is there."""
-        return inspect(connection).has_table(self.log_table.name, schema=self.log_table.schema)
+        return self._has_table(connection, self.log_table)
 
     def has(self, connection: Connection, name: str) -> bool:
         """Whether the ledger has the migration; asked again under the lock."""

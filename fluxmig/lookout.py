@@ -60,6 +60,11 @@ class Lookout:
             self._thread.start()
         try:
             yield
+        except Exception:
+            raise
+        except BaseException:  # the signal was heard here, and the server goes on with the statement
+            self.interrupt()
+            raise
         finally:
             self._onlooker = self._interrupt = None
 

@@ -82,6 +82,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Migrator", "get_applied_migrations", "load", "run_migration"]
 
+_FILE = "check the file's permissions"
 _AGAIN = "run it again when the server is there"
 
 
@@ -803,6 +804,7 @@ class Migrator:
             version=fluxmig.__version__,
             style=self._dialect.table_style,
             is_passing=self._dialect.is_passing,
+            has_table=self._dialect.has_table,
         )
 
     def _read_folder(self) -> Folder:
@@ -949,6 +951,7 @@ class Migrator:
         self, ledger: Ledger, user: str | None, *, can_create: bool | None, can_write: bool | None
     ) -> list[Finding]:
         schema, name = ledger.table.schema, ledger.table.fullname
+        grant = self._dialect.grant
         found = []
         if schema is None and self._dialect.current_user is not None:
             found.append(
@@ -958,16 +961,11 @@ class Migrator:
             found.append(Finding("permission", f"there is no schema {schema}", (), f"CREATE SCHEMA {schema}"))
         elif can_create is False:
             where = f"in schema {schema}" if schema else "in the database's folder"
-            remedy = (
-                f"GRANT CREATE ON SCHEMA {schema} TO {user}" if schema else "check the file's permissions"
-            )
+            remedy = grant("CREATE", schema, None, user) if schema and user else _FILE
             found.append(Finding("permission", f"the login may not create {where}", (), remedy))
         if can_write is False:
-            remedy = (
-                f"GRANT SELECT, INSERT, DELETE ON {name} TO {user}"
-                if user
-                else "check the file's permissions"
-            )
+            needed = "SELECT, INSERT, DELETE"
+            remedy = grant(needed, schema, ledger.table.name, user) if user else _FILE
             found.append(Finding("permission", f"the login may not write {name}", (), remedy))
         return found
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from fluxmig import sql
@@ -26,6 +27,7 @@ __all__ += [
     "is_of_session",
     "is_soft",
     "makes_one",
+    "named_constraints",
     "only_reads",
     "parts_of",
     "some_of",
@@ -148,6 +150,16 @@ def created(statement: str, rules: sql.Rules) -> tuple[Created, ...]:
     """
     effect = _effect(statement, rules)
     return () if effect.perhaps else effect.creates
+
+
+def named_constraints(statement: str, rules: sql.Rules) -> tuple[Created, ...]:
+    """The constraints that a CREATE TABLE has names for."""
+    table = next((each for each in created(statement, rules) if each.kind == "table"), None)
+    if table is None:
+        return ()
+    tokens = sql.tokens(statement, rules)
+    names = (_folded(name, rules) for word, name in pairwise(tokens) if word.upper() == "CONSTRAINT")
+    return tuple(Created("constraint", name, None, table.name, table.schema) for name in names if name)
 
 
 def effects(script: Script, rules: sql.Rules) -> Iterator[tuple[int, Effect]]:

@@ -55,6 +55,12 @@ _CHECKS = (
         r"refused|^no such file or directory|can't connect",
         "is the server running there? --wait SECONDS waits for one",
     ),
+    (
+        r"access denied for user .* to database",
+        "check the database in the URL, or GRANT the user a privilege on it",
+    ),
+    (r"account is locked", "ALTER USER ... ACCOUNT UNLOCK, or take another user"),
+    (r"password has expired", "change it with another client: ALTER USER USER() IDENTIFIED BY ..."),
     (r"password|authentication failed|access denied", "check user and password in the URL"),
     (r'role ".*" does not exist', "check the user in the URL, or create it"),
     (r"not permitted to log in", "ALTER ROLE ... LOGIN, or take another user"),
@@ -107,8 +113,8 @@ _SERVER = re.compile(
 )
 # And how it says what the server has answered: a severity, in the server's language, and two spaces.
 _ANSWER = re.compile(r"(?:failed: |^)[^\s:]+:  ")
-_CLIENT_CODES = 2000
-"""From here to 2999 MySQL's codes are the client's own, and no answer of a server (errmsg.h)."""
+_CLIENT_CODES = frozenset({*range(2000, 3000), *range(5000, 6000)})
+"""Of MySQL's and MariaDB's codes, those that are the client's own, and no answer of a server (errmsg.h)."""
 
 
 def may_pass(error: BaseException) -> bool:
@@ -184,7 +190,7 @@ def _is_answered(error: BaseException, said: str) -> bool:
     original = getattr(error, "orig", None) or error
     match original.args:
         case (int(code), str()) if not isinstance(original, OSError):
-            return code < _CLIENT_CODES
+            return code not in _CLIENT_CODES
         case _:
             return bool(_ANSWER.search(said))
 

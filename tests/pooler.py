@@ -19,7 +19,8 @@ import psycopg
 from sqlalchemy import make_url
 
 from fluxmig import _accounts
-from tests.support import Database, cannot_be_had, dying_with_this, roomy
+from tests.dying import dying_with_this
+from tests.support import Database, cannot_be_had, roomy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,7 +3,8 @@
 `SOURCES` names them all, or those of `FLUXMIG_TEST_SOURCES=sqlite,postgresql-15`. One that cannot be had on
 this machine is skipped with its reason; with
 `FLUXMIG_TEST_REQUIRE=postgresql,sqlite,mariadb,duckdb,firebird,containers,pgbouncer,chromium` a skip of that
-kind is a failure; so are for root `namespaces` and `mounts`.
+kind is a failure; so are for root `namespaces` and `mounts`, and `mysql`, which is one only where there is
+MySQL's own server, or where it is asked for.
 """
 
 from __future__ import annotations
@@ -14,10 +15,8 @@ import itertools
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -34,11 +33,14 @@ from fluxmig import embedded
 from fluxmig.containers import LABEL
 from fluxmig.errors import ConfigError
 from fluxmig.sweeper import Sweeper
+from tests.mysqld import MARIADB, MYSQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Connection, Engine
+
+    from tests.mysqld import Program
 
 Write = Callable[[Mapping[str, str | bytes]], None]
 """What the fixture `write` is: file names and contents."""
@@ -49,18 +51,6 @@ FAST = {
     "synchronous_commit": "off",
     "log_line_prefix": "%m [%p] %q%d %e ",  # whose test it is, and the SQLSTATE
 }
-MARIADB_FAST = [
-    "--innodb-flush-log-at-trx-commit=0",
-    "--innodb-log-file-size=8M",
-    "--innodb-buffer-pool-size=32M",
-    "--innodb-doublewrite=0",
-    "--key-buffer-size=64K",
-    "--aria-pagecache-buffer-size=8M",
-    "--skip-log-bin",
-    "--character-set-server=utf8mb4",
-]
-# Whoever waits for a table that nobody gives back is a failure, and not a day's wait.
-MARIADB_OPTIONS = ["--skip-networking", "--lock-wait-timeout=30", "--max-connections=200"]
 POSTGRESQL_15 = Path("/usr/lib/postgresql/15/bin")
 IMAGES = os.environ.get("FLUXMIG_TEST_POSTGRES_IMAGES", "postgres:18,postgres:15").split(",")
 LATER = ("reason", "statements", "lost", "unchecked", "source")
@@ -68,7 +58,6 @@ EXAMPLES = Path(__file__).parent.parent / "migrations"
 
 _KINDS = {"container": "containers", "postgresql": "postgresql", "mariadb": "mariadb", "mysql": "mysql"}
 _KINDS["firebird"] = "firebird"
-_SBIN = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
 _REQUIRED = frozenset(filter(None, os.environ.get("FLUXMIG_TEST_REQUIRE", "").split(",")))
 _WANTED = frozenset(filter(None, os.environ.get("FLUXMIG_TEST_SOURCES", "").split(",")))
 _numbers = itertools.count()
@@ -297,9 +286,9 @@ class Servers:
             "postgresql-18": lambda: self._start_embedded(source, None),
             "postgresql-15": lambda: self._start_embedded(source, POSTGRESQL_15),
             "postgresql-url": lambda: Server(source, os.environ["FLUXMIG_TEST_POSTGRES_URL"]),
-            "mariadb": lambda: self._start_mariadb(source),
+            "mariadb": lambda: self._start_mysqld(MARIADB),
+            "mysql": lambda: self._start_mysqld(MYSQL),
             "firebird": self._start_firebird,
-            "mysql-url": lambda: MariaDBServer(source, os.environ["FLUXMIG_TEST_MYSQL_URL"]),
         }[source]
         return starter()
 
@@ -315,15 +304,15 @@ class Servers:
         self._open.enter_context(server)
         return Server(source, server.url, server.binaries, server.folder / "server.log")
 
-    def _start_mariadb(self, source: str) -> Server | str:
-        if url := os.environ.get("FLUXMIG_TEST_MARIADB_URL"):
-            return MariaDBServer(source, url)
+    def _start_mysqld(self, program: Program) -> Server | str:
+        if url := os.environ.get(f"FLUXMIG_TEST_{program.source.upper()}_URL"):
+            return MariaDBServer(program.source, url)
         folder = self._folder()
-        process = install_mariadb(folder) or start_mariadb(folder)
+        process = program.install(folder) or program.start(folder)
         if isinstance(process, str):
             return process
         self._open.callback(_stop, process)
-        return MariaDBServer(source, mariadb_url(folder))
+        return MariaDBServer(program.source, program.url(folder))
 
     def _start_firebird(self) -> Server | str:
         from tests.firebird import Firebird
@@ -356,7 +345,7 @@ class Servers:
         return server
 
 
-COMMITS_DDL = {"mariadb", "mysql-url", "firebird"}
+COMMITS_DDL = {"mariadb", "mysql", "firebird"}
 """The sources where what creates is committed at once, or cannot be used before it is."""
 LACKING = {
     "transactional_ddl": (COMMITS_DDL, "does not roll back what creates and drops"),
@@ -378,70 +367,15 @@ SOURCES = {"sqlite": 0, "postgresql-18": 0, "postgresql-15": 0, "container-18": 
 SOURCES |= {"mariadb": 0, "duckdb": 0}
 if "FLUXMIG_TEST_POSTGRES_URL" in os.environ:
     SOURCES["postgresql-url"] = 0
-if "FLUXMIG_TEST_MYSQL_URL" in os.environ:
-    SOURCES["mysql-url"] = 0
+if MYSQL.path or "FLUXMIG_TEST_MYSQL_URL" in os.environ or "mysql" in _REQUIRED | _WANTED:
+    SOURCES["mysql"] = 0
 _EVERY = SOURCES
 SOURCES = {source: place for source, place in _EVERY.items() if source in (_WANTED or _EVERY)}
 """The names of the sources; for containers, the place of their image in `IMAGES`."""
+STEPWISE = [source for source in ("mariadb", "mysql") if source in {"mariadb", *SOURCES}]
+"""The servers for tests of what no rollback takes back: MariaDB's, and MySQL's where it is a source."""
 OLDER = frozenset({"postgresql-15", "container-15"} - _WANTED)
 """The sources of which there is a newer one, unless they were asked for by name."""
-
-
-def install_mariadb(folder: Path) -> str | None:
-    """Makes a MariaDB's data in a folder; gives why that cannot be done, or None."""
-    install = shutil.which("mariadb-install-db", path=_SBIN)
-    if not (install and shutil.which("mariadbd", path=_SBIN)):
-        return "there is no mariadbd; Debian's package is mariadb-server"
-    (folder / "tmp").mkdir()  # of its own: a server that starts takes away what others have in theirs
-    command = [install, *_of_mariadb(folder), "--auth-root-authentication-method=normal", "--skip-test-db"]
-    with (folder / "log").open("wb") as log:
-        if subprocess.run(command, stdout=log, stderr=log, check=False, timeout=120).returncode:
-            return f"mariadb-install-db failed: {_end_of_log(folder)}"
-    return None
-
-
-def start_mariadb(folder: Path, *options: str) -> subprocess.Popen[bytes] | str:
-    """Starts the server on that data, up to where it listens; or gives why it did not."""
-    program = shutil.which("mariadbd", path=_SBIN)
-    assert program
-    (folder / "socket").unlink(missing_ok=True)  # one that was killed leaves it there
-    places = [f"--socket={folder}/socket", f"--pid-file={folder}/pid"]
-    command = [*dying_with_this("KILL"), program, *_of_mariadb(folder), *places, *MARIADB_OPTIONS, *options]
-    with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    deadline = time.monotonic() + 120
-    while not _listens(folder / "socket"):
-        if process.poll() is not None or time.monotonic() > deadline:
-            return f"mariadbd did not start: {_end_of_log(folder)}"
-        time.sleep(0.02)
-    return process
-
-
-def dying_with_this(signal: str) -> list[str]:
-    """What stands before a server's command, to have it sent a signal when the thread that starts it ends.
-
-    prctl(2), PR_SET_PDEATHSIG, so on Linux; what changes the user behind it undoes it.
-    """
-    return ["setpriv", f"--pdeathsig={signal}"] if shutil.which("setpriv") else []
-
-
-def mariadb_url(folder: Path) -> str:
-    return f"mariadb+pymysql://root@localhost?unix_socket={folder}/socket"
-
-
-def _of_mariadb(folder: Path) -> list[str]:
-    """What both programs are told."""
-    common = ["--no-defaults", f"--datadir={folder}/data", f"--tmpdir={folder}/tmp", *MARIADB_FAST]
-    return [*common, *["--user=root"] * (os.geteuid() == 0)]
-
-
-def _end_of_log(folder: Path) -> str:
-    return (folder / "log").read_text(errors="replace")[-2000:]
-
-
-def _listens(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as client:
-        return client.connect_ex(str(path)) == 0
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

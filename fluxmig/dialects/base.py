@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from socket import SHUT_RDWR, socket
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
-from sqlalchemy import TIMESTAMP, Engine, Text, func, text
+from sqlalchemy import TIMESTAMP, Engine, Text, func, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from fluxmig import sql
@@ -117,7 +117,7 @@ class ServerError:
 
 
 class UnsoundError(Exception):
-    """A statement left, or met, something that is there and does not work.
+    """A statement left, or met, something that is there and does not work; or it cannot be sent at all.
 
     Attributes:
         message: What.
@@ -643,7 +643,7 @@ class Dialect:
         return False
 
     def interrupter(self, connection: Connection) -> Callable[[], None] | None:
-        """What ends a statement of this connection from another thread; None where a signal does."""
+        """What ends a statement of this connection from another thread; None where a signal to us does."""
         return None
 
     def cancel(self, driver: Any, engine: Engine) -> None:
@@ -699,6 +699,15 @@ class Dialect:
     def way_out(self, error: ServerError) -> str | None:
         """What to do, where fluxmig's own statements fail for want of a privilege or a schema; or None."""
         return None
+
+    def has_table(self, connection: Connection, table: Table) -> bool:
+        """Whether a table is there."""
+        return has_table(connection, table)
+
+    def grant(self, privileges: str, schema: str | None, table: str | None, user: str) -> str:
+        """What gives a user privileges: on a table, or in a schema."""
+        where = f"SCHEMA {schema}" if table is None else ".".join(filter(None, (schema, table)))
+        return f"GRANT {privileges} ON {where} TO {user}"
 
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """What is there of these objects; what cannot be told is left out. Only reads."""
@@ -820,6 +829,11 @@ class Dialect:
     def may_write(self, connection: Connection, table: Table) -> bool | None:
         """Whether the login may insert into and delete from the table; None where that cannot be known."""
         return None
+
+
+def has_table(connection: Connection, table: Table) -> bool:
+    """Whether a table is there, as SQLAlchemy asks every database."""
+    return inspect(connection).has_table(table.name, schema=table.schema)
 
 
 def send_as_is(connection: Connection, command: str) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import Engine, func, literal_column, select, text
+from sqlalchemy import Engine, false, func, literal_column, select, text
 from sqlalchemy.dialects.mysql import DATETIME, LONGTEXT
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -123,7 +123,7 @@ class MySQL(Dialect):
     scratch: ClassVar[tuple[str, ...]] = ("container", GIVEN)
     image: ClassVar[str] = "mysql"
     async_driver: ClassVar[str] = "mysql+asyncmy"
-    tested: ClassVar[str] = "9.7, by hand"
+    tested: ClassVar[str] = "9.7"
     _statement_time: ClassVar[str] = "max_execution_time"
     _innodb_tables: ClassVar[str] = "INNODB_TABLES"
     _transaction_read_only: ClassVar[str] = "transaction_read_only"
@@ -203,7 +203,12 @@ class MySQL(Dialect):
     # --- running ------------------------------------------------------------------------------------------
 
     def send(self, connection: Connection, script: str) -> None:
-        """Runs the SQL exactly as written: past the parameters of SQLAlchemy and of the driver."""
+        """Runs the SQL exactly as written: past the parameters of SQLAlchemy and of the driver.
+
+        Raises:
+            UnsoundError: It is longer than the server takes.
+        """
+        mysql_limits.refuse_too_long(connection, script)
         result = connection.exec_driver_sql(script, execution_options={"no_parameters": True})
         result.close()
         if hear := connection.info.get(_HEAR):
@@ -368,11 +373,11 @@ class MySQL(Dialect):
         return mysql_watch.onlooker(connection)
 
     def interrupter(self, connection: Connection) -> Callable[[], None] | None:
-        """KILL QUERY by a second connection; but PyMySQL, which waits in Python, hears of signals."""
-        if connection.dialect.driver == "pymysql":
+        """KILL QUERY by a second connection: neither server misses who waits for a statement."""
+        number = mysql_watch.number_of(connection.connection.dbapi_connection)
+        if number is None or connection.dialect.is_async:
             return None
-        number, pool = connection.scalar(select(func.connection_id())), connection.engine.pool.recreate()
-        return partial(mysql_watch.kill, pool, number)
+        return partial(mysql_watch.kill_soon, connection.engine.pool.recreate(), number)
 
     def cancel(self, driver: Any, engine: Engine) -> None:
         """KILL QUERY by a second connection; MariaDB goes on with what nobody waits for any more."""
@@ -413,6 +418,25 @@ class MySQL(Dialect):
         """By the number."""
         return mysql_errors.WAYS_OUT.get(error.code or "")
 
+    def grant(self, privileges: str, schema: str | None, table: str | None, user: str) -> str:
+        """A user is a name and a host (13.7.1.6), as CURRENT_USER tells them."""
+        name, _, host = user.rpartition("@")
+        return f"GRANT {privileges} ON {schema}.{table or '*'} TO '{name}'@'{host}'"
+
+    def has_table(self, connection: Connection, table: Table) -> bool:
+        """By DESCRIBE, which on MySQL waits for no table that is just being made, once others were read.
+
+        A query waits (10.11.4, "Metadata Locking"), and keeps the table as it is from then on.
+        """
+        try:
+            return super().has_table(connection, table)
+        except DBAPIError as error:
+            if mysql_errors.code_of(error) != mysql_errors.BEING_MADE:
+                raise
+        with suppress(DBAPIError):  # it is not there, or not for this login to read
+            connection.execute(select(text("1")).select_from(table).where(false()))
+        return super().has_table(connection, table)
+
     def existing(self, connection: Connection, wanted: Sequence[Created]) -> Mapping[Created, Presence]:
         """By information_schema, which shows what the login has some privilege on (24.1)."""
         granted = mysql_privileges.granted(connection)
@@ -451,7 +475,9 @@ class MySQL(Dialect):
 
     def tracer(self, own: frozenset[str]) -> Tracer:
         """With what InnoDB has written anew."""
-        return mysql_trace.MySQLTracer(self, own, tables=self._innodb_tables)
+        return mysql_trace.MySQLTracer(
+            self, own, tables=self._innodb_tables, rebuilds_empty=not self._is_mariadb
+        )
 
     # --- facts --------------------------------------------------------------------------------------------
 

@@ -30,13 +30,6 @@ SELECT 'column', CONCAT(table_name, '.', column_name), table_name, CONCAT(
     ', number ', ordinal_position)
 FROM information_schema.columns AS c JOIN information_schema.tables USING (table_schema, table_name)
 WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE';
-SELECT 'index', CONCAT(index_name, ' on ', table_name), table_name, CONCAT_WS(' ',
-    IF(non_unique, NULL, 'unique'), index_type, 'of', GROUP_CONCAT(
-        CONCAT_WS(' ', column_name, sub_part, IF(collation = 'D', 'descending', NULL))
-        ORDER BY seq_in_index SEPARATOR ', '),
-    NULLIF(index_comment, ''))
-FROM information_schema.statistics WHERE table_schema = DATABASE()
-GROUP BY table_name, index_name, non_unique, index_type, index_comment;
 SELECT 'constraint', CONCAT(r.constraint_name, ' on ', r.table_name), r.table_name, CONCAT_WS(' ',
     'foreign key to', r.referenced_table_name, 'by', GROUP_CONCAT(
         CONCAT(column_name, ' = ', referenced_column_name) ORDER BY ordinal_position SEPARATOR ', '),
@@ -61,19 +54,40 @@ SELECT 'trigger', CONCAT(trigger_name, ' on ', event_object_table), event_object
 FROM information_schema.triggers WHERE trigger_schema = DATABASE();
 SELECT 'event', event_name, NULL, CONCAT_WS(' ', event_type, execute_at, interval_value, interval_field,
     starts, ends, status, on_completion, event_definition)
-FROM information_schema.events WHERE event_schema = DATABASE();
+FROM information_schema.events WHERE event_schema = DATABASE()
 """
-# A check's name is its table's on MariaDB, which has the table beside it, and the database's on MySQL.
-_CHECKS_OF_MARIADB: Final = """
-SELECT 'constraint', CONCAT(constraint_name, ' on ', table_name), table_name, CONCAT('check ', check_clause)
-FROM information_schema.check_constraints WHERE constraint_schema = DATABASE()
+# MySQL has indexes of expressions, and invisible ones (28.3.34).
+_INDEXES: Final = """
+SELECT 'index', CONCAT(index_name, ' on ', table_name), table_name, CONCAT_WS(' ',
+    IF(non_unique, NULL, 'unique'), index_type, 'of', GROUP_CONCAT(
+        CONCAT_WS(' ', {column}, sub_part, IF(collation = 'D', 'descending', NULL))
+        ORDER BY seq_in_index SEPARATOR ', '),
+    {hidden}, NULLIF(index_comment, ''))
+FROM information_schema.statistics WHERE table_schema = DATABASE()
+GROUP BY table_name, index_name, non_unique, index_type, index_comment
 """
-_CHECKS_OF_MYSQL: Final = """
-SELECT 'constraint', CONCAT(constraint_name, ' on ', table_name), table_name, CONCAT('check ', check_clause)
-FROM information_schema.check_constraints
-    JOIN information_schema.table_constraints USING (constraint_schema, constraint_name)
+# A check's name is its table's on MariaDB, which has the table beside it, and the database's on MySQL, where
+# it may be one that is not enforced.
+_CHECKS: Final = """
+SELECT 'constraint', CONCAT(constraint_name, ' on ', table_name), table_name,
+    CONCAT_WS(' ', 'check', check_clause{enforced})
+FROM information_schema.check_constraints{join}
 WHERE constraint_schema = DATABASE()
 """
+_OF_MARIADB: Final = (
+    _INDEXES.format(column="column_name", hidden="NULL"),
+    _CHECKS.format(enforced="", join=""),
+)
+_OF_MYSQL: Final = (
+    _INDEXES.format(
+        column="COALESCE(column_name, CONCAT('(', expression, ')'))",
+        hidden="MAX(IF(is_visible = 'NO', 'invisible', NULL))",
+    ),
+    _CHECKS.format(
+        enforced=", IF(enforced = 'NO', 'not enforced', NULL)",
+        join=" JOIN information_schema.table_constraints USING (constraint_schema, constraint_name)",
+    ),
+)
 
 
 def snapshot(connection: Connection, without: frozenset[str], *, is_mariadb: bool) -> Catalog:
@@ -84,9 +98,8 @@ def snapshot(connection: Connection, without: frozenset[str], *, is_mariadb: boo
         without: Tables that are left out, with all that is part of them.
         is_mariadb: Whether it is MariaDB.
     """
-    checks = _CHECKS_OF_MARIADB if is_mariadb else _CHECKS_OF_MYSQL
     found = {}
-    for query in (_ALL + checks).split(";"):
+    for query in (*_ALL.split(";"), *(_OF_MARIADB if is_mariadb else _OF_MYSQL)):
         for kind, name, table, definition in connection.execute(text(query)).all():
             if (table or name) not in without:
                 found[kind, name] = Entry(str(definition), table)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
 
 __all__ = [
+    "BEING_MADE",
     "DOUBTFUL",
     "DUPLICATES",
     "GONE",
@@ -65,10 +66,13 @@ HELD_UP: Final = frozenset({"1020", "1205", "1213", "3572"})
 """ER_CHECKREAD, ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK, ER_LOCK_NOWAIT."""
 _LOST: Final = frozenset({"2002", "2003", "2005", "2006", "2012", "2013", "2055"})
 """The client's own, CR_CONNECTION_ERROR and its like: there is no connection, or none was to be had."""
+BEING_MADE: Final = "1684"
+"""ER_WARN_I_S_SKIPPED_TABLE, of MySQL: another session is making or altering the table."""
 NO_SAVEPOINT: Final = "1305"
 """ER_SP_DOES_NOT_EXIST, of savepoints, too."""
 
 REMEDIES: Final[Mapping[str, str]] = {
+    "1153": "split the statement, or have the server's max_allowed_packet raised",  # ER_NET_PACKET_TOO_LARGE
     "1419": "the server keeps a binary log: ask somebody with SUPER, or for log_bin_trust_function_creators",
     "1568": "begin the file with `-- fluxmig: no-transaction`",  # ER_CANT_CHANGE_TX_CHARACTERISTICS
     "1665": "SET binlog_format = 'ROW' where the isolation level is READ COMMITTED",

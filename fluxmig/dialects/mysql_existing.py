@@ -71,7 +71,8 @@ def existing(
     if not wanted:
         return {}
     here, lowers = connection.execute(text("SELECT DATABASE(), @@lower_case_table_names")).one()
-    catalog = _Catalog(here, lowers=bool(lowers))
+    is_mariadb = bool(getattr(connection.dialect, "is_mariadb", False))
+    catalog = _Catalog(here, lowers=bool(lowers), is_mariadb=is_mariadb)
     catalog.ask(connection, wanted)
 
     def presence(each: Created) -> Presence | None:
@@ -91,14 +92,16 @@ class _Catalog:
 
     kinds = frozenset({*_CASED, *_NEEDED, "column", "index", "primary key", "constraint"})
 
-    def __init__(self, here: str | None, *, lowers: bool) -> None:
+    def __init__(self, here: str | None, *, lowers: bool, is_mariadb: bool) -> None:
         """Knows nothing yet.
 
         Args:
             here: The connection's database.
             lowers: Whether case does not tell the names of files apart.
+            is_mariadb: Whether the name of a check is its table's; on MySQL it is the database's (15.1.24.6).
         """
         self._here = here
+        self._of_database = ("foreign key",) if is_mariadb else ("foreign key", "check")
         self._fold: Callable[[str], str] = str.lower if lowers else str
         self._there: defaultdict[tuple[str, str], dict[tuple[str, str], str]] = defaultdict(dict)
 
@@ -122,9 +125,9 @@ class _Catalog:
         if kind == "primary key":
             columns = self._there["index", schema].get((table, "primary"))
             return (columns or "").lower() == ",".join(each.columns).lower(), columns is not None
-        if kind == "constraint":  # a foreign key's name is the database's, a check's in MariaDB the table's
+        if kind == "constraint":
             is_there = any((table, name) in self._there[kind, schema] for kind in ("foreign key", "check"))
-            return is_there, is_there or name in self._names("foreign key", schema)
+            return is_there, is_there or any(name in self._names(each, schema) for each in self._of_database)
         is_there = (table, name) in self._there[kind, schema]
         if kind in _ROWS:
             return is_there, any(name in self._names(each, schema) for each in _ROWS)

@@ -1,6 +1,6 @@
-"""How long a statement may wait for a lock, and take, on MySQL and MariaDB.
+"""How long a statement may wait for a lock, take, and be, on MySQL and MariaDB.
 
-There are variables of the session alone, in whole seconds (MySQL 8.0, 5.1.8 and 15.14): the end of no
+Of time there are variables of the session alone, in whole seconds (MySQL 8.0, 5.1.8 and 15.14): the end of no
 transaction puts them back.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from fluxmig.dialects.base import LOCK_TIMEOUT_S, send_as_is
+from fluxmig.dialects.base import LOCK_TIMEOUT_S, UnsoundError, send_as_is
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
     from fluxmig.model import Limits
 
-__all__ = ["by_hand", "limit", "limited"]
+__all__ = ["by_hand", "limit", "limited", "refuse_too_long"]
 
 _LOCKS: Final = ("lock_wait_timeout", "innodb_lock_wait_timeout")
 """That of metadata, which DDL waits for; and that of rows."""
 _FOR_EVER_S: Final = 31_536_000
 """The longest that the first one takes; the server cuts what is more than it takes."""
+_MAY_BE_LONG: Final = 2**18
+"""Characters, of at most four bytes each: servers take 1 MiB and more, as a rule 16 or 64."""
 
 
 def limit(connection: Connection, limits: Limits) -> list[str]:
@@ -55,6 +57,22 @@ def by_hand(limits: Limits, statement_variable: str) -> str:
     """What sets the time-outs, for people who run SQL by hand."""
     names = [*_LOCKS, *([statement_variable] if limits.statement_timeout_s is not None else [])]
     return f"{_setting(limits, names)};\n"
+
+
+def refuse_too_long(connection: Connection, statement: str) -> None:
+    """Asks about a long statement whether the server takes so much: else it hangs up without a word.
+
+    Raises:
+        UnsoundError: It does not. Measured on MySQL 9.7 and MariaDB 10.11: one byte less, and the command's.
+    """
+    if len(statement) <= _MAY_BE_LONG:
+        return
+    length, most = len(statement.encode()), connection.scalar(text("SELECT @@max_allowed_packet"))
+    if length + 1 >= most:
+        raise UnsoundError(
+            f"the statement has {length:,} bytes, and the server takes less than {most:,}",
+            remedy="split it, or have the server's max_allowed_packet raised",
+        )
 
 
 def _setting(limits: Limits, names: list[str]) -> str:

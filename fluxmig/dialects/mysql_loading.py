@@ -67,8 +67,17 @@ class MySQLLoading(Loading):
         return found
 
     def of_type(self, name: str, kind: TypeEngine[Any]) -> Column:
-        """Whole numbers by their bytes and sign (11.1.2); TINYINT(1) is what BOOLEAN means (11.1.1)."""
+        """Whole numbers by their bytes and sign (11.1.2); TINYINT(1) is what BOOLEAN means (11.1.1).
+
+        BIT is a number to who writes it, and one bit a truth value (11.1.5); the members of a SET have a
+        length, and its values none (11.3.6).
+        """
         found = super().of_type(name, kind)
+        if isinstance(kind, mysql.BIT):
+            high = 2 ** (kind.length or 1) - 1
+            return replace(found, kind=Kind.BOOLEAN if high == 1 else Kind.INTEGER, low=0, high=high)
+        if isinstance(kind, mysql.SET):
+            return replace(found, length=None)
         if found.kind is not Kind.INTEGER:
             return found
         if isinstance(kind, mysql.TINYINT) and kind.display_width == 1:

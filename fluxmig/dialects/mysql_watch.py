@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
 from fluxmig.model import Session
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from fluxmig.dialects.base import Heard, Onlooker
 
-__all__ = ["kill", "number_of", "onlooker", "tell_warnings"]
+__all__ = ["kill", "kill_soon", "number_of", "onlooker", "tell_warnings"]
 
 _QUERY_CHARACTERS: Final = 100
 _SESSION: Final = """
@@ -59,6 +61,8 @@ JOIN information_schema.processlist AS theirs ON theirs.id = t.trx_mysql_thread_
 """
 _MYSQL: Final = (_MYSQL_ROWS, _MYSQL_TABLES)
 _MARIADB: Final = (_MARIADB_ROWS, _MARIADB_TABLES, _MARIADB_OPEN)
+_SOON_S: Final = 0.3
+"""Whoever has sent a signal waits for two seconds."""
 _SEVERITIES: Final = {"Note": "NOTICE"}
 
 
@@ -87,12 +91,24 @@ def kill(pool: Pool, number: int | None) -> None:
         second.close()
 
 
+def kill_soon(pool: Pool, number: int) -> None:
+    """The same for who has no time: a server that does not answer is not waited for."""
+    second = Thread(target=_kill_quietly, args=(pool, number), name="fluxmig kill", daemon=True)
+    second.start()
+    second.join(_SOON_S)
+
+
 def tell_warnings(connection: Connection, result: CursorResult[Any], hear: Callable[[Heard], None]) -> None:
     """Tells what a statement has warned of, where the driver says that it has."""
     if getattr(result.context.cursor, "warning_count", 0):
         for level, code, message in connection.exec_driver_sql("SHOW WARNINGS"):
             severity = _SEVERITIES.get(level, level.upper())
             hear({"severity": severity, "message": message, "code": str(code)})
+
+
+def _kill_quietly(pool: Pool, number: int) -> None:
+    with suppress(Exception):  # whatever the driver raises: the statement, or the server, may have ended
+        kill(pool, number)
 
 
 class _Onlooker:

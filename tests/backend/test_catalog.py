@@ -215,13 +215,48 @@ MARIADB = [
         ["trigger r on t is new: BEFORE INSERT 1 SET NEW.b = 1"],
     ),
 ]
+ON_MYSQL = {
+    "`a` > 0": "(`a` > 0)",
+    "utf8mb4_general_ci": "utf8mb4_0900_ai_ci",
+    "on update RESTRICT": "on update NO ACTION",
+    "int(11)": "int",
+}
+"""How MySQL writes what MariaDB writes so."""
 
 
 def test_what_mariadb_has_beside(mariadb: Database) -> None:
     mariadb.rows("CREATE TABLE t (a integer PRIMARY KEY, b integer)")
-    for statement, said in MARIADB:
+    for statement, expected in MARIADB:
+        said = expected
+        for theirs, ours in ON_MYSQL.items() if mariadb.product == "MySQL" else ():
+            said = [each.replace(theirs, ours) for each in said]
         found = changes(mariadb, statement)
         assert [each for each in found if "index" not in each] == said, statement
+
+
+MYSQL = [
+    ("CREATE INDEX e ON t ((b + 1))", ["index e on t is new: BTREE of ((`b` + 1))"]),
+    (
+        "ALTER TABLE t DROP INDEX e, ADD INDEX e ((b + 2))",
+        ["index e on t was BTREE of ((`b` + 1)), and is BTREE of ((`b` + 2))"],
+    ),
+    (
+        "ALTER TABLE t ALTER INDEX e INVISIBLE",
+        ["index e on t was BTREE of ((`b` + 2)), and is BTREE of ((`b` + 2)) invisible"],
+    ),
+    (
+        "ALTER TABLE t ALTER CHECK c NOT ENFORCED",
+        ["constraint c on t was check (`a` > 0), and is {} not enforced"],
+    ),
+]
+
+
+def test_what_only_mysql_has(mariadb: Database) -> None:
+    if mariadb.product != "MySQL":
+        pytest.skip(f"{mariadb.product} has no indexes of expressions")
+    mariadb.rows("CREATE TABLE t (a integer PRIMARY KEY, b integer, CONSTRAINT c CHECK (a > 0))")
+    for statement, said in MYSQL:
+        assert changes(mariadb, statement) == [each.format("check (`a` > 0)") for each in said]
 
 
 def test_where_a_view_of_mariadb_stands_is_no_difference(servers: Servers, mariadb: Database) -> None:

@@ -30,6 +30,7 @@ from fluxmig import (
     load,
 )
 from fluxmig.dialects import duckdb_loading
+from tests.support import STEPWISE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -759,8 +760,8 @@ path = "tags[*]"
 table = "tags"
 columns = { name = "." }
 """
-COUNTED = {"sqlite": "integer PRIMARY KEY", "mariadb": "integer PRIMARY KEY AUTO_INCREMENT"}
-COUNTED["duckdb"] = "integer DEFAULT nextval('counted') PRIMARY KEY"
+COUNTED = {"sqlite": "integer PRIMARY KEY", "duckdb": "integer DEFAULT nextval('counted') PRIMARY KEY"}
+COUNTED |= dict.fromkeys(STEPWISE, "integer PRIMARY KEY AUTO_INCREMENT")
 
 
 @pytest.mark.parametrize("batch", [None, 1])
@@ -985,6 +986,21 @@ def test_another_runner_has_the_lock(one_postgresql: Database, tmp_path: Path) -
         assert Migrator(connection)._dialect.claim(connection, "fluxmig:public.schema_migrations")
         with pytest.raises(LockTimeoutError):
             migrator.load(DataFiles((path,)))
+
+
+def test_bits_and_sets_of_mysql(mariadb: Database, tmp_path: Path) -> None:
+    mariadb.rows("CREATE TABLE odd (id integer PRIMARY KEY, is_on bit, bits bit(3), tags set('a', 'bc'))")
+    rows = [
+        {"id": 1, "is_on": True, "bits": 5, "tags": "a,bc"},
+        {"id": 2, "is_on": False, "bits": 0, "tags": ""},
+        {"id": 3, "is_on": None, "bits": 8},
+    ]
+    report = into(mariadb, put(tmp_path, "odd.json", rows), into="odd", max_rejects=1)
+    assert [each.reason for each in report.refusals] == ["not between 0 and 7"]
+    assert mariadb.rows("SELECT id, is_on + 0, bits + 0, tags FROM odd") == [
+        (1, 1, 5, "a,bc"),
+        (2, 0, 0, ""),
+    ]
 
 
 def test_the_zone_of_the_session_is_put_back(mariadb: Database, tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import shutil
+import signal
 import subprocess
+import sys
 import threading
 import time
 from importlib.util import find_spec
@@ -571,7 +573,12 @@ def test_what_counts_as_a_duplicate(
         (
             "CREATE TABLE x (id int, CONSTRAINT fk FOREIGN KEY (id) REFERENCES t (id))",
             "1005",
-            "Nothing like it",
+            "Another table has a constraint fk: choose another name for this one.",
+        ),
+        (
+            "CREATE TABLE x (id int, CONSTRAINT c CHECK (id > 0), CONSTRAINT `c` CHECK (id > 1))",
+            "1826",
+            "Nothing like it was there before: the file makes it twice.",
         ),
         ("SELECT 1 FROM nowhere", "1146", None),
     ],
@@ -583,6 +590,21 @@ def test_what_does_not(
     failure = failure_of(Migrator(mariadb.engine(), folder))
     assert failure.code == (MYSQL.get(code, code) if mariadb.product == "MySQL" else code)
     assert (failure.remedy or "").startswith(remedy or "") if remedy else failure.remedy is None
+
+
+def test_the_name_of_a_check_is_the_databases_on_mysql(mariadb: Database, folder: Path, write: Write) -> None:
+    if mariadb.product != "MySQL":
+        pytest.skip(f"the name of a check is its table's on {mariadb.product}")
+    write({"001_a.sql": SETUP, "002_b.sql": "CREATE TABLE x (id int, CONSTRAINT ck CHECK (id > 0))"})
+    failure = failure_of(Migrator(mariadb.engine(), folder))
+    assert (failure.code, failure.remedy) == (
+        "3822",
+        "Another table has a constraint ck: choose another name for this one.",
+    )
+    (folder / "002_b.sql").unlink()
+    write({"003_c.sql": "ALTER TABLE k ADD CONSTRAINT ck CHECK (id > 0)"})
+    step = last(Migrator(mariadb.engine(), folder))
+    assert (step.outcome, len(step.lost)) == (Outcome.MARKED, 1)
 
 
 @pytest.mark.parametrize(
@@ -770,6 +792,72 @@ def test_a_statement_may_take_so_long(mariadb: Database, folder: Path, write: Wr
     assert failure.code in {"1969", "3024"}
 
 
+def test_a_statement_that_is_longer_than_the_server_takes(
+    mariadb: Database, folder: Path, write: Write
+) -> None:
+    most = mariadb.scalar("SELECT @@max_allowed_packet")
+    assert isinstance(most, int)
+    head, tail = "SELECT LENGTH('", "') AS length"
+
+    def of(length: int) -> str:
+        return f"{head}{'x' * (length - len(head + tail))}{tail};\n"
+
+    write({"001_long.sql": of(most - 2), "002_longer.sql": "SELECT 1;\n" + of(most - 1)})
+    failure = failure_of(Migrator(mariadb.engine(), folder))
+    assert (failure.path, failure.line) == (folder / "002_longer.sql", 2)
+    assert failure.message == f"the statement has {most - 1:,} bytes, and the server takes less than {most:,}"
+    assert failure.remedy == "split it, or have the server's max_allowed_packet raised"
+
+
+def test_a_log_that_another_is_making_is_waited_for(mariadb: Database, folder: Path, write: Write) -> None:
+    """A RENAME has the one table for itself, and waits for the other one, until it gives up."""
+    write({"001_a.sql": "CREATE TABLE zz (id int)"})
+    Migrator(mariadb.engine(), folder).run()
+    refused: list[BaseException] = []
+
+    def rename() -> None:
+        with mariadb.engine().connect() as connection:
+            connection.execute(text("SET SESSION lock_wait_timeout = 1"))
+            try:
+                connection.execute(text("RENAME TABLE schema_migrations_log TO l, zz TO z"))
+            except DBAPIError as error:
+                refused.append(error)
+
+    rival = threading.Thread(target=rename)
+    with mariadb.engine().begin() as holder:
+        holder.execute(text("SELECT * FROM zz"))
+        rival.start()
+        waiting = "SELECT count(*) FROM information_schema.processlist WHERE state LIKE '%metadata lock%'"
+        while not mariadb.scalar(waiting):
+            time.sleep(0.02)
+        assert [each.conditions for each in Migrator(mariadb.engine(), folder).status()] == [()]
+        rival.join(30)
+    assert len(refused) == 1
+
+
+@pytest.mark.parametrize("driver", ["pymysql", "mysqldb"])
+def test_a_signal_ends_what_the_server_does(
+    mariadb: Database, folder: Path, write: Write, driver: str
+) -> None:
+    """Else it goes on, and the next run waits for its lock."""
+    url = by_driver(mariadb, f"mysql+{driver}")
+    numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900)"
+    write({"001_a.sql": f"{numbers} SELECT count(*) FROM n a, n b, n c, n d WHERE a.i + b.i + c.i <> d.i;"})
+    running = "SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'WITH RECURSIVE%'"
+    command = [sys.executable, "-m", "fluxmig", "run", "--database-url", url, "--migrations", str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as started:
+        while not mariadb.scalar(running):
+            assert started.poll() is None
+            time.sleep(0.02)
+        started.send_signal(signal.SIGINT)
+        said = started.communicate(timeout=60)[1]
+    assert (started.returncode, "interrupted by SIGINT" in said) == (130, True), said
+    deadline = time.monotonic() + 60
+    while mariadb.scalar(running):
+        assert time.monotonic() < deadline, "the server goes on"
+        time.sleep(0.05)
+
+
 # --- logins -----------------------------------------------------------------------------------------------
 
 
@@ -801,14 +889,58 @@ def test_what_a_login_may(
         verified = Migrator(engine, folder).verify()
         assert (verified.can_create, verified.can_write) == (can_create, can_write)
         assert verified.info.user == f"{name}@localhost"
-        assert [status.conditions for status in Migrator(engine, folder).status()] == [()]
-        write({"002_b.sql": "CREATE TABLE b (id int)"})
+        login = f"TO '{name}'@'localhost'"
+        expected = [] if can_create else [f"GRANT CREATE ON {name}.* {login}"]
         if not can_write:
-            with pytest.raises(ConfigError) as caught:
-                Migrator(engine, folder).run()
-            assert caught.value.remedy == "`fluxmig verify` lists the privileges that a run needs"
+            expected.append(f"GRANT SELECT, INSERT, DELETE ON {name}.schema_migrations {login}")
+        remedies = [each.remedy for each in verified.findings if each.kind == "permission"]
+        assert remedies == expected
+        for remedy in expected:
+            mariadb.rows(remedy)
+        assert [status.conditions for status in Migrator(engine, folder).status()] == [()]
+        again = Migrator(engine, folder).verify()
+        assert (again.can_create, again.can_write) == (True, True)
     finally:
         mariadb.rows(f"DROP USER {name}@localhost")
+
+
+def test_a_login_that_may_not_write(mariadb: Database, folder: Path, write: Write) -> None:
+    write({"001_a.sql": "CREATE TABLE a (id int)"})
+    Migrator(mariadb.engine(), folder).run()
+    name = make_url(mariadb.url).database
+    mariadb.rows(f"CREATE USER {name}@localhost IDENTIFIED BY 'secret'")
+    try:
+        mariadb.rows(f"GRANT SELECT ON {name}.* TO {name}@localhost")
+        url = make_url(mariadb.url).set(username=name, password="secret")
+        write({"002_b.sql": "CREATE TABLE b (id int)"})
+        with pytest.raises(ConfigError) as caught:
+            Migrator(create_engine(url, poolclass=NullPool), folder).run()
+        assert caught.value.remedy == "`fluxmig verify` lists the privileges that a run needs"
+    finally:
+        mariadb.rows(f"DROP USER {name}@localhost")
+
+
+@pytest.mark.parametrize(
+    ("option", "said", "way"),
+    [
+        ("ACCOUNT LOCK", "ccount is locked", "ALTER USER ... ACCOUNT UNLOCK, or take another user"),
+        ("", "to database '", "check the database in the URL, or GRANT the user a privilege on it"),
+    ],
+)
+def test_a_login_that_is_not_admitted(
+    mariadb: Database, tmp_path: Path, option: str, said: str, way: str
+) -> None:
+    name = make_url(mariadb.url).database
+    mariadb.rows(f"CREATE USER {name}@localhost IDENTIFIED BY 'secret' {option}")
+    try:
+        told = make_url(mariadb.url).set(username=name, password="secret")
+        url = told.render_as_string(hide_password=False)
+        result = process("status", "--database-url", url, "--migrations", str(tmp_path))
+    finally:
+        mariadb.rows(f"DROP USER {name}@localhost")
+    assert result.returncode == 6
+    assert said in result.stderr
+    assert result.stderr.endswith(f"\n{way}\n")
 
 
 # --- by hand ----------------------------------------------------------------------------------------------

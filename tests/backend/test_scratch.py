@@ -14,7 +14,7 @@ from fluxmig import embedded, scratch
 from fluxmig.dialects import postgresql_databases
 from fluxmig.errors import ConfigError
 from fluxmig.model import DatabaseInfo
-from tests.support import IMAGES, POSTGRESQL_15, cannot_be_had
+from tests.support import IMAGES, POSTGRESQL_15, STEPWISE, cannot_be_had
 
 if TYPE_CHECKING:
     from tests.support import Servers
@@ -125,16 +125,18 @@ def test_files_are_cloned_where_the_server_can(servers: Servers, source: str, me
     assert asked == [*method, 'CREATE DATABASE "fluxmig_cloned" TEMPLATE "template1" STRATEGY file_copy']
 
 
-def test_mariadb_makes_them_and_copies_none(servers: Servers) -> None:
-    url = servers.get("mariadb").admin_url
-    with scratch.open_server(url, like=like("MariaDB", "10.11.99")) as server:
+@pytest.mark.parametrize("source", STEPWISE)
+def test_mariadb_makes_them_and_copies_none(servers: Servers, source: str) -> None:
+    url = servers.get(source).admin_url
+    product, version = {"mariadb": ("MariaDB", "10.11.99"), "mysql": ("MySQL", "9.7.99")}[source]
+    with scratch.open_server(url, like=like(product, version)) as server:
         database = server.create()
         rows(database, "CREATE TABLE t (x integer)")
-        assert (server.product, server.remarks) == ("MariaDB", ())
+        assert (server.product, server.remarks) == (product, ())
         with pytest.raises(ConfigError) as caught:
             server.create(template=name_of(database))
         name = name_of(database)
-    assert str(caught.value) == "MariaDB cannot copy a database\napply the migrations to a new one"
+    assert str(caught.value) == f"{product} cannot copy a database\napply the migrations to a new one"
     assert rows(url, f"SELECT 1 FROM information_schema.schemata WHERE schema_name = '{name}'") == []
 
 

@@ -246,6 +246,10 @@ def test_what_is_completed_is_seen_in_its_second_try(
     ("statement", "expected"),
     [
         ("ALTER TABLE messages ADD COLUMN n integer", []),
+        ("ALTER TABLE messages DROP COLUMN body", []),
+        ("ALTER TABLE messages ADD (n integer NOT NULL, o varchar(20) DEFAULT 'KEY')", []),
+        ("ALTER TABLE messages ADD COLUMN n integer AUTO_INCREMENT UNIQUE", ["rewrite messages"]),
+        ("ALTER TABLE messages ADD COLUMN n integer AS (id + 1) STORED", ["rewrite messages"]),
         ("ALTER TABLE messages MODIFY id bigint", ["rewrite messages"]),
         ("OPTIMIZE TABLE messages", ["rewrite messages"]),
         ("TRUNCATE TABLE messages", ["truncate messages"]),
@@ -255,12 +259,14 @@ def test_what_is_completed_is_seen_in_its_second_try(
         ("INSERT INTO messages VALUES (1, 'a')", []),
     ],
 )
+@pytest.mark.parametrize("rows", ["", "INSERT INTO messages VALUES (2, 'b');\n"], ids=["empty", "a row"])
 def test_what_innodb_does(
-    mariadb: Database, folder: Path, write: Write, statement: str, expected: list[str]
+    mariadb: Database, folder: Path, write: Write, statement: str, expected: list[str], rows: str
 ) -> None:
+    """And what it would do to rows where there are none: MySQL writes an empty table anew then."""
     write(
         {
-            "001_base.sql": "CREATE TABLE messages (id integer PRIMARY KEY, body varchar(20));\n",
+            "001_base.sql": f"CREATE TABLE messages (id integer PRIMARY KEY, body varchar(20));\n{rows}",
             "002_change.sql": f"{statement};\nCREATE TABLE other (id integer);\nDROP TABLE other;\n",
         }
     )
@@ -268,6 +274,13 @@ def test_what_innodb_does(
     assert work(trace) == expected
     assert trace.locks == ()
     assert [(each.kind, each.existed) for each in dropped.work] == [("drop table", False)]
+
+
+def test_odd_names_are_told_as_they_are_written(mariadb: Database, folder: Path, write: Write) -> None:
+    name = "order-items: 100%"
+    change = f"ALTER TABLE `{name}` ADD COLUMN n integer;\nALTER TABLE `{name}` MODIFY id bigint;"
+    write({"001_base.sql": f"CREATE TABLE `{name}` (id integer PRIMARY KEY);", "002_change.sql": change})
+    assert [work(trace) for trace in traced(mariadb, folder)] == [[], [f"rewrite {name}"]]
 
 
 def test_warnings_are_told_of_their_statement(mariadb: Database, folder: Path, write: Write) -> None:

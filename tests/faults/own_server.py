@@ -26,8 +26,9 @@ from fluxmig.cli import main
 from fluxmig.embedded import find_binaries
 from fluxmig.errors import ConfigError
 from tests.cli.support import Result, masked
+from tests.dying import dying_with_this
 from tests.faults.support import LIMIT_S, until
-from tests.support import FAST, POSTGRESQL_15, cannot_be_had, dying_with_this, roomy
+from tests.support import FAST, POSTGRESQL_15, cannot_be_had, roomy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

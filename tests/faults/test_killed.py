@@ -13,7 +13,7 @@ import pytest
 
 from tests.chance import repeated
 from tests.faults.scripts import mariadb_files, picture, postgresql_files, put, sqlite_files
-from tests.support import Database
+from tests.support import STEPWISE, Database
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,18 +99,20 @@ def test_sqlite(
         assert picture(database) == expected
 
 
+@pytest.mark.parametrize("source", STEPWISE)
 @pytest.mark.parametrize("time", repeated(1, 20))
 def test_mariadb(
     servers: Servers,
     processes: Processes,
     tmp_path: Path,
     *,
+    source: str,
     chance: Random,
     figures: Figures,
     time: int,
 ) -> None:
     """Where no rollback takes back what was made, and only the log tells how far a file has come."""
-    server = servers.get("mariadb")
+    server = servers.get(source)
     folder = put(tmp_path / "migrations", mariadb_files(FILES_ON_MARIADB))
     with server.database() as alone:
         processes.run("run", "--database-url", alone.url, "--migrations", folder)

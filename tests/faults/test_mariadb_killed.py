@@ -1,4 +1,4 @@
-"""kill -9 of MariaDB in the middle of a run: the next run finishes, and nothing is done twice or left out.
+"""kill -9 of MariaDB or MySQL in the middle of a run: the next one finishes, nothing is lost or done twice.
 
 A server of the tests' own. This is its crash, and not that of the machine.
 """
@@ -15,7 +15,8 @@ import pytest
 
 from tests.chance import repeated
 from tests.faults.scripts import mariadb_files, picture, put
-from tests.support import MariaDBServer, cannot_be_had, install_mariadb, mariadb_url, roomy, start_mariadb
+from tests.mysqld import MARIADB, MYSQL
+from tests.support import STEPWISE, MariaDBServer, cannot_be_had, roomy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from tests.chance import Figures
     from tests.faults.support import Processes
+    from tests.mysqld import Program
 
 FILES, AT_MOST = 15, 3
 LATER_S = 0.03
@@ -33,13 +35,13 @@ WRITTEN = "--innodb-flush-log-at-trx-commit=2"
 class Mortal:
     """A server that can be killed, and started again on the same data."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, program: Program, folder: Path) -> None:
+        self._program, self._folder = program, folder
         self.start()
-        self.server = MariaDBServer("mortal", mariadb_url(folder))
+        self.server = MariaDBServer(program.source, program.url(folder))
 
     def start(self) -> None:
-        started = start_mariadb(self._folder, WRITTEN)
+        started = self._program.start(self._folder, WRITTEN)
         assert isinstance(started, subprocess.Popen), started
         self._process = started
 
@@ -52,12 +54,13 @@ class Mortal:
         self.kill()
 
 
-@pytest.fixture(scope="module")
-def mortal() -> Iterator[Mortal]:
+@pytest.fixture(scope="module", params=STEPWISE)
+def mortal(request: pytest.FixtureRequest) -> Iterator[Mortal]:
+    program = {each.source: each for each in (MARIADB, MYSQL)}[request.param]
     folder = Path(tempfile.mkdtemp(prefix="fluxmig-mortal-", dir=roomy()))
-    if why := install_mariadb(folder):
-        cannot_be_had("mariadb", f"mariadb: {why}")
-    server = Mortal(folder)
+    if why := program.install(folder):
+        cannot_be_had(program.source, f"{program.source}: {why}")
+    server = Mortal(program, folder)
     yield server
     server.close()
     shutil.rmtree(folder)
@@ -84,7 +87,7 @@ def test_at_random_moments(
                 if code == 0:
                     break
                 assert code == 6, process.said
-                figures["kill -9 of the server of MariaDB"] += 1
+                figures[f"kill -9 of the server of {database.product}"] += 1
                 left -= process.lines
             last = processes.run(*command)
             assert last.wait() == 0, last.said

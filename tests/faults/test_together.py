@@ -8,7 +8,7 @@ import pytest
 
 from tests.chance import repeated
 from tests.faults.scripts import mariadb_files, picture, postgresql_files, put, sqlite_files
-from tests.support import Database
+from tests.support import STEPWISE, Database
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,13 +83,16 @@ def test_sqlite(processes: Processes, tmp_path: Path, memory: Path, figures: Fig
     figures[f"times {RUNNERS_ON_SQLITE} runners at once on SQLite"] += 1
 
 
+@pytest.mark.parametrize("source", STEPWISE)
 @pytest.mark.parametrize("time", repeated(1, 10))
-def test_mariadb(servers: Servers, processes: Processes, tmp_path: Path, figures: Figures, time: int) -> None:
-    server = servers.get("mariadb")
+def test_mariadb(
+    servers: Servers, processes: Processes, tmp_path: Path, figures: Figures, source: str, time: int
+) -> None:
+    server = servers.get(source)
     folder = put(tmp_path / "migrations", mariadb_files(FILES_ON_MARIADB))
     with server.database() as alone, server.database() as database:
         runners(processes, 1, alone, folder)
         done = runners(processes, RUNNERS_ON_MARIADB, database, folder)
         assert picture(database) == picture(alone)
         assert sum(applied(each) for each in done) == FILES_ON_MARIADB
-    figures[f"times {RUNNERS_ON_MARIADB} runners at once on MariaDB"] += 1
+    figures[f"times {RUNNERS_ON_MARIADB} runners at once on {database.product}"] += 1

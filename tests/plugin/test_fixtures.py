@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import IMAGES
+from tests.support import IMAGES, STEPWISE
 
 if TYPE_CHECKING:
     from tests.support import Servers
@@ -91,12 +91,12 @@ def test_templates(migrated_template, orders_template):
     urls = [migrated_template.create(), migrated_template.create(), orders_template.create()]
     assert len(set(urls)) == 3
     migrated_template.drop(urls[0])
-    assert (migrated_template.name is None) == urls[0].startswith("mariadb")
+    assert (migrated_template.name is None) == urls[0].startswith(("mariadb", "mysql"))
     orders_template.drop(urls[2])
 """
 
 
-@pytest.mark.parametrize("source", ["sqlite", "embedded", "mariadb"], indirect=True)
+@pytest.mark.parametrize("source", ["sqlite", "embedded", *STEPWISE], indirect=True)
 def test_every_fixture(source: str, project: pytest.Pytester) -> None:
     project.mkdir("orders").joinpath("001_orders.sql").write_text("CREATE TABLE orders (id integer);")
     project.makepyfile(PROJECT)

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pymysql
 import pytest
 import sqlalchemy
 from sqlalchemy import event, text
@@ -193,6 +194,30 @@ def test_a_driver_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connect, "create_engine", fail)
     assert refusal("postgresql://h/d") == (
         "the driver psycopg cannot be loaded: no pq wrapper available\npip install 'psycopg[binary]'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "package"),
+    [
+        (
+            "'cryptography' package is required for sha256_password or caching_sha2_password auth methods",
+            "cryptography",
+        ),
+        ("'pynacl' package is required for ed25519_password auth method", "pynacl"),
+    ],
+)
+def test_a_driver_that_needs_a_package_for_the_password(
+    monkeypatch: pytest.MonkeyPatch, said: str, package: str
+) -> None:
+    """PyMySQL, of MySQL's usual passwords where there is neither SSL nor a socket."""
+
+    def fail(*_: object, **__: object) -> object:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(pymysql, "connect", fail)
+    assert refusal("mysql://u:secret@h/d") == (
+        f"the driver pymysql needs the package {package} to send this password\npip install {package}"
     )
 
 
