@@ -836,7 +836,7 @@ def test_a_log_that_another_is_making_is_waited_for(mariadb: Database, folder: P
 
 
 @pytest.mark.parametrize("driver", ["pymysql", "mysqldb"])
-def test_a_signal_ends_what_the_server_does(
+def test_a_signal_to_a_driver_ends_what_the_server_does(
     mariadb: Database, folder: Path, write: Write, driver: str
 ) -> None:
     """Else it goes on, and the next run waits for its lock."""
