@@ -569,12 +569,17 @@ def test_which_column_mariadb_refuses(mariadb: Database, tmp_path: Path) -> None
 
 
 def test_json_of_mariadb(mariadb: Database, tmp_path: Path) -> None:
-    """It is text with a check there."""
+    """It is text with a check there; MySQL has a type for it, and writes it with blanks."""
     mariadb.rows("CREATE TABLE t (id integer PRIMARY KEY, `doc s` json, plain longtext, rest json NOT NULL)")
     records = [{"id": 1, "doc s": {"a": [1.10]}, "plain": "[", "other": None}, {"id": 2, "doc s": "text"}]
     report = into(mariadb, put(tmp_path, "t.json", [records[0]]), rest_into="rest")
     assert totals(report) == {"t": (1, 1, 0, 0, 0)}
-    assert mariadb.rows("SELECT `doc s`, plain, rest FROM t") == [('{"a":[1.1]}', "[", '{"other":null}')]
+    doc, plain, rest = mariadb.rows("SELECT `doc s`, plain, rest FROM t")[0]
+    assert [str(doc).replace(" ", ""), plain, str(rest).replace(" ", "")] == [
+        '{"a":[1.1]}',
+        "[",
+        '{"other":null}',
+    ]
     into(mariadb, put(tmp_path, "t.json", [{**records[1], "rest": []}]))
     assert mariadb.scalar("SELECT `doc s` FROM t WHERE id = 2") == '"text"'
 
