@@ -353,7 +353,7 @@ LACKING = {
     "caseless": ({"duckdb"}, "has no collation in its keys"),
     "later_keys": ({"duckdb"}, "has no foreign key that is added to a table later"),
     "waiting_keys": (
-        {"duckdb", "mariadb", "mysql-url"},
+        {"duckdb", "mariadb", "mysql"},
         "checks a foreign key with each row or statement",
     ),
     "catalog": ({"duckdb"}, "has no catalog that fluxmig compares"),
