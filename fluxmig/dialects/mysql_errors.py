@@ -88,6 +88,9 @@ WAYS_OUT: Final[Mapping[str, str]] = {
     "1290": "the server admits no writing",  # ER_OPTION_PREVENTS_STATEMENT
     "1792": "the session or the server admits no writing",  # ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
     "1836": "the server admits no writing",  # ER_READ_ONLY_MODE
+    # CR_SERVER_GONE_ERROR, of what could not be sent.
+    "2006": "run it again when the server is there;"
+    " it also hangs up on what is longer than its max_allowed_packet",
 }
 
 _CONNECTIONS = "close other connections, or raise {}"

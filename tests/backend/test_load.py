@@ -18,6 +18,7 @@ from sqlalchemy.pool import StaticPool
 
 from fluxmig import (
     ConfigError,
+    DatabaseConnectionError,
     DataFileError,
     DataFiles,
     LoadError,
@@ -991,6 +992,18 @@ def test_another_runner_has_the_lock(one_postgresql: Database, tmp_path: Path) -
         assert Migrator(connection)._dialect.claim(connection, "fluxmig:public.schema_migrations")
         with pytest.raises(LockTimeoutError):
             migrator.load(DataFiles((path,)))
+
+
+def test_a_record_that_is_longer_than_the_server_takes(mariadb: Database, tmp_path: Path) -> None:
+    most = mariadb.scalar("SELECT @@max_allowed_packet")
+    assert isinstance(most, int)
+    mariadb.rows("CREATE TABLE long_ones (id integer PRIMARY KEY, t longtext)")
+    path = put(tmp_path, "long.json", [{"id": 1, "t": "x" * most}])
+    with pytest.raises(DatabaseConnectionError) as caught:
+        into(mariadb, path, into="long_ones")
+    assert caught.value.remedy
+    assert caught.value.remedy.endswith("it also hangs up on what is longer than its max_allowed_packet")
+    assert mariadb.rows("SELECT id FROM long_ones") == []
 
 
 def test_bits_and_sets_of_mysql(mariadb: Database, tmp_path: Path) -> None:
