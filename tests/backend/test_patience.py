@@ -469,11 +469,14 @@ def test_no_second_session_can_be_had(one_postgresql: Database, folder: Path, wr
     one_postgresql.rows(
         "GRANT ALL ON SCHEMA public TO alone; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO alone"
     )
-    engine = create_engine(make_url(one_postgresql.url).set(username="alone"), poolclass=NullPool)
+    # One connection, which is kept: one that is closed counts until its process has gone.
+    url = make_url(one_postgresql.url).set(username="alone")
+    engine = create_engine(url, pool_size=1, max_overflow=0)
     try:
         with holding(one_postgresql, "SELECT FROM t"), pytest.raises(MigrationFailedError) as caught:
             Migrator(engine, folder, lock_timeout_s=1, lock_retries=0).run()
     finally:
+        engine.dispose()
         one_postgresql.rows("DROP OWNED BY alone")
         one_postgresql.rows("DROP ROLE alone")
     (step,) = caught.value.failures
