@@ -24,6 +24,8 @@ __all__ = ["Crew", "crew_of"]
 
 _DASK = "dask://"
 _CONNECT_S = 10
+_WORKER_S = 120
+"""How long the first worker of a cluster is waited for: a machine may have to be started for it."""
 
 
 class Crew(Protocol):
@@ -101,7 +103,7 @@ def crew_of(executor: Executor | str | None, files: Files, environ: Mapping[str,
 
     Raises:
         ConfigError: It is something else, or dask.distributed is not installed.
-        DatabaseConnectionError: The cluster does not answer.
+        DatabaseConnectionError: The cluster does not answer, or has no worker.
     """
     match executor:
         case None:
@@ -133,5 +135,14 @@ def _cluster(address: str, files: Files) -> Iterator[Crew]:
         warnings.simplefilter("ignore", UserWarning)  # that the files are large, which is told of every graph
         # A task, and not scattered data, which would be lost with the last worker that had it.
         parcel = client.submit(keep, files, key=f"fluxmig-files-{files.digest}")
+        try:
+            client.wait_for_workers(
+                1, timeout=_WORKER_S
+            )  # of which a cluster that grows has none before a task
+        except TimeoutError as error:
+            raise DatabaseConnectionError(
+                f"the dask scheduler at {address} has no worker, and none has come in {_WORKER_S} s",
+                remedy=f"start some: dask worker tcp://{address}",
+            ) from error
         with client.get_executor(pure=False) as executor:
             yield _Elsewhere(executor, parcel)

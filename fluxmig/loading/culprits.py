@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from fluxmig.loading.convert import json_text
+from fluxmig.loading.fitting import shortened
 from fluxmig.loading.nouns import Refusal
 from fluxmig.loading.paths import STDIN
 
@@ -47,7 +50,8 @@ def culprit(
         for batch, parts in records.rows(each):
             for number in (number for rows in parts for number in _numbers(rows, breach, among)):
                 is_first = found is None
-                found = _refusal(each, batch, number, breach, reason)
+                blank = Refusal(each.file, number, breach.table, reason, code=breach.code)
+                found = _completed(blank, each, batch, parts, breach.columns)
                 if not (breach.is_twice and is_first):
                     return found
     return found
@@ -72,11 +76,9 @@ def placed(planned: LoadPlan, records: Records, refusal: Refusal, columns: Seque
     if len(passes) != 1 or refusal.file == STDIN or number is None:
         return refusal
     _make_no_keys(planned)
-    column = refusal.column or (columns[0] if len(columns) == 1 else None)
-    for batch, _ in records.rows(passes[0]):
+    for batch, parts in records.rows(passes[0]):
         if number in batch.numbers:
-            path = _path(passes[0], refusal.table, column, batch.records[number - batch.first])
-            return replace(refusal, line=batch.line_of_number(number), column=column, path=path)
+            return _completed(refusal, passes[0], batch, parts, columns)
     return refusal
 
 
@@ -99,18 +101,31 @@ def _numbers(
         yield rows.numbers[places[found]]
 
 
-def _refusal(each: Pass, batch: Batch, number: int, breach: Breach, reason: str) -> Refusal:
-    """With the path, too, where one column is the key."""
-    column = breach.columns[0] if len(breach.columns) == 1 else None
-    path = _path(each, breach.table, column, batch.records[number - batch.first])
-    line = batch.line_of_number(number)
-    return Refusal(each.file, number, breach.table, reason, line, column, path, code=breach.code)
-
-
-def _path(each: Pass, table: str, column: str | None, record: Any) -> str:
-    return next(
+def _completed(
+    refusal: Refusal, each: Pass, batch: Batch, parts: Sequence[Rows], columns: Sequence[str]
+) -> Refusal:
+    """With line and path; where one column is to blame, with its value, unless the reason has it."""
+    number = refusal.record or batch.first
+    column = refusal.column or (columns[0] if len(columns) == 1 else None)
+    record = batch.records[number - batch.first]
+    path = next(
         fitter.where(column, record)
         for root in each.fitters
         for fitter in root.family
-        if fitter.table.name == table
+        if fitter.table.name == refusal.table
     )
+    values = [
+        values[0]
+        for rows in parts
+        if rows.table == refusal.table and column
+        for place, values in rows.keys((column,))
+        if rows.numbers[place] == number
+    ]
+    value = str(values[0]) if len(values) == 1 else None
+    if value is not None and re.search(rf"(?<!\w){re.escape(value)}(?!\w)", refusal.reason):
+        value = None
+    shown = (
+        None if value is None else shortened(json_text(values[0] if isinstance(values[0], int) else value))
+    )
+    line = batch.line_of_number(number)
+    return replace(refusal, line=line, column=column, path=path, value=shown)

@@ -271,7 +271,6 @@ class Fitter:
     def _refusal(
         self, number: int, column: str | None, path: tuple[str, ...], reason: str, value: str | None = None
     ) -> Refusal:
-        shown = value if value is None or len(value) <= _SHOWN else f"{value[: _SHOWN - 1]}…"
         where = writable(path_text((*self.above, *self.rule.path, *path)))
         return Refusal(
             self.rule.file,
@@ -280,8 +279,13 @@ class Fitter:
             writable(reason),
             column=column,
             path=where,
-            value=shown and writable(shown),
+            value=value and shortened(value),
         )
+
+
+def shortened(value: str) -> str:
+    """The beginning of a value as JSON, to be shown."""
+    return writable(value if len(value) <= _SHOWN else f"{value[: _SHOWN - 1]}…")
 
 
 _BY_NAME = Source()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fluxmig import fleet
-from fluxmig.fleet import Manner, Pace, Target, TargetState
+from fluxmig import DatabaseConnectionError, fleet
+from fluxmig.fleet import Manner, Pace, Target, TargetState, crew
 from fluxmig.fleet.state import opened
 from tests.faults.own_server import IMMEDIATE_STOP, own_server
 from tests.faults.proxy import At, Fault, Moment, Proxy
@@ -248,10 +248,25 @@ def test_a_signal_with_a_cluster(servers: Servers, processes: Processes, tmp_pat
 
 def test_a_scheduler_that_is_not_there(tmp_path: Path) -> None:
     pytest.importorskip("distributed")
-    from fluxmig import DatabaseConnectionError
-
     folder = put(tmp_path / "migrations", {"001_a.sql": "SELECT 1;"})
     with pytest.raises(
         DatabaseConnectionError, match=r"^cannot connect to the dask scheduler at 127\.0\.0\.1:1\n"
     ):
         fleet.run([Target("t", "sqlite:///x")], folder, executor="dask://127.0.0.1:1")
+
+
+def test_a_cluster_without_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take every target, and begin none."""
+    try:
+        from distributed import LocalCluster
+    except ImportError as error:
+        cannot_be_had("dask", f"dask.distributed is not installed: {error}")
+    monkeypatch.setattr(crew, "_WORKER_S", 1)
+    with LocalCluster(n_workers=0, dashboard_address=":0") as cluster:  # type: ignore[no-untyped-call]
+        address = cluster.scheduler_address.removeprefix("tcp://")
+        with pytest.raises(DatabaseConnectionError) as caught:
+            fleet.run([Target("t", "sqlite:///x")], tmp_path, executor=f"dask://{address}")
+    assert str(caught.value) == (
+        f"the dask scheduler at {address} has no worker, and none has come in 1 s\n"
+        f"start some: dask worker tcp://{address}"
+    )
