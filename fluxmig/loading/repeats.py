@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 from fluxmig.loading.nouns import OnConflict, Refusal
 
@@ -38,10 +39,25 @@ class Repeats:
             if len(seen) >= _MOST:
                 continue
             for place, values in rows.keys(key):
-                number = hash(values)
+                number = hash(tuple(map(_mark, values)))
                 if number in seen:
                     self.table = self.table or rows.table
                     named = ", ".join(f"{name} = {value}" for name, value in zip(key, values, strict=True))
                     reason = f"an earlier record has the same {', '.join(key)}"
                     yield Refusal(file, rows.numbers[place], rows.table, reason, value=named)
                 seen.add(number)
+
+
+def _mark(value: Any) -> Any:
+    """What a part of a key is known by: equal values by equal hashes, and -1 by another one than -2."""
+    match value:
+        case int():
+            return str(value)
+        case float() | Decimal():
+            return value, value + 1
+        case list():
+            return tuple(map(_mark, value))
+        case dict():
+            return repr(value)
+        case _:
+            return value
