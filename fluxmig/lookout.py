@@ -63,7 +63,8 @@ class Lookout:
         except Exception:
             raise
         except BaseException:  # the signal was heard here, and the server goes on with the statement
-            self.interrupt()
+            with suppress(Exception):  # whatever the driver raises: its connection may be closed by now
+                self.interrupt()
             raise
         finally:
             self._onlooker = self._interrupt = None
