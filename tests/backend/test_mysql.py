@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection
+    from sqlalchemy import URL, Connection
 
     from fluxmig import Failure, StepResult, Wait
     from tests.support import Database, Write
@@ -704,25 +705,33 @@ def test_a_connection_without_a_database(mariadb: Database, folder: Path, write:
     assert mariadb.tables() == OWN
 
 
+@contextmanager
+def login(database: Database, *granted: str, option: str = "") -> Iterator[URL]:
+    """The URL of a user who may do that, and is gone afterwards."""
+    url = make_url(database.url)
+    user = f"'{url.database}'@'localhost'"
+    database.rows(f"CREATE USER {user} IDENTIFIED BY 'secret' {option}")
+    try:
+        for each in granted:
+            database.rows(f"GRANT {each} TO {user}")
+        yield url.set(username=url.database, password="secret")
+    finally:
+        database.rows(f"DROP USER {user}")
+
+
 def test_a_login_that_sees_nothing_is_told_nothing(mariadb: Database, folder: Path, write: Write) -> None:
     write({"001_a.sql": "CREATE TABLE a (id int)"})
     name = make_url(mariadb.url).database
     Migrator(mariadb.engine(), folder).run()
     mariadb.rows("CREATE TABLE mine (id int)")
     mariadb.rows("DROP TABLE a")
-    mariadb.rows(f"CREATE USER {name}@localhost IDENTIFIED BY 'secret'")
-    try:
-        for table in ("mine", *OWN):
-            mariadb.rows(f"GRANT SELECT ON {name}.{table} TO {name}@localhost")
-        url = make_url(mariadb.url).set(username=name, password="secret")
+    with login(mariadb, *(f"SELECT ON {name}.{table}" for table in ("mine", *OWN))) as url:
         engine = create_engine(url, poolclass=NullPool)
         said = [finding.kind for finding in Migrator(engine, folder).verify().findings]
         assert said == ["permission", "permission"]
         assert [finding.kind for finding in Migrator(mariadb.engine(), folder).verify().findings] == [
             "absent"
         ]
-    finally:
-        mariadb.rows(f"DROP USER {name}@localhost")
 
 
 # --- time-outs --------------------------------------------------------------------------------------------
@@ -881,18 +890,15 @@ def test_what_a_login_may(
     write({"001_a.sql": "CREATE TABLE a (id int)"})
     Migrator(mariadb.engine(), folder).run()
     name = make_url(mariadb.url).database
-    mariadb.rows(f"CREATE USER {name}@localhost IDENTIFIED BY 'secret'")
-    try:
-        mariadb.rows(f"GRANT {granted.format(f'`{name}`')} TO {name}@localhost")
-        url = make_url(mariadb.url).set(username=name, password="secret")
+    with login(mariadb, granted.format(f"`{name}`")) as url:
         engine = create_engine(url, poolclass=NullPool)
         verified = Migrator(engine, folder).verify()
         assert (verified.can_create, verified.can_write) == (can_create, can_write)
         assert verified.info.user == f"{name}@localhost"
-        login = f"TO '{name}'@'localhost'"
-        expected = [] if can_create else [f"GRANT CREATE ON {name}.* {login}"]
+        to = f"TO '{name}'@'localhost'"
+        expected = [] if can_create else [f"GRANT CREATE ON {name}.* {to}"]
         if not can_write:
-            expected.append(f"GRANT SELECT, INSERT, DELETE ON {name}.schema_migrations {login}")
+            expected.append(f"GRANT SELECT, INSERT, DELETE ON {name}.schema_migrations {to}")
         remedies = [each.remedy for each in verified.findings if each.kind == "permission"]
         assert remedies == expected
         for remedy in expected:
@@ -900,24 +906,18 @@ def test_what_a_login_may(
         assert [status.conditions for status in Migrator(engine, folder).status()] == [()]
         again = Migrator(engine, folder).verify()
         assert (again.can_create, again.can_write) == (True, True)
-    finally:
-        mariadb.rows(f"DROP USER {name}@localhost")
 
 
 def test_a_login_that_may_not_write(mariadb: Database, folder: Path, write: Write) -> None:
     write({"001_a.sql": "CREATE TABLE a (id int)"})
     Migrator(mariadb.engine(), folder).run()
-    name = make_url(mariadb.url).database
-    mariadb.rows(f"CREATE USER {name}@localhost IDENTIFIED BY 'secret'")
-    try:
-        mariadb.rows(f"GRANT SELECT ON {name}.* TO {name}@localhost")
-        url = make_url(mariadb.url).set(username=name, password="secret")
-        write({"002_b.sql": "CREATE TABLE b (id int)"})
-        with pytest.raises(ConfigError) as caught:
-            Migrator(create_engine(url, poolclass=NullPool), folder).run()
-        assert caught.value.remedy == "`fluxmig verify` lists the privileges that a run needs"
-    finally:
-        mariadb.rows(f"DROP USER {name}@localhost")
+    write({"002_b.sql": "CREATE TABLE b (id int)"})
+    with (
+        login(mariadb, f"SELECT ON {make_url(mariadb.url).database}.*") as url,
+        pytest.raises(ConfigError) as caught,
+    ):
+        Migrator(create_engine(url, poolclass=NullPool), folder).run()
+    assert caught.value.remedy == "`fluxmig verify` lists the privileges that a run needs"
 
 
 @pytest.mark.parametrize(
@@ -930,14 +930,9 @@ def test_a_login_that_may_not_write(mariadb: Database, folder: Path, write: Writ
 def test_a_login_that_is_not_admitted(
     mariadb: Database, tmp_path: Path, option: str, said: str, way: str
 ) -> None:
-    name = make_url(mariadb.url).database
-    mariadb.rows(f"CREATE USER {name}@localhost IDENTIFIED BY 'secret' {option}")
-    try:
-        told = make_url(mariadb.url).set(username=name, password="secret")
-        url = told.render_as_string(hide_password=False)
-        result = process("status", "--database-url", url, "--migrations", str(tmp_path))
-    finally:
-        mariadb.rows(f"DROP USER {name}@localhost")
+    with login(mariadb, option=option) as url:
+        told = url.render_as_string(hide_password=False)
+        result = process("status", "--database-url", told, "--migrations", str(tmp_path))
     assert result.returncode == 6
     assert said in result.stderr
     assert result.stderr.endswith(f"\n{way}\n")
@@ -1066,16 +1061,13 @@ def test_a_server_in_trouble(code: str, message: str, way: str | None) -> None:
 
 
 def test_no_connection_is_free(mariadb: Database, tmp_path: Path) -> None:
-    name = make_url(mariadb.url).database
-    mariadb.rows(f"CREATE USER '{name}'@'localhost' WITH MAX_USER_CONNECTIONS 1")
-    mariadb.rows(f"GRANT SELECT ON {name}.* TO '{name}'@'localhost'")
-    url = make_url(mariadb.url).set(username=name)
-    try:
-        with create_engine(url, poolclass=NullPool).connect():
-            told = url.render_as_string(hide_password=False)
-            result = process("status", "--database-url", told, "--migrations", str(tmp_path))
-    finally:
-        mariadb.rows(f"DROP USER '{name}'@'localhost'")
+    may = f"SELECT ON {make_url(mariadb.url).database}.*"
+    with (
+        login(mariadb, may, option="WITH MAX_USER_CONNECTIONS 1") as url,
+        create_engine(url, poolclass=NullPool).connect(),
+    ):
+        told = url.render_as_string(hide_password=False)
+        result = process("status", "--database-url", told, "--migrations", str(tmp_path))
     assert result.returncode == 6
     assert result.stderr.endswith(
         "\nclose other connections, or raise the server's limit; --wait SECONDS waits for a free one\n"
