@@ -79,14 +79,14 @@ def failed(server: OwnServer, name: str, code: str) -> None:
 
 def passes_with(server: OwnServer, name: str, folder: Path, write: Write, way_out: str) -> None:
     """The file lifts the limit, and takes longer than that would have let it."""
-    write({"002_b.sql": f"{way_out}\nCREATE TABLE b (id integer);\nSELECT pg_sleep(1.2);"})
+    write({"002_b.sql": f"{way_out}\nCREATE TABLE b (id integer);\nSELECT pg_sleep(3.2);"})
     result = run(server, name, folder)
     assert (result.code, result.err) == (0, "")
     assert server.rows("SELECT count(*) FROM b", name) == [(0,)]
 
 
 def test_statement_timeout(server: OwnServer, name: str, folder: Path, write: Write) -> None:
-    server.rows(f"ALTER DATABASE {name} SET statement_timeout = '1s'")
+    server.rows(f"ALTER DATABASE {name} SET statement_timeout = '3s'")
     result = run(server, name, folder)
     said = "canceling statement due to statement timeout [57014]"
     assert result.err == f"error: {folder}/002_b.sql:2:1: {said}\n{EXCERPT}{TOO_LONG}{SCRIPTS}\n"
@@ -97,7 +97,7 @@ def test_statement_timeout(server: OwnServer, name: str, folder: Path, write: Wr
 
 def test_transaction_timeout(server: OwnServer, name: str, folder: Path, write: Write) -> None:
     """It ends the session, and is the migration's failure all the same: the next try would end so, too."""
-    server.rows(f"ALTER DATABASE {name} SET transaction_timeout = '1s'")
+    server.rows(f"ALTER DATABASE {name} SET transaction_timeout = '3s'")
     result = run(server, name, folder, "run", "--retry-connection", "30")
     said = "terminating connection due to transaction timeout [25P04]"
     assert result.err == (
@@ -164,7 +164,7 @@ def test_a_limit_on_temporary_files(server: OwnServer, name: str, folder: Path, 
 
 def test_where_the_ledger_is_read(server: OwnServer, name: str, folder: Path) -> None:
     """The login's own time-out, at a statement of fluxmig's."""
-    server.rows(f"ALTER DATABASE {name} SET statement_timeout = '1s'")
+    server.rows(f"ALTER DATABASE {name} SET statement_timeout = '3s'")
     engine = create_engine(server.url(name))
     try:
         with engine.begin() as connection:
