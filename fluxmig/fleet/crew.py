@@ -136,9 +136,7 @@ def _cluster(address: str, files: Files) -> Iterator[Crew]:
         # A task, and not scattered data, which would be lost with the last worker that had it.
         parcel = client.submit(keep, files, key=f"fluxmig-files-{files.digest}")
         try:
-            client.wait_for_workers(
-                1, timeout=_WORKER_S
-            )  # of which a cluster that grows has none before a task
+            client.wait_for_workers(1, timeout=_WORKER_S)  # one that grows has none before there is a task
         except TimeoutError as error:
             raise DatabaseConnectionError(
                 f"the dask scheduler at {address} has no worker, and none has come in {_WORKER_S} s",

@@ -98,9 +98,10 @@ def opened(
         ConfigError: It cannot be had, or used.
         DatabaseConnectionError: The control database does not answer.
     """
+    state_at = _found if must_exist else _made
     if "://" in str(place):
         with reach(str(place), must_exist=must_exist, environ=environ) as engine:
-            yield _made(engine, "the control database", must_exist=must_exist)
+            yield state_at(engine, "the control database")
         return
     path = Path(place)
     if must_exist and not path.is_file():
@@ -110,7 +111,7 @@ def opened(
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_S})
     event.listen(engine, "connect", _set_up)
     try:
-        yield _made(engine, str(path), must_exist=must_exist)
+        yield state_at(engine, str(path))
     finally:
         engine.dispose()
 
@@ -207,17 +208,23 @@ class State:
             ) from error
 
 
-def _made(engine: Engine, place: str, *, must_exist: bool) -> State:
+def _made(engine: Engine, place: str) -> State:
     """The state, with its tables; another runner may make them at the same time, and be first with each."""
     state = State(engine, place)
-    for _ in () if must_exist else _METADATA.tables:
+    for _ in _METADATA.tables:
         with suppress(DBAPIError):
             _METADATA.create_all(engine)
             return state
     with state._writing() as connection:  # noqa: SLF001  # for its errors
-        if not must_exist:
-            _METADATA.create_all(connection)
-        elif not inspect(connection).has_table(_RUNS.name):
+        _METADATA.create_all(connection)
+    return state
+
+
+def _found(engine: Engine, place: str) -> State:
+    """The state whose tables are there; raises `ConfigError` where they are not."""
+    state = State(engine, place)
+    with state._writing() as connection:  # noqa: SLF001  # for its errors
+        if not inspect(connection).has_table(_RUNS.name):
             raise ConfigError(f"{place} has no run of a fleet", remedy=_MAKES)
     return state
 
