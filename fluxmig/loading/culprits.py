@@ -121,11 +121,8 @@ def _completed(
         for place, values in rows.keys((column,))
         if rows.numbers[place] == number
     ]
-    value = str(values[0]) if len(values) == 1 else None
-    if value is not None and re.search(rf"(?<!\w){re.escape(value)}(?!\w)", refusal.reason):
-        value = None
-    shown = (
-        None if value is None else shortened(json_text(values[0] if isinstance(values[0], int) else value))
-    )
+    shown = None
+    if len(values) == 1 and not re.search(rf"(?<!\w){re.escape(str(values[0]))}(?!\w)", refusal.reason):
+        shown = shortened(json_text(values[0] if isinstance(values[0], int) else str(values[0])))
     line = batch.line_of_number(number)
     return replace(refusal, line=line, column=column, path=path, value=shown)
