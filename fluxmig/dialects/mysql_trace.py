@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from fluxmig import sql
+from fluxmig.dialects.base import escape
 from fluxmig.dialects.tracing import Seen, Tracer
 from fluxmig.trace import Work, WorkKind
 
@@ -125,7 +126,7 @@ def _decoded(name: str) -> str:
 def _has_rows(connection: Connection, table: str) -> bool:
     """Also where it cannot be told, as of a name that could not be decoded."""
     quoted = table.replace("`", "``")
-    asked = text(f"SELECT 1 FROM `{quoted}` LIMIT 1".replace(":", "\\:"))  # noqa: S608
+    asked = text(escape(f"SELECT 1 FROM `{quoted}` LIMIT 1"))  # noqa: S608
     try:
         return connection.execute(asked).first() is not None
     except DBAPIError:
